@@ -1,0 +1,68 @@
+//! Raft's transition functions, pure: *In Search of an Understandable Consensus Algorithm* (Ongaro
+//! and Ousterhout, 2014; "the paper") and Ongaro's dissertation ("the thesis") as one function,
+//! [`step`], from a node and an input to a changed node and a list of effects.
+//!
+//! Nothing here does anything. There is no disk, no network, no clock and no randomness: timeouts
+//! and finished writes come in as [`Input`], writes and messages go out as [`Effect`]. Therefore a
+//! model checker, a production server and a conformance test can all run *this* code, and what the
+//! first has explored is what the second does.
+//!
+//! # Ordering is data
+//!
+//! A step never saves and then sends. It emits [`Effect::Persist`] with a [`Mark`], and
+//! [`Effect::Send`] with the mark that has to be durable before the message may leave. The caller
+//! may have any number of writes under way, in order; [`Input::Durable`] says how far they have
+//! come. What has to wait:
+//!
+//! - every reply, for the newest write issued so far, also when its own step wrote nothing;
+//! - RequestVote, for the term and the log tail that it advertises;
+//! - a candidate's own vote and a leader's own entries, before they count;
+//! - applying an entry and restoring a snapshot, for the log that contains them.
+//!
+//! A leader's AppendEntries need not wait (thesis, section 10.2.1): followers may write in parallel
+//! with the leader's own disk.
+//!
+//! # Where to look
+//!
+//! | paper | here |
+//! | --- | --- |
+//! | Figure 2, State | [`Node`], [`Log`] |
+//! | 5.2 and 5.4.1, leader election | `election.rs` |
+//! | 5.3, log replication, leader | `replication.rs` |
+//! | 5.3, log replication, follower | `append_entries.rs` |
+//! | 5.3 and 5.4.2, commitment | `commit.rs` |
+//! | 7, log compaction | `snapshot.rs` |
+//! | 8, read-only operations | `read_index.rs` |
+//! | every sentence that is enforced | [`Rule`] |
+
+mod append_entries;
+mod commit;
+mod effect;
+mod election;
+mod log;
+mod message;
+mod node;
+pub mod quorum;
+mod read_index;
+mod replication;
+mod rules;
+mod snapshot;
+mod step;
+mod types;
+mod validate;
+
+pub use effect::{Effect, HaltReason, Input, LogWrite, ReadRefusal, Rejection, VoteRecord, Write};
+pub use log::{Log, LogPosition, Snapshot, TermAt};
+pub use message::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, InstallSnapshot, InstallSnapshotReply,
+    Message, RequestVote, RequestVoteReply,
+};
+pub use node::{
+    Config, DiskProgress, Leadership, Limits, Node, Pace, PendingRead, PersistentState, Progress,
+    Role, Unsynced,
+};
+pub use rules::{Handler, Paper, Rule, RuleText, Rules};
+pub use step::step;
+pub use types::{
+    Bytes, Entry, Index, Mark, NUMBER_LIMIT, NodeId, Payload, ReadId, ReadRound, Term,
+};

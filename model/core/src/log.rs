@@ -1,0 +1,227 @@
+//! The log: a snapshot of everything up to a base, and the entries after it.
+//!
+//! All arithmetic between an index and the place of its entry happens here; nobody else subtracts a
+//! base. A question about an index has three honest answers ([`TermAt`]), and there is no fake term
+//! for an entry that has been compacted.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Bytes, Entry, Index, NUMBER_LIMIT, Term};
+
+/// Where a log ends, or any other point in it.
+///
+/// The order of this type *is* the paper's "more up-to-date" (section 5.4.1): the later term wins;
+/// within one term, the longer log.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct LogPosition {
+    /// The term of the entry there.
+    pub term: Term,
+    /// Its index.
+    pub index: Index,
+}
+
+/// A snapshot as the protocol sees it (paper, section 7): which prefix of the log it replaces, and
+/// where its data is to be found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The last entry whose effect the snapshot contains.
+    pub last_included_index: Index,
+    /// The term of that entry.
+    pub last_included_term: Term,
+    /// How the shell finds the data: a file name, a digest; opaque here.
+    pub handle: Bytes,
+}
+
+impl Snapshot {
+    /// The snapshot of the empty prefix, with which every log starts.
+    pub fn none() -> Snapshot {
+        Snapshot {
+            last_included_index: Index::ZERO,
+            last_included_term: Term::ZERO,
+            handle: Bytes::empty(),
+        }
+    }
+}
+
+/// What a log knows about the term of the entry at an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TermAt {
+    /// The entry is inside the snapshot; its term is forgotten, and it was committed.
+    Compacted,
+    /// The entry (or the last one of the snapshot, or position 0) is here and has this term.
+    Present(Term),
+    /// The log ends before the index.
+    Beyond,
+}
+
+/// The log of one server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Log {
+    snapshot: Snapshot,
+    entries: Vec<Entry>,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            snapshot: Snapshot::none(),
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl Log {
+    /// A log as read from somewhere else. Its invariants are checked by [`Log::is_valid`].
+    pub fn new(snapshot: Snapshot, entries: Vec<Entry>) -> Log {
+        Log { snapshot, entries }
+    }
+
+    /// Whether terms start at 1 and never decrease along the log, and all numbers are in range.
+    pub fn is_valid(&self) -> bool {
+        let base = self.base();
+        (base.index == Index::ZERO) == (base.term == Term::ZERO)
+            && base.index.0 <= NUMBER_LIMIT
+            && base.term.0 <= NUMBER_LIMIT
+            && terms_ascend(base.term.max(Term(1)), &self.entries, Term(NUMBER_LIMIT))
+    }
+
+    /// The snapshot that stands for the compacted prefix.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The point up to which entries were replaced by the snapshot; position 0 if none were.
+    pub fn base(&self) -> LogPosition {
+        LogPosition {
+            term: self.snapshot.last_included_term,
+            index: self.snapshot.last_included_index,
+        }
+    }
+
+    /// The index of the last entry, or the base if there is none after it.
+    pub fn last_index(&self) -> Index {
+        self.base().index.plus(self.entries.len())
+    }
+
+    /// The term and index of the last entry, or the base if there is none after it.
+    pub fn last(&self) -> LogPosition {
+        let term = self
+            .entries
+            .last()
+            .map_or(self.base().term, |entry| entry.term);
+        LogPosition {
+            term,
+            index: self.last_index(),
+        }
+    }
+
+    /// The term of the entry at `index`, if the log can tell.
+    pub fn term_at(&self, index: Index) -> TermAt {
+        let base = self.base();
+        match index.cmp(&base.index) {
+            Ordering::Less => TermAt::Compacted,
+            Ordering::Equal => TermAt::Present(base.term),
+            Ordering::Greater => self
+                .entry(index)
+                .map_or(TermAt::Beyond, |entry| TermAt::Present(entry.term)),
+        }
+    }
+
+    /// The entry at `index`, unless it is compacted or beyond the end.
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.entries.get(self.offset(index)?)
+    }
+
+    /// The entries after the base, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// At most `max` entries, beginning with the one at `first`; none if that one is not here.
+    pub fn entries_from(&self, first: Index, max: usize) -> &[Entry] {
+        let tail = self
+            .offset(first)
+            .and_then(|start| self.entries.get(start..))
+            .unwrap_or(&[]);
+        &tail[..max.min(tail.len())]
+    }
+
+    /// Adds entries behind the last one.
+    pub fn append(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.entries.extend(entries);
+    }
+
+    /// Removes the entry at `first` and everything after it. Nothing happens beyond the end; what
+    /// is compacted cannot be removed.
+    pub fn truncate_from(&mut self, first: Index) {
+        if let Some(keep) = self.offset(first) {
+            self.entries.truncate(keep);
+        }
+    }
+
+    /// Replaces the prefix that `snapshot` covers by the snapshot, and keeps the entries after it.
+    pub fn compact(&mut self, snapshot: Snapshot) {
+        let covered = snapshot.last_included_index.since(self.base().index);
+        let covered = usize::try_from(covered)
+            .unwrap_or(usize::MAX)
+            .min(self.entries.len());
+        self.entries.drain(..covered);
+        self.snapshot = snapshot;
+    }
+
+    /// Discards the entire log in favour of `snapshot` (paper, Figure 13, step 7).
+    pub fn install(&mut self, snapshot: Snapshot) {
+        self.entries.clear();
+        self.snapshot = snapshot;
+    }
+
+    /// The first index after the base that holds an entry of the same term as `index`, looking back
+    /// from there.
+    pub fn first_index_of_term_before(&self, index: Index) -> Index {
+        let TermAt::Present(term) = self.term_at(index) else {
+            return index;
+        };
+        let mut first = index;
+        while first > self.base().index.next()
+            && self.term_at(first.prev()) == TermAt::Present(term)
+        {
+            first = first.prev();
+        }
+        first
+    }
+
+    /// The last position (the base included) whose entry is of `term`, if there is one.
+    pub fn last_index_of_term(&self, term: Term) -> Option<Index> {
+        let base = self.base();
+        let found = self.entries.iter().rposition(|entry| entry.term == term);
+        match found {
+            Some(offset) => Some(base.index.next().plus(offset)),
+            None if base.term == term => Some(base.index),
+            None => None,
+        }
+    }
+
+    /// Where the entry at `index` is in `entries`, if it lies after the base.
+    fn offset(&self, index: Index) -> Option<usize> {
+        if index <= self.base().index {
+            return None;
+        }
+        usize::try_from(index.since(self.base().index.next())).ok()
+    }
+}
+
+/// Whether the entries' terms begin at `from` or later, never decrease, and end at most at `to`.
+pub(crate) fn terms_ascend(from: Term, entries: &[Entry], to: Term) -> bool {
+    let mut newest = from;
+    for entry in entries {
+        if entry.term < newest {
+            return false;
+        }
+        newest = entry.term;
+    }
+    newest <= to
+}

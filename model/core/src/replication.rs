@@ -1,0 +1,256 @@
+//! Log replication (paper, section 5.3): the leader's side.
+//!
+//! For each follower the leader keeps a fact, `match_index`, and a guess, `next_index`. While the
+//! guess is unproven it *probes*: one message, then the answer decides where to try next. Once an
+//! answer proves it, the leader *replicates*: it sends batches ahead of the answers until the window
+//! is full. A lost message needs no timer of its own: the next heartbeat claims `next_index - 1`, is
+//! refused, and so the leader probes again.
+
+use crate::effect::Effect;
+use crate::effect::HaltReason;
+use crate::log::{LogPosition, TermAt};
+use crate::message::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, InstallSnapshot, InstallSnapshotReply,
+    Message,
+};
+use crate::node::{Leadership, Pace, Progress, Role};
+use crate::rules::{Rule, Rules};
+use crate::step::Step;
+use crate::types::{Bytes, Entry, Index, NodeId, Payload, ReadRound, Term};
+
+impl<R: Rules> Step<'_, R> {
+    /// Figure 2, Leaders: "If command received from client: append entry to local log".
+    pub(crate) fn propose(&mut self, commands: Vec<Bytes>) {
+        if !self.node.is_leader() {
+            let leader = self.node.known_leader();
+            self.effect(Effect::ProposalRefused { leader });
+            return;
+        }
+        if commands.is_empty() {
+            return;
+        }
+        let term = self.node.current_term;
+        self.effect(Effect::Proposed {
+            first: self.node.log.last_index().next(),
+            term,
+        });
+        let entry = |command| Entry {
+            term,
+            payload: Payload::Command(command),
+        };
+        self.append(commands.into_iter().map(entry).collect());
+        self.broadcast(Self::send_ahead);
+    }
+
+    /// Figure 2, Leaders: "send initial empty AppendEntries RPCs (heartbeat) .. repeat during idle
+    /// periods".
+    pub(crate) fn heartbeat(&mut self) {
+        if self.node.is_leader() {
+            self.broadcast(Self::send_heartbeat);
+        }
+    }
+
+    /// Does something for each follower.
+    pub(crate) fn broadcast(&mut self, to_each: fn(&mut Self, NodeId)) {
+        for peer in self.node.peers().collect::<Vec<_>>() {
+            to_each(self, peer);
+        }
+    }
+
+    /// Shows the follower that there is a leader, and how far it has committed.
+    pub(crate) fn send_heartbeat(&mut self, to: NodeId) {
+        self.send_entries(to, 0);
+    }
+
+    /// Sends one batch, whatever the pace.
+    pub(crate) fn send_batch(&mut self, to: NodeId) {
+        self.send_entries(to, self.node.config.limits.batch);
+    }
+
+    /// Sends batches to a follower whose log is known to agree, until nothing is left or the window
+    /// is full.
+    fn send_ahead(&mut self, to: NodeId) {
+        let limits = self.node.config.limits;
+        while let Some(Progress {
+            pace: Pace::Replicate,
+            next_index,
+            match_index,
+            ..
+        }) = self.progress(to).copied()
+        {
+            let in_flight = next_index.prev().since(match_index);
+            let room = (limits.window as u64).saturating_sub(in_flight);
+            let batch = usize::try_from(room)
+                .unwrap_or(usize::MAX)
+                .min(limits.batch);
+            let sent = self.send_entries(to, batch);
+            match self.progress(to) {
+                Some(progress) if sent > 0 => progress.next_index = next_index.plus(sent),
+                _ => return,
+            }
+            if self.node.log.last_index() < next_index.plus(sent) {
+                return;
+            }
+        }
+    }
+
+    /// Sends at most `max` entries from the follower's `next_index` on, or the snapshot if the entry
+    /// before them is compacted. Returns the number of entries sent.
+    fn send_entries(&mut self, to: NodeId, max: usize) -> usize {
+        let Role::Leader(Leadership {
+            followers,
+            read_round,
+            ..
+        }) = &self.node.role
+        else {
+            return 0;
+        };
+        let Some(next_index) = followers.get(&to).map(|progress| progress.next_index) else {
+            return 0;
+        };
+        let (term, read_round, log) = (self.node.current_term, *read_round, &self.node.log);
+        let prev_index = next_index.prev();
+        let prev_term = log.term_at(prev_index);
+        if self.holds(
+            Rule::SendSnapshotIfCompacted,
+            prev_term == TermAt::Compacted,
+        ) {
+            let snapshot = log.snapshot().clone();
+            let request = InstallSnapshot {
+                term,
+                snapshot,
+                read_round,
+            };
+            self.send(to, Message::InstallSnapshot(request));
+            return 0;
+        }
+        let prev_log = match prev_term {
+            TermAt::Present(term) => LogPosition {
+                term,
+                index: prev_index,
+            },
+            TermAt::Compacted => return 0,
+            TermAt::Beyond => {
+                self.halt(HaltReason::NextIndexBeyondLog);
+                return 0;
+            }
+        };
+        let entries = log.entries_from(next_index, max).to_vec();
+        let sent = entries.len();
+        let leader_commit = self.node.commit_index;
+        let request = AppendEntries {
+            term,
+            prev_log,
+            entries,
+            leader_commit,
+            read_round,
+        };
+        self.send(to, Message::AppendEntries(request));
+        sent
+    }
+
+    /// Figure 2, Leaders: what follows from the answer to AppendEntries.
+    pub(crate) fn append_entries_reply(&mut self, from: NodeId, reply: &AppendEntriesReply) {
+        if !self.follower_answers(from, reply.term, reply.read_round) {
+            return;
+        }
+        match reply.outcome {
+            AppendOutcome::StaleTerm => {}
+            AppendOutcome::Matched { match_index } => {
+                let last_index = self.node.log.last_index();
+                let credited = self.value(Rule::MatchFromRequest, match_index.0);
+                self.follower_matches(from, Index(credited).min(last_index));
+            }
+            AppendOutcome::Conflict {
+                prev_log_index,
+                conflict_term,
+                conflict_index,
+            } => {
+                self.follower_conflicts(from, prev_log_index, conflict_term, conflict_index);
+            }
+        }
+        self.serve_reads();
+    }
+
+    /// The answer to InstallSnapshot: the follower has everything that the snapshot covers.
+    pub(crate) fn install_snapshot_reply(&mut self, from: NodeId, reply: &InstallSnapshotReply) {
+        if !self.follower_answers(from, reply.term, reply.read_round) {
+            return;
+        }
+        let last_index = self.node.log.last_index();
+        let credited = self.value(Rule::SnapshotAckCoversBase, reply.last_included_index.0);
+        self.follower_matches(from, Index(credited).min(last_index));
+        self.serve_reads();
+    }
+
+    /// Whether an answer is one to this leadership; if so, it proves that the follower still
+    /// followed when it answered.
+    fn follower_answers(&mut self, from: NodeId, term: Term, read_round: ReadRound) -> bool {
+        if !self.holds(Rule::RepliesOfThisTerm, term == self.node.current_term) {
+            return false;
+        }
+        let Some(progress) = self.progress(from) else {
+            return false;
+        };
+        progress.acked_round = progress.acked_round.max(read_round);
+        true
+    }
+
+    /// Figure 2, Leaders: "If successful: update nextIndex and matchIndex for follower".
+    fn follower_matches(&mut self, from: NodeId, index: Index) {
+        let rules = self.rules;
+        let Some(progress) = self.progress(from) else {
+            return;
+        };
+        if rules.holds(Rule::MatchNeverDecreases, index > progress.match_index) {
+            progress.match_index = index;
+        }
+        let proven = progress.match_index.next();
+        if proven >= progress.next_index {
+            progress.next_index = proven;
+            progress.pace = Pace::Replicate;
+        }
+        self.advance_commit();
+        self.send_ahead(from);
+    }
+
+    /// Section 5.3, last paragraphs: the follower says where its log parts from ours, so that
+    /// `next_index` skips a whole term and not one entry at a time.
+    fn follower_conflicts(
+        &mut self,
+        from: NodeId,
+        prev_index: Index,
+        conflict_term: Option<Term>,
+        conflict_index: Index,
+    ) {
+        let ours = conflict_term.and_then(|term| self.node.log.last_index_of_term(term));
+        // A term that we have too, but only later, tells us nothing.
+        let hint = ours
+            .filter(|last| *last < prev_index)
+            .map_or(conflict_index, Index::next);
+
+        let rules = self.rules;
+        let Some(progress) = self.progress(from) else {
+            return;
+        };
+        let late = match progress.pace {
+            Pace::Probe => prev_index != progress.next_index.prev(),
+            Pace::Replicate => prev_index >= progress.next_index,
+        };
+        if late || prev_index <= progress.match_index {
+            return;
+        }
+        let lowest = rules.value(Rule::NextAboveMatch, progress.match_index.next().0);
+        progress.next_index = hint.max(Index(lowest));
+        progress.pace = Pace::Probe;
+        self.send_batch(from);
+    }
+
+    /// What this node knows of a follower, if it leads.
+    fn progress(&mut self, follower: NodeId) -> Option<&mut Progress> {
+        match &mut self.node.role {
+            Role::Leader(leadership) => leadership.followers.get_mut(&follower),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is refused at the door: messages that no correct server can have sent, or that contradict
+//! what is committed here. The check looks and changes nothing, so a refused message has no effect.
+
+use crate::effect::Rejection;
+use crate::log::{LogPosition, Snapshot, TermAt, terms_ascend};
+use crate::message::{AppendEntries, AppendOutcome, Message, RequestVote};
+use crate::node::{Node, Role};
+use crate::types::{Entry, Index, NUMBER_LIMIT, NodeId, ReadRound, Term};
+
+/// Whether the node may act on the message.
+pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), Rejection> {
+    if from == node.id() || !node.config.voters.contains(&from) {
+        return Err(Rejection::UnknownSender);
+    }
+    let term = message.term();
+    ensure(
+        term > Term::ZERO && term.0 <= NUMBER_LIMIT,
+        Rejection::Malformed,
+    )?;
+    let current = term >= node.current_term;
+    match message {
+        Message::RequestVote(request) => request_vote(request),
+        Message::RequestVoteReply(_) => Ok(()),
+        Message::AppendEntries(request) => {
+            append_entries(request)?;
+            if current {
+                second_leader(node, from, term)?;
+                contradicts_committed(node, request.prev_log, &request.entries)?;
+            }
+            Ok(())
+        }
+        Message::AppendEntriesReply(reply) => {
+            acknowledged_round(node, term, reply.read_round)?;
+            match reply.outcome {
+                AppendOutcome::StaleTerm => Ok(()),
+                AppendOutcome::Matched { match_index } => {
+                    acknowledged_index(node, term, match_index)
+                }
+                AppendOutcome::Conflict {
+                    prev_log_index,
+                    conflict_index,
+                    ..
+                } => {
+                    let ordered = Index::ZERO < conflict_index && conflict_index <= prev_log_index;
+                    ensure(ordered, Rejection::Malformed)
+                }
+            }
+        }
+        Message::InstallSnapshot(request) => {
+            snapshot(&request.snapshot, term)?;
+            if current {
+                second_leader(node, from, term)?;
+                contradicts_committed(node, position(&request.snapshot), &[])?;
+            }
+            Ok(())
+        }
+        Message::InstallSnapshotReply(reply) => {
+            acknowledged_round(node, term, reply.read_round)?;
+            acknowledged_index(node, term, reply.last_included_index)
+        }
+    }
+}
+
+fn ensure(condition: bool, otherwise: Rejection) -> Result<(), Rejection> {
+    if condition { Ok(()) } else { Err(otherwise) }
+}
+
+/// A position in a real log: the start, or an index and a term that are both above 0.
+fn is_position(position: LogPosition) -> bool {
+    (position.index == Index::ZERO) == (position.term == Term::ZERO)
+        && position.index.0 <= NUMBER_LIMIT
+}
+
+/// A candidate has begun its term without any entry of it.
+fn request_vote(request: &RequestVote) -> Result<(), Rejection> {
+    let sound = is_position(request.last_log) && request.last_log.term < request.term;
+    ensure(sound, Rejection::Malformed)
+}
+
+fn append_entries(request: &AppendEntries) -> Result<(), Rejection> {
+    let AppendEntries {
+        term,
+        prev_log,
+        entries,
+        ..
+    } = request;
+    let ascending = terms_ascend(prev_log.term.max(Term(1)), entries, *term);
+    ensure(is_position(*prev_log) && ascending, Rejection::Malformed)
+}
+
+fn position(snapshot: &Snapshot) -> LogPosition {
+    LogPosition {
+        term: snapshot.last_included_term,
+        index: snapshot.last_included_index,
+    }
+}
+
+fn snapshot(snapshot: &Snapshot, term: Term) -> Result<(), Rejection> {
+    let last = position(snapshot);
+    let sound = is_position(last) && last.index > Index::ZERO && last.term <= term;
+    ensure(sound, Rejection::Malformed)
+}
+
+/// Election Safety, as far as this server can tell: a term has one leader.
+fn second_leader(node: &Node, from: NodeId, term: Term) -> Result<(), Rejection> {
+    let known = if term == node.current_term {
+        node.known_leader()
+    } else {
+        None
+    };
+    ensure(
+        known.is_none_or(|leader| leader == from),
+        Rejection::SecondLeader,
+    )
+}
+
+/// Leader Completeness, as far as this server can tell: the leader's log holds what is committed
+/// here.
+fn contradicts_committed(
+    node: &Node,
+    prev_log: LogPosition,
+    entries: &[Entry],
+) -> Result<(), Rejection> {
+    let entry_terms = entries.iter().map(|entry| entry.term);
+    let mut index = prev_log.index;
+    for term in std::iter::once(prev_log.term).chain(entry_terms) {
+        if index > node.commit_index {
+            break;
+        }
+        if let TermAt::Present(committed) = node.log.term_at(index) {
+            ensure(committed == term, Rejection::ContradictsCommitted)?;
+        }
+        index = index.next();
+    }
+    Ok(())
+}
+
+fn acknowledged_index(node: &Node, term: Term, index: Index) -> Result<(), Rejection> {
+    let to_this_leadership = term == node.current_term && node.is_leader();
+    let sent = !to_this_leadership || index <= node.log.last_index();
+    ensure(sent, Rejection::AcknowledgesUnsent)
+}
+
+fn acknowledged_round(node: &Node, term: Term, round: ReadRound) -> Result<(), Rejection> {
+    match &node.role {
+        Role::Leader(leadership) if term == node.current_term => ensure(
+            round <= leadership.read_round,
+            Rejection::AcknowledgesUnsent,
+        ),
+        _ => Ok(()),
+    }
+}
