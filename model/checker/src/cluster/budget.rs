@@ -1,0 +1,117 @@
+//! What a bounded configuration lets happen, and how much of it has happened.
+
+use raft_core::Term;
+use raft_trace::Action;
+use serde::{Deserialize, Serialize};
+
+use super::local_action::LocalAction;
+
+/// The bounds of a configuration. They are guards inside the actions: an action beyond them is not
+/// possible, and every state within them is visited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// No election timeout leads beyond this term.
+    pub max_term: u64,
+    /// How many commands clients propose.
+    pub proposals: u8,
+    /// How often a leader's heartbeat timer runs out.
+    pub heartbeats: u8,
+    /// How many reads clients begin.
+    #[serde(default)]
+    pub reads: u8,
+    /// How many crashes happen. Restarts are free.
+    #[serde(default)]
+    pub crashes: u8,
+    /// How many messages the network repeats.
+    #[serde(default)]
+    pub duplicates: u8,
+    /// How many snapshots servers take by themselves. Installing them is free.
+    #[serde(default)]
+    pub snapshots: u8,
+    /// How many messages are on the network at once. Beyond that, what sends is not possible.
+    pub in_flight: usize,
+}
+
+/// How much of each budget a run has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Used {
+    pub(crate) proposals: u8,
+    pub(crate) heartbeats: u8,
+    pub(crate) reads: u8,
+    pub(crate) crashes: u8,
+    pub(crate) duplicates: u8,
+    pub(crate) snapshots: u8,
+}
+
+impl Used {
+    /// All counters in one number.
+    pub(crate) fn packed(self) -> u64 {
+        let Used { proposals, heartbeats, reads, crashes, duplicates, snapshots } = self;
+        u64::from_le_bytes([proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0])
+    }
+
+    /// The counters after an action.
+    pub(crate) fn after(mut self, action: LocalAction) -> Used {
+        match action {
+            LocalAction::Propose => self.proposals += 1,
+            LocalAction::Heartbeat => self.heartbeats += 1,
+            LocalAction::Read => self.reads += 1,
+            LocalAction::Crash { .. } => self.crashes += 1,
+            LocalAction::StartSnapshot => self.snapshots += 1,
+            LocalAction::ElectionTimeout
+            | LocalAction::Sync { .. }
+            | LocalAction::Apply
+            | LocalAction::FinishSnapshot
+            | LocalAction::Restart => {}
+        }
+        self
+    }
+}
+
+impl Bounds {
+    pub(crate) fn max_term(&self) -> Term {
+        Term(self.max_term)
+    }
+
+    /// Whether an action is still within the budgets. The term has its own guard.
+    pub(crate) fn allow(&self, used: Used, action: LocalAction) -> bool {
+        match action {
+            LocalAction::Propose => used.proposals < self.proposals,
+            LocalAction::Heartbeat => used.heartbeats < self.heartbeats,
+            LocalAction::Read => used.reads < self.reads,
+            LocalAction::Crash { .. } => used.crashes < self.crashes,
+            LocalAction::StartSnapshot => used.snapshots < self.snapshots,
+            LocalAction::ElectionTimeout
+            | LocalAction::Sync { .. }
+            | LocalAction::Apply
+            | LocalAction::FinishSnapshot
+            | LocalAction::Restart => true,
+        }
+    }
+
+    /// Whether the network may repeat one more message.
+    pub(crate) fn allow_duplicate(&self, used: Used) -> bool {
+        used.duplicates < self.duplicates
+    }
+}
+
+/// The local action behind an action of a trace, if it is one of a server.
+pub(crate) fn local_action(action: &Action) -> Option<LocalAction> {
+    match action {
+        Action::ElectionTimeout { .. } => Some(LocalAction::ElectionTimeout),
+        Action::Heartbeat { .. } => Some(LocalAction::Heartbeat),
+        Action::Propose { .. } => Some(LocalAction::Propose),
+        Action::Read { .. } => Some(LocalAction::Read),
+        Action::Sync { writes, .. } => Some(LocalAction::Sync { writes: *writes }),
+        Action::Apply { .. } => Some(LocalAction::Apply),
+        Action::StartSnapshot { .. } => Some(LocalAction::StartSnapshot),
+        Action::FinishSnapshot { .. } => Some(LocalAction::FinishSnapshot),
+        Action::Crash { writes_kept, applied_kept, .. } => Some(LocalAction::Crash {
+            writes_kept: *writes_kept,
+            applied_kept: *applied_kept,
+        }),
+        Action::Restart { .. } => Some(LocalAction::Restart),
+        Action::Deliver(_) | Action::Drop(_) | Action::Duplicate(_) => None,
+    }
+}

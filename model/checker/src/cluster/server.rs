@@ -1,0 +1,564 @@
+//! One server of the model: the node, and a harsh world around it. The disk loses what was not
+//! synced, the state machine too, and messages wait for the writes that they confirm.
+
+use std::collections::VecDeque;
+
+use raft_core::{
+    Bytes, Config, Effect, Entry, Index, Input, Mark, Message, Node, NodeId, PersistentState,
+    ReadId, Role, Rules, Snapshot, Term, Write, step,
+};
+use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
+
+use super::history::Fact;
+use super::local_action::LocalAction;
+use crate::properties::{self, Property, PropertySet, Witness, WitnessSet};
+
+/// A server, up or down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Its id.
+    pub id: NodeId,
+    /// What is on its disk, durably.
+    pub disk: PersistentState,
+    /// The entries that its state machine has applied. A real state machine forgets how it came to
+    /// its state; this one is the whole list, so that any difference shows.
+    pub state_machine: Vec<Entry>,
+    /// The running process; none if the server is down.
+    pub process: Option<Process>,
+    /// The newest vote that left this server or that it counted for itself, kept across crashes as
+    /// long as its disk has not moved on to a later term. A witness, not something it can see.
+    pub released_vote: Option<(Term, NodeId)>,
+}
+
+/// What a crash takes away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// The node itself.
+    pub node: Node,
+    /// Writes on their way to the disk, oldest first.
+    pub writes: VecDeque<(Mark, Write)>,
+    /// Messages that wait for a write, oldest first.
+    pub outbox: VecDeque<(Mark, Envelope)>,
+    /// What the state machine was asked to do, oldest first.
+    pub apply_queue: VecDeque<ApplyTask>,
+    /// The snapshot that is being stored: up to where it reaches, and its data.
+    pub storing: Option<(Index, Bytes)>,
+}
+
+/// Something that the state machine was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ApplyTask {
+    /// Apply the entry at an index.
+    Entry(Index, Entry),
+    /// Become what the snapshot says, once the write is durable.
+    Restore(Snapshot, Mark),
+}
+
+/// What one action of a server did beside changing the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reaction {
+    /// Messages that left the server.
+    pub sent: Vec<Envelope>,
+    /// What the cluster's history has to remember.
+    pub facts: Vec<Fact>,
+    /// Properties that this action broke, as far as one server can tell.
+    pub broken: PropertySet,
+    /// Witnesses that this action reached, as far as one server can tell.
+    pub witnessed: WitnessSet,
+}
+
+/// Why an action cannot be done in this state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// There is no such server.
+    #[error("there is no server {0}")]
+    NoSuchServer(NodeId),
+    /// The server is down.
+    #[error("{0} is down")]
+    Down(NodeId),
+    /// The server is up.
+    #[error("{0} is up already")]
+    Up(NodeId),
+    /// The message is not on the network.
+    #[error("there is no such message on the network")]
+    NoSuchMessage,
+    /// Fewer writes are waiting.
+    #[error("only {0} writes are waiting for the disk")]
+    TooManyWrites(usize),
+    /// The state machine has nothing to do, or has to wait for the disk.
+    #[error("the state machine has nothing that it could do now")]
+    NothingToApply,
+    /// The state machine cannot be left there by a crash.
+    #[error("a crash cannot leave the state machine at index {0}")]
+    BadApplied(Index),
+    /// There is no snapshot to take, or one is being stored already, or none is.
+    #[error("no snapshot can be started or finished now")]
+    NoSnapshot,
+}
+
+/// The data of a snapshot, as its handle.
+pub(crate) fn encode(state_machine: &[Entry]) -> Bytes {
+    Bytes::from(serde_json::to_vec(state_machine).expect("entries have no maps with odd keys"))
+}
+
+/// The state that a snapshot's handle stands for; the empty state for the empty snapshot.
+pub(crate) fn decode(handle: &Bytes) -> Vec<Entry> {
+    if handle.as_slice().is_empty() {
+        return Vec::new();
+    }
+    serde_json::from_slice(handle.as_slice()).expect("the model made this handle itself")
+}
+
+impl Server {
+    /// A server that starts for the first time.
+    pub fn boot<R: Rules>(settings: &Settings, rules: &R, id: NodeId) -> Server {
+        let mut server = Server {
+            id,
+            disk: PersistentState::default(),
+            state_machine: Vec::new(),
+            process: None,
+            released_vote: None,
+        };
+        let mut reaction = Reaction::default();
+        server.restart(settings, rules, &mut reaction).expect("it is down");
+        server
+    }
+
+    /// Does an action of this server and checks every property that one server can break.
+    ///
+    /// # Errors
+    ///
+    /// [`Impossible`], with the server as it was, if the action cannot be done now.
+    pub fn act<R: Rules>(
+        &mut self,
+        settings: &Settings,
+        rules: &R,
+        action: &Action,
+    ) -> Result<Reaction, Impossible> {
+        let before = self.clone();
+        let mut reaction = self.run(settings, rules, action)?;
+        properties::check_step(&before, self, action, &mut reaction);
+        Ok(reaction)
+    }
+
+    /// Does an action of this server.
+    ///
+    /// # Errors
+    ///
+    /// [`Impossible`], with the server as it was, if the action cannot be done now.
+    pub(crate) fn run<R: Rules>(
+        &mut self,
+        settings: &Settings,
+        rules: &R,
+        action: &Action,
+    ) -> Result<Reaction, Impossible> {
+        let mut reaction = Reaction::default();
+        let out = &mut reaction;
+        match action {
+            Action::ElectionTimeout { .. } => self.feed(rules, Input::ElectionTimeout, out)?,
+            Action::Heartbeat { .. } => self.feed(rules, Input::Heartbeat, out)?,
+            Action::Propose { command, .. } => {
+                self.feed(rules, Input::Propose { commands: vec![command.clone()] }, out)?;
+            }
+            Action::Read { id, .. } => {
+                out.facts.push(Fact::ReadBegan(*id));
+                self.feed(rules, Input::Read { id: *id }, out)?;
+            }
+            Action::Deliver(Envelope { from, message, .. }) => {
+                self.feed(rules, Input::Receive { from: *from, message: message.clone() }, out)?;
+            }
+            Action::Drop(_) | Action::Duplicate(_) => {}
+            Action::Sync { writes, .. } => self.sync(rules, *writes, out)?,
+            Action::Apply { .. } => self.apply_next(rules, out)?,
+            Action::Crash { writes_kept, applied_kept, .. } => {
+                self.crash(settings, *writes_kept, *applied_kept, out)?;
+            }
+            Action::Restart { .. } => self.restart(settings, rules, out)?,
+            Action::StartSnapshot { .. } => self.start_snapshot(settings, rules, out)?,
+            Action::FinishSnapshot { .. } => self.finish_snapshot(rules, out)?,
+        }
+        self.settle(settings, rules, out);
+        self.forget_what_is_settled();
+        Ok(reaction)
+    }
+
+    fn running(&mut self) -> Result<&mut Process, Impossible> {
+        let id = self.id;
+        self.process.as_mut().ok_or(Impossible::Down(id))
+    }
+
+    /// Gives the node an input and does what it asks for.
+    fn feed<R: Rules>(
+        &mut self,
+        rules: &R,
+        input: Input,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        let process = self.running()?;
+        let led = process.node.is_leader().then_some(process.node.current_term);
+        let commit_before = process.node.commit_index;
+        let snapshot_offered = match &input {
+            Input::Receive { message: Message::InstallSnapshot(request), .. } => {
+                Some(request.snapshot.clone())
+            }
+            _ => None,
+        };
+        let mut effects = Vec::new();
+        step(rules, &mut process.node, input, &mut effects);
+
+        let node = &process.node;
+        if let Some(snapshot) = snapshot_offered
+            && properties::snapshot_prefix::broken_by_install(&snapshot, commit_before, node)
+        {
+            out.broken.insert(Property::SnapshotIsPrefix);
+        }
+        let leads = node.is_leader().then_some(node.current_term);
+        if let Some(term) = leads.filter(|_| leads != led) {
+            out.facts.push(Fact::Won(term));
+        }
+        if let Some(term) = leads.filter(|_| node.commit_index > commit_before) {
+            let first = commit_before.next();
+            let count = usize::try_from(node.commit_index.since(commit_before)).unwrap_or(0);
+            let entries = node.log.entries_from(first, count).to_vec();
+            out.facts.push(Fact::Committed { term, first, entries });
+        }
+        if let Some(term) = counts_own_vote(node) {
+            self.release_vote(term, self.id, out);
+        }
+        for effect in effects {
+            self.execute(effect, out);
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, effect: Effect, out: &mut Reaction) {
+        let id = self.id;
+        let Some(process) = self.process.as_mut() else { return };
+        match effect {
+            Effect::Persist { mark, write } => process.writes.push_back((mark, write)),
+            Effect::Send { to, message, after } => {
+                let mark = after.unwrap_or(process.node.disk.durable);
+                process.outbox.push_back((mark, Envelope { from: id, to, message }));
+                self.release_sends(out);
+            }
+            Effect::Apply { first, entries } => {
+                let indexes = (first.0..).map(Index);
+                let tasks = indexes.zip(entries).map(|(index, entry)| ApplyTask::Entry(index, entry));
+                process.apply_queue.extend(tasks);
+            }
+            Effect::Restore { snapshot, after } => {
+                process.apply_queue.push_back(ApplyTask::Restore(snapshot, after));
+            }
+            Effect::ReadReady { id, .. } => {
+                out.facts.push(Fact::ReadServed(id, Index(self.state_machine.len() as u64)));
+                out.witnessed.insert(Witness::ReadServed);
+            }
+            Effect::ReadRefused { id, .. } => out.facts.push(Fact::ReadEnded(id)),
+            Effect::Rejected(_) => out.broken.insert(Property::NothingRejected),
+            Effect::Halt(_) => {
+                out.broken.insert(Property::NobodyHalts);
+                self.stop(out);
+            }
+            // The model has no clock, and its clients do not wait for answers.
+            Effect::ResetElectionTimer
+            | Effect::Proposed { .. }
+            | Effect::ProposalRefused { .. } => {}
+        }
+    }
+
+    /// Lets go every message whose write is durable, in the order in which they were sent.
+    fn release_sends(&mut self, out: &mut Reaction) {
+        let Some(process) = self.process.as_mut() else { return };
+        let durable = process.node.disk.durable;
+        let waiting = std::mem::take(&mut process.outbox);
+        let (free, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(mark, _)| *mark <= durable);
+        process.outbox = waiting.into();
+        for (_, envelope) in free {
+            if let Message::RequestVoteReply(reply) = &envelope.message
+                && reply.granted
+            {
+                self.release_vote(reply.term, envelope.to, out);
+            }
+            out.sent.push(envelope);
+        }
+    }
+
+    fn release_vote(&mut self, term: Term, candidate: NodeId, out: &mut Reaction) {
+        if properties::vote_once::broken_by(self.released_vote, term, candidate) {
+            out.broken.insert(Property::VoteOnce);
+        }
+        if self.released_vote.is_none_or(|(newest, _)| newest <= term) {
+            self.released_vote = Some((term, candidate));
+        }
+    }
+
+    /// The oldest `count` writes reach the disk.
+    fn sync<R: Rules>(
+        &mut self,
+        rules: &R,
+        count: usize,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        let process = self.running()?;
+        let waiting = process.writes.len();
+        if count == 0 || count > waiting {
+            return Err(Impossible::TooManyWrites(waiting));
+        }
+        let done: Vec<_> = process.writes.drain(..count).collect();
+        for (_, write) in &done {
+            self.disk.write(write);
+        }
+        let mark = done[count - 1].0;
+        self.feed(rules, Input::Durable { mark }, out)?;
+        self.release_sends(out);
+        Ok(())
+    }
+
+    /// The state machine does one thing.
+    fn apply_next<R: Rules>(&mut self, rules: &R, out: &mut Reaction) -> Result<(), Impossible> {
+        let process = self.running()?;
+        let durable = process.node.disk.durable;
+        let task = match process.apply_queue.front() {
+            Some(ApplyTask::Restore(_, after)) if *after > durable => None,
+            _ => process.apply_queue.pop_front(),
+        };
+        let applied = Index(self.state_machine.len() as u64);
+        let index = match task.ok_or(Impossible::NothingToApply)? {
+            ApplyTask::Entry(index, entry) => {
+                if index == applied.next() {
+                    self.state_machine.push(entry.clone());
+                } else {
+                    out.broken.insert(Property::StateMachineSafety);
+                }
+                out.facts.push(Fact::Applied(index, entry));
+                index
+            }
+            ApplyTask::Restore(snapshot, _) => {
+                if snapshot.last_included_index < applied {
+                    out.broken.insert(Property::StateMachineSafety);
+                }
+                if properties::snapshot_prefix::broken_by_contents(&snapshot) {
+                    out.broken.insert(Property::SnapshotIsPrefix);
+                }
+                self.state_machine = decode(&snapshot.handle);
+                out.facts.push(Fact::Restored(self.state_machine.clone()));
+                snapshot.last_included_index
+            }
+        };
+        self.feed(rules, Input::Applied { index }, out)
+    }
+
+    fn crash(
+        &mut self,
+        settings: &Settings,
+        writes_kept: usize,
+        applied_kept: Index,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        let writes = &self.process.as_ref().ok_or(Impossible::Down(self.id))?.writes;
+        if writes_kept > writes.len() {
+            return Err(Impossible::TooManyWrites(writes.len()));
+        }
+        let mut disk = self.disk.clone();
+        for (_, write) in writes.iter().take(writes_kept) {
+            disk.write(write);
+        }
+        if !self.applied_after_crash(settings, &disk).contains(&applied_kept.0) {
+            return Err(Impossible::BadApplied(applied_kept));
+        }
+        let base = disk.log.snapshot();
+        if applied_kept == base.last_included_index {
+            // Either the state machine kept just that, or the shell loads the snapshot at start.
+            self.state_machine = decode(&base.handle);
+        } else {
+            self.state_machine.truncate(usize::try_from(applied_kept.0).unwrap_or(usize::MAX));
+        }
+        self.disk = disk;
+        self.stop(out);
+        Ok(())
+    }
+
+    /// Where a crash can leave the state machine, given what it leaves on the disk.
+    fn applied_after_crash(
+        &self,
+        settings: &Settings,
+        disk: &PersistentState,
+    ) -> std::ops::RangeInclusive<u64> {
+        let base = disk.log.base().index.0;
+        match settings.apply {
+            ApplyMode::AtOnce => base..=base,
+            ApplyMode::Separate => base..=base.max(self.state_machine.len() as u64),
+        }
+    }
+
+    /// The process is gone, and the reads that waited in it.
+    fn stop(&mut self, out: &mut Reaction) {
+        if let Some(Process { node: Node { role: Role::Leader(leadership), .. }, .. }) =
+            self.process.take()
+        {
+            out.facts.extend(leadership.reads.iter().map(|read| Fact::ReadEnded(read.id)));
+        }
+    }
+
+    fn restart<R: Rules>(
+        &mut self,
+        settings: &Settings,
+        rules: &R,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        if self.process.is_some() {
+            return Err(Impossible::Up(self.id));
+        }
+        let voters = (1..=settings.servers).map(NodeId).collect();
+        let config = Config { id: self.id, voters, limits: settings.limits };
+        let applied = Index(self.state_machine.len() as u64);
+        match Node::restart(rules, config, self.disk.clone(), applied) {
+            Ok(node) => {
+                self.process = Some(Process {
+                    node,
+                    writes: VecDeque::new(),
+                    outbox: VecDeque::new(),
+                    apply_queue: VecDeque::new(),
+                    storing: None,
+                });
+            }
+            Err(_) => out.broken.insert(Property::NobodyHalts),
+        }
+        Ok(())
+    }
+
+    fn start_snapshot<R: Rules>(
+        &mut self,
+        settings: &Settings,
+        rules: &R,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        if !self.can_start_snapshot() {
+            return Err(Impossible::NoSnapshot);
+        }
+        let index = Index(self.state_machine.len() as u64);
+        let handle = encode(&self.state_machine);
+        self.running()?.storing = Some((index, handle));
+        match settings.apply {
+            ApplyMode::AtOnce => self.finish_snapshot(rules, out),
+            ApplyMode::Separate => Ok(()),
+        }
+    }
+
+    fn can_start_snapshot(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| {
+            process.storing.is_none()
+                && self.state_machine.len() as u64 > process.node.log.base().index.0
+        })
+    }
+
+    fn finish_snapshot<R: Rules>(
+        &mut self,
+        rules: &R,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
+        let stored = self.running()?.storing.take();
+        let (index, handle) = stored.ok_or(Impossible::NoSnapshot)?;
+        self.feed(rules, Input::SnapshotTaken { index, handle }, out)
+    }
+
+    /// Does what takes no time in these settings: writes of an atomic disk, applying at once.
+    fn settle<R: Rules>(&mut self, settings: &Settings, rules: &R, out: &mut Reaction) {
+        while let Some(process) = &self.process {
+            let writes = process.writes.len();
+            let settled = if settings.disk == DiskMode::Atomic && writes > 0 {
+                self.sync(rules, writes, out)
+            } else if settings.apply == ApplyMode::AtOnce {
+                self.apply_next(rules, out)
+            } else {
+                return;
+            };
+            if settled.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Counts marks from the newest durable write, and drops what can no longer matter: states that
+    /// behave alike become equal.
+    fn forget_what_is_settled(&mut self) {
+        if self.released_vote.is_some_and(|(term, _)| self.disk.current_term > term) {
+            self.released_vote = None;
+        }
+        let Some(process) = self.process.as_mut() else { return };
+        let base = process.node.disk.durable.0;
+        let renumber = |mark: &mut Mark| mark.0 = mark.0.saturating_sub(base);
+        let disk = &mut process.node.disk;
+        renumber(&mut disk.issued);
+        renumber(&mut disk.durable);
+        disk.unsynced.iter_mut().for_each(|part| renumber(&mut part.mark));
+        if let Role::Candidate { own_vote: Some(mark), .. } = &mut process.node.role {
+            renumber(mark);
+        }
+        process.writes.iter_mut().for_each(|(mark, _)| renumber(mark));
+        process.outbox.iter_mut().for_each(|(mark, _)| renumber(mark));
+        for task in &mut process.apply_queue {
+            if let ApplyTask::Restore(_, mark) = task {
+                renumber(mark);
+            }
+        }
+    }
+
+    /// Everything that this server can do by itself, in a fixed order, leaving out what cannot
+    /// change anything. Timeouts beyond `max_term` are left out too.
+    pub(crate) fn local_actions(&self, settings: &Settings, max_term: Term) -> Vec<LocalAction> {
+        let Some(process) = &self.process else { return vec![LocalAction::Restart] };
+        let mut actions = Vec::new();
+        let node = &process.node;
+        if node.is_leader() {
+            actions.extend([LocalAction::Heartbeat, LocalAction::Propose, LocalAction::Read]);
+        } else if node.current_term < max_term {
+            actions.push(LocalAction::ElectionTimeout);
+        }
+        let waiting = process.writes.len();
+        actions.extend((1..=waiting).map(|writes| LocalAction::Sync { writes }));
+        let waits = |task: &ApplyTask| {
+            matches!(task, ApplyTask::Restore(_, after) if *after > node.disk.durable)
+        };
+        if process.apply_queue.front().is_some_and(|task| !waits(task)) {
+            actions.push(LocalAction::Apply);
+        }
+        if self.can_start_snapshot() {
+            actions.push(LocalAction::StartSnapshot);
+        }
+        if process.storing.is_some() {
+            actions.push(LocalAction::FinishSnapshot);
+        }
+        let mut disk = self.disk.clone();
+        for writes_kept in 0..=waiting {
+            if let Some((_, write)) = writes_kept.checked_sub(1).map(|last| &process.writes[last]) {
+                disk.write(write);
+            }
+            let applied = self.applied_after_crash(settings, &disk).map(Index);
+            actions.extend(
+                applied.map(|applied_kept| LocalAction::Crash { writes_kept, applied_kept }),
+            );
+        }
+        actions
+    }
+
+    /// The reads that wait in this server.
+    pub fn pending_reads(&self) -> impl Iterator<Item = ReadId> + '_ {
+        let reads = match self.process.as_ref().map(|process| &process.node.role) {
+            Some(Role::Leader(leadership)) => Some(&leadership.reads),
+            _ => None,
+        };
+        reads.into_iter().flatten().map(|read| read.id)
+    }
+}
+
+/// The term in which the node counts a vote of its own.
+fn counts_own_vote(node: &Node) -> Option<Term> {
+    let counted = match &node.role {
+        Role::Follower { .. } => false,
+        Role::Candidate { votes, .. } => votes.contains(&node.id()),
+        Role::Leader(_) => true,
+    };
+    counted.then_some(node.current_term)
+}

@@ -1,0 +1,15 @@
+//! Explores bounded Raft clusters exhaustively and checks the properties of the paper's Figure 3.
+//!
+//! | to read | what it is |
+//! | --- | --- |
+//! | [`properties`] | what must hold, each with its exact meaning and its witness |
+//! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
+//! | [`config`] | bounded configurations, and what they leave out |
+//! | [`packed`] | the same model, interned and cached, to explore millions of states |
+//! | [`search`] | level order for shortest traces and depths; stateright's strategies |
+
+pub mod cluster;
+pub mod config;
+pub mod packed;
+pub mod properties;
+pub mod search;

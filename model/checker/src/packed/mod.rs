@@ -1,0 +1,512 @@
+//! The cluster model in packed form, fast enough to explore tens of millions of states.
+//!
+//! Two old ideas, SPIN's collapse mode and LTSmin's transition caching, allow the transition
+//! functions to be written for the reader:
+//!
+//! - every distinct server (with its disk, its waiting writes and messages, its state machine),
+//!   every distinct message and every distinct history is *interned*: a state is a handful of
+//!   numbers and its fingerprint is made from the parts' hashes;
+//! - what a server does depends on that server and on what happens to it, and on nothing else, so
+//!   each *local transition* is computed once and looked up ever after. Behind tens of millions of
+//!   transitions of the cluster there are some ten thousand local ones.
+//!
+//! Properties of one server's step are checked when the local transition is computed, properties of
+//! the whole cluster when something changed that they look at.
+
+mod intern;
+mod state;
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use raft_core::{Node, NodeId, Paper, Rules};
+use raft_trace::{Action, Envelope};
+
+use crate::cluster::Cluster;
+use crate::cluster::budget::Used;
+use crate::cluster::history::{Fact, History};
+use crate::cluster::local_action::LocalAction;
+use crate::cluster::rename::Renaming;
+use crate::cluster::server::Server;
+use crate::config::BoundedConfig;
+use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
+use intern::{Interner, content_hash, mix};
+pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
+use state::Network;
+
+/// The model of one bounded configuration.
+pub struct ClusterModel<R: Rules = Paper> {
+    config: BoundedConfig,
+    rules: R,
+    /// What states are folded under: all renamings, or only the one that changes nothing.
+    renamings: Vec<Renaming>,
+    servers: Interner<KnownServer>,
+    messages: Interner<KnownMessage>,
+    histories: Interner<KnownHistory>,
+    /// Number of a local transition, by server and label.
+    transition_ids: papaya::HashMap<(u32, Label), u32>,
+    transitions: boxcar::Vec<LocalTransition>,
+    /// What a local transition does to a history.
+    history_steps: papaya::HashMap<(u32, u32), (u32, PropertySet)>,
+    observed: Observed,
+}
+
+struct KnownServer {
+    server: Server,
+    view: View,
+    /// Its hash under each renaming.
+    hashes: Box<[u64]>,
+    /// What it can do by itself.
+    local_actions: Box<[LocalAction]>,
+}
+
+struct KnownMessage {
+    envelope: Envelope,
+    hashes: Box<[u64]>,
+    to: u8,
+}
+
+struct KnownHistory {
+    history: History,
+    hash: u64,
+}
+
+/// What one server does when one thing happens to it.
+struct LocalTransition {
+    server: u32,
+    sent: Box<[u32]>,
+    facts: Box<[Fact]>,
+    broken: PropertySet,
+    witnessed: WitnessSet,
+    /// Whether there is anything that the properties of the whole cluster look at.
+    concerns_cluster: bool,
+    /// How the sum of hashes changes, without symmetry.
+    hash_change: u64,
+    /// Nothing changes at all.
+    idle: bool,
+}
+
+/// What has been seen anywhere in the exploration.
+#[derive(Default)]
+struct Observed {
+    witnessed: AtomicU32,
+    noted: AtomicU32,
+    blocked: AtomicU64,
+}
+
+/// What an action leads to.
+pub(crate) enum Next {
+    /// The action changes nothing, so it is no transition.
+    Idle,
+    /// The network is full.
+    Blocked,
+    /// Another state.
+    State(State, Seen),
+}
+
+/// What a transition showed beside the state that it leads to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) witnessed: WitnessSet,
+    /// Properties that it broke and whose violation does not end the search.
+    pub(crate) noted: PropertySet,
+}
+
+impl ClusterModel<Paper> {
+    /// The model of a configuration under the paper's rules.
+    pub fn new(config: BoundedConfig, symmetry: bool) -> ClusterModel<Paper> {
+        ClusterModel::with_rules(config, symmetry, Paper)
+    }
+}
+
+impl<R: Rules> ClusterModel<R> {
+    /// The model of a configuration under other rules.
+    pub fn with_rules(config: BoundedConfig, symmetry: bool, rules: R) -> ClusterModel<R> {
+        let mut renamings = Renaming::all(config.settings.servers);
+        renamings.truncate(if symmetry { renamings.len() } else { 1 });
+        ClusterModel {
+            config,
+            rules,
+            renamings,
+            servers: Interner::new(),
+            messages: Interner::new(),
+            histories: Interner::new(),
+            transition_ids: papaya::HashMap::new(),
+            transitions: boxcar::Vec::new(),
+            history_steps: papaya::HashMap::new(),
+            observed: Observed::default(),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &BoundedConfig {
+        &self.config
+    }
+
+    /// How many distinct local transitions have been computed.
+    pub fn local_transitions(&self) -> usize {
+        self.transition_ids.len()
+    }
+
+    /// How many distinct server states and messages there are.
+    pub fn interned(&self) -> (usize, usize) {
+        (self.servers.len(), self.messages.len())
+    }
+
+    /// The witnesses that any transition has reached.
+    pub fn witnessed(&self) -> WitnessSet {
+        WitnessSet::from_bits(self.observed.witnessed.load(Ordering::Relaxed))
+    }
+
+    /// The properties that some transition broke and whose violation does not end a search.
+    pub fn noted(&self) -> PropertySet {
+        PropertySet::from_bits(self.observed.noted.load(Ordering::Relaxed))
+    }
+
+    /// How often a full network made an action impossible.
+    pub fn blocked(&self) -> u64 {
+        self.observed.blocked.load(Ordering::Relaxed)
+    }
+
+    /// The state before anything has happened.
+    pub fn init(&self) -> State {
+        let mut servers = [0; MAX_SERVERS];
+        for (place, id) in (1..=self.config.settings.servers).enumerate() {
+            let server = Server::boot(&self.config.settings, &self.rules, NodeId(id));
+            servers[place] = self.intern_server(server);
+        }
+        let mut state = State {
+            servers,
+            network: Network::EMPTY,
+            history: self.intern_history(History::default()),
+            used: Used::default(),
+            broken: PropertySet::default(),
+            orbit: 1,
+            sum: 0,
+            fingerprint: 0,
+        };
+        let server_hash = |id: &u32| self.servers.get(*id).hashes[0];
+        let hashes = self.server_ids(&state).iter().map(server_hash);
+        state.sum = hashes.fold(0, u64::wrapping_add);
+        self.seal(&mut state);
+        state
+    }
+
+    /// Everything that can happen in a state, some of which may turn out to change nothing.
+    pub(crate) fn enabled(&self, state: &State, actions: &mut Vec<PackedAction>) {
+        let bounds = &self.config.bounds;
+        for (place, id) in (0..).zip(self.server_ids(state)) {
+            for action in &self.servers.get(*id).local_actions {
+                if bounds.allow(state.used, *action) {
+                    let number = match action {
+                        LocalAction::Propose => state.used.proposals,
+                        LocalAction::Read => state.used.reads,
+                        _ => 0,
+                    };
+                    let label = Label::local(*action, number);
+                    actions.push(PackedAction::Local { server: place, label });
+                }
+            }
+        }
+        let messages = state.network.messages();
+        for (place, message) in messages.iter().copied().enumerate() {
+            if place > 0 && messages[place - 1] == message {
+                continue;
+            }
+            let to = usize::from(self.messages.get(message).to);
+            if self.servers.get(state.servers[to]).server.process.is_some() {
+                actions.push(PackedAction::Deliver { message });
+            }
+            actions.push(PackedAction::Drop { message });
+            if bounds.allow_duplicate(state.used) {
+                actions.push(PackedAction::Duplicate { message });
+            }
+        }
+    }
+
+    /// Does an action.
+    pub(crate) fn next(&self, state: &State, action: PackedAction) -> Next {
+        let mut next = state.clone();
+        let mut seen = Seen::default();
+        match action {
+            PackedAction::Drop { message } => {
+                next.network.take(message);
+                next.sum = next.sum.wrapping_sub(self.messages.get(message).hashes[0]);
+            }
+            PackedAction::Duplicate { message } => {
+                if !next.network.put(message, self.config.bounds.in_flight) {
+                    return Next::Blocked;
+                }
+                next.used.duplicates += 1;
+                next.sum = next.sum.wrapping_add(self.messages.get(message).hashes[0]);
+            }
+            PackedAction::Deliver { message } => {
+                next.network.take(message);
+                let server = usize::from(self.messages.get(message).to);
+                if !self.react(&mut next, server, Label::deliver(message), &mut seen) {
+                    return Next::Blocked;
+                }
+            }
+            PackedAction::Local { server, label } => {
+                let place = usize::from(server);
+                if self.transition(state.servers[place], label, state.used).1.idle {
+                    return Next::Idle;
+                }
+                if !self.react(&mut next, place, label, &mut seen) {
+                    return Next::Blocked;
+                }
+                next.used = label.as_local().map_or(next.used, |action| next.used.after(action));
+            }
+        }
+        self.seal(&mut next);
+        Next::State(next, seen)
+    }
+
+    /// Lets one server do its local transition; false if the network cannot take what it sends.
+    fn react(&self, next: &mut State, place: usize, label: Label, seen: &mut Seen) -> bool {
+        let (id, transition) = self.transition(next.servers[place], label, next.used);
+        for message in &transition.sent {
+            if !next.network.put(*message, self.config.bounds.in_flight) {
+                return false;
+            }
+        }
+        next.servers[place] = transition.server;
+        next.sum = next.sum.wrapping_add(transition.hash_change);
+        let mut broken = transition.broken;
+        seen.witnessed = transition.witnessed;
+        if !transition.facts.is_empty() {
+            let (history, by_history) = self.history_step(next.history, id, transition);
+            next.history = history;
+            broken.extend(by_history);
+        }
+        if transition.concerns_cluster {
+            let (by_cluster, witnessed) = self.check_cluster(next);
+            broken.extend(by_cluster);
+            seen.witnessed.extend(witnessed);
+        }
+        next.broken = broken.that_end_search();
+        seen.noted = broken;
+        true
+    }
+
+    fn check_cluster(&self, state: &State) -> (PropertySet, WitnessSet) {
+        let history = &self.histories.get(state.history).history;
+        let mut views = [&self.servers.get(state.servers[0]).view; MAX_SERVERS];
+        let ids = self.server_ids(state);
+        for (view, id) in views.iter_mut().zip(ids) {
+            *view = &self.servers.get(*id).view;
+        }
+        properties::check_cluster(&views[..ids.len()], history)
+    }
+
+    fn history_step(
+        &self,
+        history: u32,
+        id: u32,
+        transition: &LocalTransition,
+    ) -> (u32, PropertySet) {
+        let steps = self.history_steps.pin();
+        *steps.get_or_insert_with((history, id), || {
+            let mut history = self.histories.get(history).history.clone();
+            let mut broken = PropertySet::default();
+            transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
+            (self.intern_history(history), broken)
+        })
+    }
+
+    /// Looks a local transition up, or computes it.
+    fn transition(&self, server: u32, label: Label, used: Used) -> (u32, &LocalTransition) {
+        let ids = self.transition_ids.pin();
+        let id = match ids.get(&(server, label)) {
+            Some(id) => *id,
+            None => {
+                let transition = self.compute(server, label, used);
+                *ids.get_or_insert_with((server, label), || {
+                    u32::try_from(self.transitions.push(transition)).expect("fewer than 2^32")
+                })
+            }
+        };
+        (id, &self.transitions[id as usize])
+    }
+
+    fn compute(&self, id: u32, label: Label, used: Used) -> LocalTransition {
+        let known = self.servers.get(id);
+        let mut hash_change = known.hashes[0].wrapping_neg();
+        let action = match label.as_local() {
+            Some(action) => action.of(known.server.id, used),
+            None => {
+                let message = self.messages.get(label.0);
+                hash_change = hash_change.wrapping_sub(message.hashes[0]);
+                Action::Deliver(message.envelope.clone())
+            }
+        };
+        let mut server = known.server.clone();
+        let reaction = server
+            .act(&self.config.settings, &self.rules, &action)
+            .expect("only possible actions are enabled");
+        let server = self.intern_server(server);
+        let sent: Box<[u32]> =
+            reaction.sent.into_iter().map(|envelope| self.intern_message(envelope)).collect();
+        let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
+        let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
+        let facts: Box<[Fact]> = reaction.facts.into();
+        let view_changed = self.servers.get(server).view != known.view;
+        LocalTransition {
+            idle: server == id && sent.is_empty() && label.as_local().is_some(),
+            server,
+            sent,
+            broken: reaction.broken,
+            witnessed: reaction.witnessed,
+            concerns_cluster: view_changed || !facts.is_empty(),
+            facts,
+            hash_change: hash_change.wrapping_add(added),
+        }
+    }
+
+    /// Computes the fingerprint, and with symmetry how many states it stands for.
+    fn seal(&self, state: &mut State) {
+        let rest = mix(state.used.packed())
+            .wrapping_add(self.histories.get(state.history).hash)
+            .wrapping_add(mix(u64::from(state.broken.bits())));
+        if self.renamings.len() == 1 {
+            state.fingerprint = mix(state.sum.wrapping_add(rest));
+            return;
+        }
+        let servers = self.server_ids(state).iter().map(|id| &self.servers.get(*id).hashes);
+        let messages = state.network.messages().iter().map(|id| &self.messages.get(*id).hashes);
+        let mut sums = [rest; RENAMINGS];
+        let sums = &mut sums[..self.renamings.len()];
+        for hashes in servers.chain(messages) {
+            for (sum, hash) in sums.iter_mut().zip(hashes) {
+                *sum = sum.wrapping_add(*hash);
+            }
+        }
+        // A sum over all renamings is the same for all states of an orbit, and, unlike their
+        // minimum, keeps all bits.
+        let total = sums.iter().fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
+        let unmoved = sums.iter().filter(|sum| **sum == sums[0]).count();
+        state.fingerprint = mix(total);
+        state.orbit = u16::try_from(sums.len() / unmoved).unwrap_or(u16::MAX);
+    }
+
+    fn intern_server(&self, server: Server) -> u32 {
+        let hash = content_hash(&server);
+        self.servers.intern(hash, |known| known.server == server, || {
+            let renamed = self.renamings.iter().map(|renaming| renaming.server(&server));
+            KnownServer {
+                view: View::of(&server),
+                hashes: renamed.map(|server| content_hash(&server)).collect(),
+                local_actions: server
+                    .local_actions(&self.config.settings, self.config.bounds.max_term())
+                    .into(),
+                server: server.clone(),
+            }
+        })
+    }
+
+    fn intern_message(&self, envelope: Envelope) -> u32 {
+        let hash = content_hash(&envelope);
+        self.messages.intern(hash, |known| known.envelope == envelope, || {
+            let renamed = self.renamings.iter().map(|renaming| renaming.envelope(&envelope));
+            KnownMessage {
+                hashes: renamed.map(|envelope| content_hash(&envelope)).collect(),
+                to: u8::try_from(envelope.to.0 - 1).expect("ids are small"),
+                envelope: envelope.clone(),
+            }
+        })
+    }
+
+    fn intern_history(&self, history: History) -> u32 {
+        let hash = content_hash(&history);
+        self.histories.intern(hash, |known| known.history == history, || KnownHistory {
+            history: history.clone(),
+            hash,
+        })
+    }
+
+    fn server_ids<'s>(&self, state: &'s State) -> &'s [u32] {
+        let count = usize::try_from(self.config.settings.servers).unwrap_or(MAX_SERVERS);
+        &state.servers[..count.min(MAX_SERVERS)]
+    }
+
+    /// The plain form of a state.
+    pub fn unpack(&self, state: &State) -> Cluster {
+        let server = |id: &u32| self.servers.get(*id).server.clone();
+        let mut cluster = Cluster {
+            servers: self.server_ids(state).iter().map(server).collect(),
+            network: std::collections::BTreeMap::new(),
+            history: self.histories.get(state.history).history.clone(),
+        };
+        for message in state.network.messages() {
+            let envelope = self.messages.get(*message).envelope.clone();
+            *cluster.network.entry(envelope).or_default() += 1;
+        }
+        cluster
+    }
+
+    /// The plain form of an action in a state.
+    pub fn unpack_action(&self, state: &State, action: PackedAction) -> Action {
+        let envelope = |message: u32| self.messages.get(message).envelope.clone();
+        match action {
+            PackedAction::Deliver { message } => Action::Deliver(envelope(message)),
+            PackedAction::Drop { message } => Action::Drop(envelope(message)),
+            PackedAction::Duplicate { message } => Action::Duplicate(envelope(message)),
+            PackedAction::Local { server, label } => {
+                let id = state.servers[usize::from(server)];
+                let local = label.as_local().expect("a local action has a local label");
+                local.of(self.servers.get(id).server.id, state.used)
+            }
+        }
+    }
+
+    /// Whether every majority can recover from a state; always true where the configuration does
+    /// not ask.
+    pub(crate) fn recovers(&self, state: &State) -> bool {
+        if !self.config.recover {
+            return true;
+        }
+        let cluster = self.unpack(state);
+        match properties::can_recover::check(&self.config.settings, &self.rules, &cluster) {
+            Ok(elected) => {
+                if elected {
+                    let mut witnessed = WitnessSet::default();
+                    witnessed.insert(Witness::RecoveredWithoutLeader);
+                    self.note(Seen { witnessed, noted: PropertySet::default() });
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Remembers what a transition showed.
+    pub(crate) fn note(&self, seen: Seen) {
+        let note = |all: &AtomicU32, bits: u32| {
+            if all.load(Ordering::Relaxed) & bits != bits {
+                all.fetch_or(bits, Ordering::Relaxed);
+            }
+        };
+        note(&self.observed.witnessed, seen.witnessed.bits());
+        note(&self.observed.noted, seen.noted.bits());
+    }
+
+    /// Remembers that a full network made actions impossible.
+    pub(crate) fn note_blocked(&self, count: u64) {
+        self.observed.blocked.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The nodes of a state that are up.
+    pub fn nodes(&self, state: &State) -> Vec<&Node> {
+        let running = |id: &u32| self.servers.get(*id).server.process.as_ref();
+        self.server_ids(state).iter().filter_map(running).map(|process| &process.node).collect()
+    }
+}
+
+/// The renamings of [`MAX_SERVERS`] servers.
+const RENAMINGS: usize = 120;
+
+const _: () = assert!(MAX_SERVERS == 5, "5! renamings");
+
+/// Marks a property that the state itself shows, beside those that the step to it broke.
+pub(crate) fn with_property(set: PropertySet, property: Property) -> PropertySet {
+    set.iter().chain([property]).collect()
+}

@@ -1,0 +1,478 @@
+//! What must hold: Figure 3 of the paper, and sharper statements that make deep bugs shallow.
+//!
+//! Each property has a file with its exact meaning and its *witness*: a situation that has to occur
+//! in what was explored, or the property would hold for lack of anything to check. A property looks
+//! at one step of one server, at all servers together with the run's history, or at both.
+
+pub mod can_recover;
+pub mod commit_not_stalled;
+pub mod committed_on_majority;
+pub mod election_safety;
+pub mod leader_append_only;
+pub mod leader_completeness;
+pub mod log_matching;
+pub mod monotonic;
+pub mod nothing_rejected;
+pub mod own_term_commit;
+pub mod reads;
+pub mod snapshot_prefix;
+pub mod state_machine_safety;
+pub mod vote_once;
+
+use itertools::Itertools;
+use raft_core::{Entry, Index, Node, Role, Term};
+use raft_trace::Action;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::decode;
+use crate::cluster::history::History;
+use crate::cluster::server::{Reaction, Server};
+
+/// The properties, in the order in which they are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    /// See [`election_safety`].
+    ElectionSafety,
+    /// See [`leader_append_only`].
+    LeaderAppendOnly,
+    /// See [`log_matching`].
+    LogMatching,
+    /// See [`leader_completeness`].
+    LeaderCompleteness,
+    /// See [`state_machine_safety`].
+    StateMachineSafety,
+    /// See [`committed_on_majority`].
+    CommittedOnMajority,
+    /// See [`own_term_commit`].
+    OwnTermCommit,
+    /// See [`commit_not_stalled`].
+    CommitNotStalled,
+    /// See [`monotonic`].
+    Monotonic,
+    /// See [`vote_once`].
+    VoteOnce,
+    /// See [`snapshot_prefix`].
+    SnapshotIsPrefix,
+    /// See [`reads`].
+    Reads,
+    /// See [`can_recover`].
+    CanRecover,
+    /// See [`nothing_rejected`].
+    NothingRejected,
+    /// See [`nothing_rejected`].
+    NobodyHalts,
+}
+
+impl Property {
+    /// All properties.
+    pub const ALL: [Property; 15] = [
+        Property::ElectionSafety,
+        Property::LeaderAppendOnly,
+        Property::LogMatching,
+        Property::LeaderCompleteness,
+        Property::StateMachineSafety,
+        Property::CommittedOnMajority,
+        Property::OwnTermCommit,
+        Property::CommitNotStalled,
+        Property::Monotonic,
+        Property::VoteOnce,
+        Property::SnapshotIsPrefix,
+        Property::Reads,
+        Property::CanRecover,
+        Property::NothingRejected,
+        Property::NobodyHalts,
+    ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Property::ElectionSafety => "election-safety",
+            Property::LeaderAppendOnly => "leader-append-only",
+            Property::LogMatching => "log-matching",
+            Property::LeaderCompleteness => "leader-completeness",
+            Property::StateMachineSafety => "state-machine-safety",
+            Property::CommittedOnMajority => "committed-on-majority",
+            Property::OwnTermCommit => "own-term-commit",
+            Property::CommitNotStalled => "commit-not-stalled",
+            Property::Monotonic => "monotonic",
+            Property::VoteOnce => "vote-once",
+            Property::SnapshotIsPrefix => "snapshot-is-prefix",
+            Property::Reads => "reads",
+            Property::CanRecover => "can-recover",
+            Property::NothingRejected => "nothing-rejected",
+            Property::NobodyHalts => "nobody-halts",
+        }
+    }
+
+    /// What the paper (or the thesis) says, in our words, and where.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Property::ElectionSafety => {
+                "At most one leader can be elected in a given term (paper, Figure 3; 5.2)."
+            }
+            Property::LeaderAppendOnly => {
+                "A leader never overwrites or deletes entries in its log, it only appends new ones \
+                 (paper, Figure 3; 5.3)."
+            }
+            Property::LogMatching => {
+                "If two logs contain an entry with the same index and term, they are identical in \
+                 all entries up through that index (paper, Figure 3; 5.3)."
+            }
+            Property::LeaderCompleteness => {
+                "An entry committed in a term is in the logs of the leaders of all higher terms \
+                 (paper, Figure 3; 5.4)."
+            }
+            Property::StateMachineSafety => {
+                "If a server has applied an entry at an index, no server ever applies a different \
+                 one there (paper, Figure 3; 5.4.3)."
+            }
+            Property::CommittedOnMajority => {
+                "A committed entry is on the disks of a majority of the servers (paper, 5.3 and \
+                 Figure 2, State)."
+            }
+            Property::OwnTermCommit => {
+                "A leader commits by counting replicas only entries of its own term (paper, 5.4.2 \
+                 and Figure 8)."
+            }
+            Property::CommitNotStalled => {
+                "A leader commits what is on a majority and of its own term, at once (paper, \
+                 Figure 2, Leaders)."
+            }
+            Property::Monotonic => {
+                "Terms, commit_index, last_applied and match_index only increase (paper, Figure 2, \
+                 State)."
+            }
+            Property::VoteOnce => {
+                "A server votes at most once in a term, across crashes (paper, 5.2 and Figure 2)."
+            }
+            Property::SnapshotIsPrefix => {
+                "An installed snapshot stands for exactly the entries that it replaces (paper, 7 \
+                 and Figure 13)."
+            }
+            Property::Reads => {
+                "A read sees everything that was committed when it began (paper, 8; thesis, 6.4)."
+            }
+            Property::CanRecover => {
+                "From every state, any majority that can talk again elects a leader, commits, and \
+                 agrees (paper, 5.4.3 and 5.6)."
+            }
+            Property::NothingRejected => {
+                "Correct servers never send what a correct server must reject (the step contract)."
+            }
+            Property::NobodyHalts => {
+                "A correct server never contradicts its own disk or state machine (the step \
+                 contract)."
+            }
+        }
+    }
+
+    /// The situation that must have occurred for the property to mean something.
+    pub const fn witness(self) -> Witness {
+        match self {
+            Property::ElectionSafety => Witness::TwoLeadersOfDifferentTerms,
+            Property::LeaderAppendOnly => Witness::LeaderBuildsOnOlderEntry,
+            Property::LogMatching => Witness::ConflictTruncated,
+            Property::LeaderCompleteness => Witness::LeaderAfterCommit,
+            Property::StateMachineSafety => Witness::AppliedEverywhere,
+            Property::CommittedOnMajority => Witness::CommittedWithoutOne,
+            Property::OwnTermCommit => Witness::OlderTermHeldBack,
+            Property::CommitNotStalled => Witness::SeveralCommittedAtOnce,
+            Property::Monotonic => Witness::LateAcknowledgement,
+            Property::VoteOnce => Witness::SecondVoteRefused,
+            Property::SnapshotIsPrefix => Witness::SnapshotInstalled,
+            Property::Reads => Witness::ReadServed,
+            Property::CanRecover => Witness::RecoveredWithoutLeader,
+            Property::NothingRejected => Witness::LateLeaderAnswered,
+            Property::NobodyHalts => Witness::RestartedWithLog,
+        }
+    }
+
+    /// Whether a violation ends the search. A rejection or a halt is noted beside the property that
+    /// the search would otherwise find.
+    pub const fn ends_search(self) -> bool {
+        !matches!(self, Property::NothingRejected | Property::NobodyHalts)
+    }
+}
+
+/// Situations that show that a property had something to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Witness {
+    /// Two servers lead at once, in different terms.
+    TwoLeadersOfDifferentTerms,
+    /// A leader appended a command to a log that ends in, or holds, entries of an older term.
+    LeaderBuildsOnOlderEntry,
+    /// A follower removed conflicting entries.
+    ConflictTruncated,
+    /// A leader was elected after an entry was committed in a lower term.
+    LeaderAfterCommit,
+    /// Every server has applied a client's command.
+    AppliedEverywhere,
+    /// An entry was committed that one server does not have.
+    CommittedWithoutOne,
+    /// A leader saw an older term's entry on a majority and did not commit it.
+    OlderTermHeldBack,
+    /// A leader committed several entries in one step.
+    SeveralCommittedAtOnce,
+    /// A leader received an acknowledgement of less than it already knew.
+    LateAcknowledgement,
+    /// A server refused a vote because it had voted for somebody else in that term.
+    SecondVoteRefused,
+    /// A follower replaced its log by a snapshot.
+    SnapshotInstalled,
+    /// A read was served.
+    ReadServed,
+    /// A majority recovered from a state in which none of its servers led.
+    RecoveredWithoutLeader,
+    /// A server answered a leader of an older term.
+    LateLeaderAnswered,
+    /// A server restarted with entries on its disk.
+    RestartedWithLog,
+}
+
+impl Witness {
+    /// All witnesses, each that of the property at the same place.
+    pub const ALL: [Witness; 15] = {
+        let mut all = [Witness::ReadServed; 15];
+        let mut place = 0;
+        while place < all.len() {
+            all[place] = Property::ALL[place].witness();
+            place += 1;
+        }
+        all
+    };
+
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Witness::TwoLeadersOfDifferentTerms => "two-leaders-of-different-terms",
+            Witness::LeaderBuildsOnOlderEntry => "leader-builds-on-older-entry",
+            Witness::ConflictTruncated => "conflict-truncated",
+            Witness::LeaderAfterCommit => "leader-after-commit",
+            Witness::AppliedEverywhere => "applied-everywhere",
+            Witness::CommittedWithoutOne => "committed-without-one",
+            Witness::OlderTermHeldBack => "older-term-held-back",
+            Witness::SeveralCommittedAtOnce => "several-committed-at-once",
+            Witness::LateAcknowledgement => "late-acknowledgement",
+            Witness::SecondVoteRefused => "second-vote-refused",
+            Witness::SnapshotInstalled => "snapshot-installed",
+            Witness::ReadServed => "read-served",
+            Witness::RecoveredWithoutLeader => "recovered-without-leader",
+            Witness::LateLeaderAnswered => "late-leader-answered",
+            Witness::RestartedWithLog => "restarted-with-log",
+        }
+    }
+}
+
+/// A set of properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PropertySet(u32);
+
+impl PropertySet {
+    /// Adds one.
+    pub fn insert(&mut self, property: Property) {
+        self.0 |= 1 << property as u32;
+    }
+
+    /// Adds all of another set.
+    pub fn extend(&mut self, other: PropertySet) {
+        self.0 |= other.0;
+    }
+
+    /// Whether it holds the property.
+    pub const fn contains(self, property: Property) -> bool {
+        self.0 & (1 << property as u32) != 0
+    }
+
+    /// Whether it holds none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its members.
+    pub fn iter(self) -> impl Iterator<Item = Property> {
+        Property::ALL.into_iter().filter(move |property| self.contains(*property))
+    }
+
+    /// Those of its members whose violation ends a search.
+    pub fn that_end_search(self) -> PropertySet {
+        self.iter().filter(|property| property.ends_search()).collect()
+    }
+
+    /// As a number, to be stored.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> PropertySet {
+        PropertySet(bits)
+    }
+}
+
+impl FromIterator<Property> for PropertySet {
+    fn from_iter<I: IntoIterator<Item = Property>>(properties: I) -> PropertySet {
+        let mut set = PropertySet::default();
+        properties.into_iter().for_each(|property| set.insert(property));
+        set
+    }
+}
+
+/// A set of witnesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WitnessSet(u32);
+
+impl WitnessSet {
+    /// Adds one.
+    pub fn insert(&mut self, witness: Witness) {
+        self.0 |= 1 << witness as u32;
+    }
+
+    /// Adds all of another set.
+    pub fn extend(&mut self, other: WitnessSet) {
+        self.0 |= other.0;
+    }
+
+    /// Whether it holds the witness.
+    pub const fn contains(self, witness: Witness) -> bool {
+        self.0 & (1 << witness as u32) != 0
+    }
+
+    /// Its members.
+    pub fn iter(self) -> impl Iterator<Item = Witness> {
+        Witness::ALL.into_iter().filter(move |witness| self.contains(*witness))
+    }
+
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> WitnessSet {
+        WitnessSet(bits)
+    }
+}
+
+/// What the properties of the whole cluster need of one server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Its log from index 1 on, snapshots unfolded: the node's while it runs, else the disk's.
+    pub log: Vec<Entry>,
+    /// The same of its disk.
+    pub durable: Vec<Entry>,
+    /// The term that it leads.
+    pub leads: Option<Term>,
+    /// How many client commands its state machine has applied.
+    pub commands_applied: usize,
+}
+
+impl View {
+    /// The view of a server.
+    pub fn of(server: &Server) -> View {
+        let unfold = |log: &raft_core::Log| {
+            let mut entries = decode(&log.snapshot().handle);
+            entries.extend_from_slice(log.entries());
+            entries
+        };
+        let node = server.process.as_ref().map(|process| &process.node);
+        let durable = unfold(&server.disk.log);
+        let is_command =
+            |entry: &&Entry| matches!(entry.payload, raft_core::Payload::Command(_));
+        View {
+            log: node.map_or_else(|| durable.clone(), |node| unfold(&node.log)),
+            durable,
+            leads: node.filter(|node| node.is_leader()).map(|node| node.current_term),
+            commands_applied: server.state_machine.iter().filter(is_command).count(),
+        }
+    }
+}
+
+/// Checks what one server can break in one step.
+pub(crate) fn check_step(
+    before: &Server,
+    after: &Server,
+    action: &Action,
+    reaction: &mut Reaction,
+) {
+    let nodes = match (&before.process, &after.process) {
+        (Some(before), Some(after)) => Some((&before.node, &after.node)),
+        _ => None,
+    };
+    let mut check = |property: Property, broken: bool| {
+        if broken {
+            reaction.broken.insert(property);
+        }
+    };
+    check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
+    if let Some((before, after_node)) = nodes {
+        check(Property::LeaderAppendOnly, leader_append_only::broken(before, after_node));
+        check(Property::OwnTermCommit, own_term_commit::broken(before, after_node));
+        check(Property::CommitNotStalled, commit_not_stalled::broken(after_node, &after.disk));
+        check(Property::Monotonic, monotonic::broken(before, after_node));
+    }
+
+    let mut witness = |witness: Witness, reached: bool| {
+        if reached {
+            reaction.witnessed.insert(witness);
+        }
+    };
+    if let Some((before, after)) = nodes {
+        use Witness as W;
+        witness(W::LeaderBuildsOnOlderEntry, leader_append_only::witnessed(before, after, action));
+        witness(W::ConflictTruncated, log_matching::witnessed(before, after));
+        witness(W::OlderTermHeldBack, own_term_commit::witnessed(after));
+        witness(W::SeveralCommittedAtOnce, commit_not_stalled::witnessed(before, after));
+        witness(W::LateAcknowledgement, monotonic::witnessed(before, action));
+        witness(W::SecondVoteRefused, vote_once::witnessed(before, action));
+        witness(W::SnapshotInstalled, snapshot_prefix::witnessed(before, after, action));
+        witness(W::LateLeaderAnswered, nothing_rejected::witnessed(before, action));
+    }
+    if let Action::Restart { .. } = action {
+        witness(Witness::RestartedWithLog, after.disk.log.last_index().0 > 0);
+    }
+}
+
+/// Checks what the servers can break together, and what the history can tell about them.
+pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, WitnessSet) {
+    let mut broken = PropertySet::default();
+    let mut witnessed = WitnessSet::default();
+    let pairs = || views.iter().array_combinations();
+    if pairs().any(|[a, b]| election_safety::broken(a, b)) {
+        broken.insert(Property::ElectionSafety);
+    }
+    if pairs().any(|[a, b]| log_matching::broken(a, b)) {
+        broken.insert(Property::LogMatching);
+    }
+    if views.iter().any(|view| leader_completeness::broken(view, history)) {
+        broken.insert(Property::LeaderCompleteness);
+    }
+    if committed_on_majority::broken(views, history) {
+        broken.insert(Property::CommittedOnMajority);
+    }
+    if pairs().any(|[a, b]| election_safety::witnessed(a, b)) {
+        witnessed.insert(Witness::TwoLeadersOfDifferentTerms);
+    }
+    if views.iter().any(|view| leader_completeness::witnessed(view, history)) {
+        witnessed.insert(Witness::LeaderAfterCommit);
+    }
+    if state_machine_safety::witnessed(views) {
+        witnessed.insert(Witness::AppliedEverywhere);
+    }
+    if committed_on_majority::witnessed(views, history) {
+        witnessed.insert(Witness::CommittedWithoutOne);
+    }
+    (broken, witnessed)
+}
+
+/// Whether a server leads the same term before and after a step.
+pub(crate) fn leads_throughout(before: &Node, after: &Node) -> bool {
+    before.is_leader() && after.is_leader() && before.current_term == after.current_term
+}
+
+/// Whether a leader knows that a majority has the entry at `index`, where it counts itself up to
+/// `own`.
+pub(crate) fn on_majority(leader: &Node, own: Index, index: Index) -> bool {
+    let Role::Leader(leadership) = &leader.role else { return false };
+    let others = leadership.followers.values().filter(|f| f.match_index >= index).count();
+    let count = others + usize::from(own >= index);
+    index <= leader.log.last_index() && 2 * count > leader.config.voters.len()
+}

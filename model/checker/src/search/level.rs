@@ -1,0 +1,233 @@
+//! Breadth-first search, one level after the other, on any number of threads.
+//!
+//! The visited set holds fingerprints only, and no state remembers how it was reached: a shortest
+//! path to what was found is made afterwards, by [`super::path`].
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use raft_core::Rules;
+
+use super::{Control, Counts};
+use crate::packed::{ClusterModel, Next, Seen, State, with_property};
+use crate::properties::{Property, PropertySet, Witness};
+
+/// What to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// A property that does not hold. Rejections and halts are noted and do not end the search.
+    Violation,
+    /// A step that reaches a witness.
+    Witness(Witness),
+    /// A step that breaks this very property, also if its violation would not end a search.
+    Breaks(Property),
+}
+
+impl Goal {
+    /// Whether a step, and the state that it leads to, is what is looked for.
+    pub(super) fn reached_by(self, seen: Seen, broken: PropertySet) -> bool {
+        match self {
+            Goal::Violation => !broken.is_empty(),
+            Goal::Witness(witness) => seen.witnessed.contains(witness),
+            Goal::Breaks(property) => seen.noted.contains(property) || broken.contains(property),
+        }
+    }
+}
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelOutcome {
+    /// What was counted; if something was found, in the levels before it.
+    pub counts: Counts,
+    /// The number of steps to the nearest state that was looked for.
+    pub found_at: Option<u64>,
+    /// Whether every state was visited, up to the level of what was found.
+    pub complete: bool,
+}
+
+/// Searches until the goal is found, everything is visited, or the control says to stop.
+pub fn search<R: Rules + Sync>(
+    model: &ClusterModel<R>,
+    goal: Goal,
+    threads: usize,
+    control: &Control,
+) -> LevelOutcome {
+    let visited = Visited::new();
+    let init = model.init();
+    visited.insert(init.fingerprint);
+    let mut counts = Counts { distinct: 1, orbit: 1, transitions: 0, depth: Some(0) };
+    let mut frontier = vec![init];
+    let mut depth = 0;
+    loop {
+        let level = Level { model, goal, visited: &visited, frontier: &frontier, control };
+        let Expanded { next, orbit, transitions, blocked, found } = level.expand(threads);
+        if control.stopped() {
+            counts.distinct += next.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            counts.orbit += orbit;
+            counts.transitions += transitions;
+            return LevelOutcome { counts, found_at: None, complete: false };
+        }
+        if found {
+            let counts = Counts { depth: Some(depth), ..counts };
+            return LevelOutcome { counts, found_at: Some(depth + 1), complete: true };
+        }
+        counts.transitions += transitions;
+        counts.orbit += orbit;
+        model.note_blocked(blocked);
+        frontier.clear();
+        frontier.extend(next.into_iter().flatten());
+        if frontier.is_empty() {
+            counts.depth = Some(depth);
+            return LevelOutcome { counts, found_at: None, complete: true };
+        }
+        depth += 1;
+        counts.distinct += frontier.len() as u64;
+        control.progress.depth.store(depth, Ordering::Relaxed);
+    }
+}
+
+/// One level, to be expanded.
+struct Level<'a, R: Rules> {
+    model: &'a ClusterModel<R>,
+    goal: Goal,
+    visited: &'a Visited,
+    frontier: &'a [State],
+    control: &'a Control,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Expanded {
+    next: Vec<Vec<State>>,
+    orbit: u64,
+    transitions: u64,
+    blocked: u64,
+    found: bool,
+}
+
+/// How many states a thread takes at a time.
+const CHUNK: usize = 512;
+
+impl<R: Rules + Sync> Level<'_, R> {
+    fn expand(&self, threads: usize) -> Expanded {
+        let place = AtomicUsize::new(0);
+        let found = AtomicBool::new(false);
+        let mut all = Expanded::default();
+        let parts: Vec<Expanded> = std::thread::scope(|scope| {
+            let work = || self.work(&place, &found);
+            let others: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Expanded>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            std::iter::once(mine).chain(others.into_iter().map(join)).collect()
+        });
+        for part in parts {
+            all.next.extend(part.next);
+            all.orbit += part.orbit;
+            all.transitions += part.transitions;
+            all.blocked += part.blocked;
+        }
+        all.found = found.into_inner();
+        all
+    }
+
+    fn work(&self, place: &AtomicUsize, found: &AtomicBool) -> Expanded {
+        let mut out = Expanded::default();
+        let mut next = Vec::new();
+        let mut actions = Vec::new();
+        loop {
+            let start = place.fetch_add(CHUNK, Ordering::Relaxed);
+            let end = self.frontier.len().min(start + CHUNK);
+            if start >= end || found.load(Ordering::Relaxed) || self.control.exhausted() {
+                break;
+            }
+            let (states, transitions) = (next.len(), out.transitions);
+            for state in &self.frontier[start..end] {
+                self.model.enabled(state, &mut actions);
+                for action in actions.drain(..) {
+                    match self.model.next(state, action) {
+                        Next::Idle => {}
+                        Next::Blocked => out.blocked += 1,
+                        Next::State(successor, seen) => {
+                            out.transitions += 1;
+                            self.visit(successor, seen, &mut next, &mut out, found);
+                        }
+                    }
+                }
+            }
+            let progress = &self.control.progress;
+            let (states, transitions) = (next.len() - states, out.transitions - transitions);
+            progress.distinct.fetch_add(states as u64, Ordering::Relaxed);
+            progress.transitions.fetch_add(transitions, Ordering::Relaxed);
+            progress.queue.store((self.frontier.len() - end) as u64, Ordering::Relaxed);
+        }
+        out.next.push(next);
+        out
+    }
+
+    fn visit(
+        &self,
+        successor: State,
+        seen: Seen,
+        next: &mut Vec<State>,
+        out: &mut Expanded,
+        found: &AtomicBool,
+    ) {
+        self.model.note(seen);
+        let new = self.visited.insert(successor.fingerprint);
+        let broken = if new && !self.model.recovers(&successor) {
+            with_property(successor.broken, Property::CanRecover)
+        } else {
+            successor.broken
+        };
+        if self.goal.reached_by(seen, broken) {
+            found.store(true, Ordering::Relaxed);
+        }
+        // A broken state is not explored further, whatever is looked for.
+        if new && broken.is_empty() {
+            out.orbit += u64::from(successor.orbit);
+            next.push(successor);
+        }
+    }
+}
+
+/// The fingerprints of all visited states, in parts with a lock each.
+struct Visited {
+    parts: Vec<Mutex<HashSet<u64, BuildHasherDefault<Fingerprint>>>>,
+}
+
+const PARTS: usize = 1024;
+
+impl Visited {
+    fn new() -> Visited {
+        Visited { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Adds a fingerprint; false if it was there.
+    fn insert(&self, fingerprint: u64) -> bool {
+        // The set uses the lowest and the highest bits.
+        let part = usize::try_from(fingerprint >> 40).unwrap_or(0) % PARTS;
+        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint)
+    }
+}
+
+/// A fingerprint is as good as any hash of it.
+#[derive(Default)]
+pub(super) struct Fingerprint(u64);
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("fingerprints are 64-bit numbers");
+    }
+
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

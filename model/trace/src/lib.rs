@@ -1,0 +1,21 @@
+//! Traces of Raft clusters: what happened, step by step, as lines of JSON that people and programs
+//! can read, write by hand, and replay years later.
+//!
+//! A [`ClusterTrace`] is an explicit list of [`Action`]s with the [`Settings`] under which they are
+//! possible. It never holds a random seed or the number of an action in some list: both mean
+//! something else as soon as anything is reordered.
+//!
+//! A file is one header line, one line for each step, and a last line that says how many steps
+//! there were, so that a truncated file is recognised:
+//!
+//! ```json
+//! {"schema":"raft-cluster-trace","version":1,"settings":{"servers":3, ..},"about":".."}
+//! {"step":1,"action":{"election_timeout":{"server":1}}}
+//! {"end":{"steps":1}}
+//! ```
+
+mod action;
+mod file;
+
+pub use action::{Action, ApplyMode, DiskMode, Envelope, Settings};
+pub use file::{ClusterTrace, SCHEMA, TraceError, VERSION};
