@@ -1,18 +1,48 @@
 //! Interning: every distinct content gets a small number, once, and keeps it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
+
+/// A concurrent map from 64-bit numbers. Reading takes no lock.
+pub(crate) type Table<V> = papaya::HashMap<u64, V, BuildHasherDefault<Mixed>>;
+
+/// Two numbers as a key of a [`Table`].
+pub(crate) fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
+}
+
+/// Hashes one 64-bit number.
+#[derive(Default)]
+pub(crate) struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are 64-bit numbers");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mix(number);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A table from contents to numbers and back. Reading takes no lock.
 pub(crate) struct Interner<T> {
-    ids: papaya::HashMap<u64, u32>,
+    ids: Table<u32>,
     items: boxcar::Vec<T>,
     adding: Mutex<()>,
 }
 
 impl<T> Interner<T> {
     pub(crate) fn new() -> Interner<T> {
-        Interner { ids: papaya::HashMap::new(), items: boxcar::Vec::new(), adding: Mutex::new(()) }
+        Interner {
+            ids: Table::default(),
+            items: boxcar::Vec::new(),
+            adding: Mutex::new(()),
+        }
     }
 
     /// The number of the item with that content hash; if there is none yet, of the one that `make`
@@ -21,7 +51,12 @@ impl<T> Interner<T> {
     /// # Panics
     ///
     /// If there are more than 2^32 items; the memory for them does not exist.
-    pub(crate) fn intern(&self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+    pub(crate) fn intern(
+        &self,
+        hash: u64,
+        same: impl Fn(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> u32 {
         let mut hash = hash;
         if let Some(id) = self.find(&mut hash, &same) {
             return id;

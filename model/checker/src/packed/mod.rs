@@ -29,9 +29,9 @@ use crate::cluster::rename::Renaming;
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
-use intern::{Interner, content_hash, mix};
-pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
+use intern::{Interner, Table, content_hash, mix, pair};
 use state::Network;
+pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
 
 /// The model of one bounded configuration.
 pub struct ClusterModel<R: Rules = Paper> {
@@ -43,10 +43,10 @@ pub struct ClusterModel<R: Rules = Paper> {
     messages: Interner<KnownMessage>,
     histories: Interner<KnownHistory>,
     /// Number of a local transition, by server and label.
-    transition_ids: papaya::HashMap<(u32, Label), u32>,
+    transition_ids: Table<u32>,
     transitions: boxcar::Vec<LocalTransition>,
     /// What a local transition does to a history.
-    history_steps: papaya::HashMap<(u32, u32), (u32, PropertySet)>,
+    history_steps: Table<(u32, PropertySet)>,
     observed: Observed,
 }
 
@@ -130,9 +130,9 @@ impl<R: Rules> ClusterModel<R> {
             servers: Interner::new(),
             messages: Interner::new(),
             histories: Interner::new(),
-            transition_ids: papaya::HashMap::new(),
+            transition_ids: Table::default(),
             transitions: boxcar::Vec::new(),
-            history_steps: papaya::HashMap::new(),
+            history_steps: Table::default(),
             observed: Observed::default(),
         }
     }
@@ -203,7 +203,10 @@ impl<R: Rules> ClusterModel<R> {
                         _ => 0,
                     };
                     let label = Label::local(*action, number);
-                    actions.push(PackedAction::Local { server: place, label });
+                    actions.push(PackedAction::Local {
+                        server: place,
+                        label,
+                    });
                 }
             }
         }
@@ -248,13 +251,19 @@ impl<R: Rules> ClusterModel<R> {
             }
             PackedAction::Local { server, label } => {
                 let place = usize::from(server);
-                if self.transition(state.servers[place], label, state.used).1.idle {
+                if self
+                    .transition(state.servers[place], label, state.used)
+                    .1
+                    .idle
+                {
                     return Next::Idle;
                 }
                 if !self.react(&mut next, place, label, &mut seen) {
                     return Next::Blocked;
                 }
-                next.used = label.as_local().map_or(next.used, |action| next.used.after(action));
+                next.used = label
+                    .as_local()
+                    .map_or(next.used, |action| next.used.after(action));
             }
         }
         self.seal(&mut next);
@@ -305,22 +314,26 @@ impl<R: Rules> ClusterModel<R> {
         transition: &LocalTransition,
     ) -> (u32, PropertySet) {
         let steps = self.history_steps.pin();
-        *steps.get_or_insert_with((history, id), || {
+        *steps.get_or_insert_with(pair(history, id), || {
             let mut history = self.histories.get(history).history.clone();
             let mut broken = PropertySet::default();
-            transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
+            transition
+                .facts
+                .iter()
+                .for_each(|fact| broken.extend(history.record(fact)));
             (self.intern_history(history), broken)
         })
     }
 
     /// Looks a local transition up, or computes it.
     fn transition(&self, server: u32, label: Label, used: Used) -> (u32, &LocalTransition) {
+        let key = pair(server, label.0);
         let ids = self.transition_ids.pin();
-        let id = match ids.get(&(server, label)) {
+        let id = match ids.get(&key) {
             Some(id) => *id,
             None => {
                 let transition = self.compute(server, label, used);
-                *ids.get_or_insert_with((server, label), || {
+                *ids.get_or_insert_with(key, || {
                     u32::try_from(self.transitions.push(transition)).expect("fewer than 2^32")
                 })
             }
@@ -344,9 +357,14 @@ impl<R: Rules> ClusterModel<R> {
             .act(&self.config.settings, &self.rules, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(server);
-        let sent: Box<[u32]> =
-            reaction.sent.into_iter().map(|envelope| self.intern_message(envelope)).collect();
-        let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
+        let sent: Box<[u32]> = reaction
+            .sent
+            .into_iter()
+            .map(|envelope| self.intern_message(envelope))
+            .collect();
+        let added = sent
+            .iter()
+            .map(|message| self.messages.get(*message).hashes[0]);
         let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
         let facts: Box<[Fact]> = reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
@@ -371,8 +389,15 @@ impl<R: Rules> ClusterModel<R> {
             state.fingerprint = mix(state.sum.wrapping_add(rest));
             return;
         }
-        let servers = self.server_ids(state).iter().map(|id| &self.servers.get(*id).hashes);
-        let messages = state.network.messages().iter().map(|id| &self.messages.get(*id).hashes);
+        let servers = self
+            .server_ids(state)
+            .iter()
+            .map(|id| &self.servers.get(*id).hashes);
+        let messages = state
+            .network
+            .messages()
+            .iter()
+            .map(|id| &self.messages.get(*id).hashes);
         let mut sums = [rest; RENAMINGS];
         let sums = &mut sums[..self.renamings.len()];
         for hashes in servers.chain(messages) {
@@ -382,7 +407,9 @@ impl<R: Rules> ClusterModel<R> {
         }
         // A sum over all renamings is the same for all states of an orbit, and, unlike their
         // minimum, keeps all bits.
-        let total = sums.iter().fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
+        let total = sums
+            .iter()
+            .fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
         let unmoved = sums.iter().filter(|sum| **sum == sums[0]).count();
         state.fingerprint = mix(total);
         state.orbit = u16::try_from(sums.len() / unmoved).unwrap_or(u16::MAX);
@@ -390,37 +417,55 @@ impl<R: Rules> ClusterModel<R> {
 
     fn intern_server(&self, server: Server) -> u32 {
         let hash = content_hash(&server);
-        self.servers.intern(hash, |known| known.server == server, || {
-            let renamed = self.renamings.iter().map(|renaming| renaming.server(&server));
-            KnownServer {
-                view: View::of(&server),
-                hashes: renamed.map(|server| content_hash(&server)).collect(),
-                local_actions: server
-                    .local_actions(&self.config.settings, self.config.bounds.max_term())
-                    .into(),
-                server: server.clone(),
-            }
-        })
+        self.servers.intern(
+            hash,
+            |known| known.server == server,
+            || {
+                let renamed = self
+                    .renamings
+                    .iter()
+                    .map(|renaming| renaming.server(&server));
+                KnownServer {
+                    view: View::of(&server),
+                    hashes: renamed.map(|server| content_hash(&server)).collect(),
+                    local_actions: server
+                        .local_actions(&self.config.settings, self.config.bounds.max_term())
+                        .into(),
+                    server: server.clone(),
+                }
+            },
+        )
     }
 
     fn intern_message(&self, envelope: Envelope) -> u32 {
         let hash = content_hash(&envelope);
-        self.messages.intern(hash, |known| known.envelope == envelope, || {
-            let renamed = self.renamings.iter().map(|renaming| renaming.envelope(&envelope));
-            KnownMessage {
-                hashes: renamed.map(|envelope| content_hash(&envelope)).collect(),
-                to: u8::try_from(envelope.to.0 - 1).expect("ids are small"),
-                envelope: envelope.clone(),
-            }
-        })
+        self.messages.intern(
+            hash,
+            |known| known.envelope == envelope,
+            || {
+                let renamed = self
+                    .renamings
+                    .iter()
+                    .map(|renaming| renaming.envelope(&envelope));
+                KnownMessage {
+                    hashes: renamed.map(|envelope| content_hash(&envelope)).collect(),
+                    to: u8::try_from(envelope.to.0 - 1).expect("ids are small"),
+                    envelope: envelope.clone(),
+                }
+            },
+        )
     }
 
     fn intern_history(&self, history: History) -> u32 {
         let hash = content_hash(&history);
-        self.histories.intern(hash, |known| known.history == history, || KnownHistory {
-            history: history.clone(),
+        self.histories.intern(
             hash,
-        })
+            |known| known.history == history,
+            || KnownHistory {
+                history: history.clone(),
+                hash,
+            },
+        )
     }
 
     fn server_ids<'s>(&self, state: &'s State) -> &'s [u32] {
@@ -470,7 +515,10 @@ impl<R: Rules> ClusterModel<R> {
                 if elected {
                     let mut witnessed = WitnessSet::default();
                     witnessed.insert(Witness::RecoveredWithoutLeader);
-                    self.note(Seen { witnessed, noted: PropertySet::default() });
+                    self.note(Seen {
+                        witnessed,
+                        noted: PropertySet::default(),
+                    });
                 }
                 true
             }
@@ -497,7 +545,11 @@ impl<R: Rules> ClusterModel<R> {
     /// The nodes of a state that are up.
     pub fn nodes(&self, state: &State) -> Vec<&Node> {
         let running = |id: &u32| self.servers.get(*id).server.process.as_ref();
-        self.server_ids(state).iter().filter_map(running).map(|process| &process.node).collect()
+        self.server_ids(state)
+            .iter()
+            .filter_map(running)
+            .map(|process| &process.node)
+            .collect()
     }
 }
 

@@ -50,7 +50,12 @@ pub fn check<R: Rules>(settings: &Settings, rules: &R, cluster: &Cluster) -> Res
     let smallest = raft_core::quorum::majority(cluster.servers.len());
     let mut elected = false;
     for size in smallest..=cluster.servers.len() {
-        for majority in cluster.servers.iter().map(|server| server.id).combinations(size) {
+        for majority in cluster
+            .servers
+            .iter()
+            .map(|server| server.id)
+            .combinations(size)
+        {
             let mut recovery = Recovery::begin(settings, rules, cluster, &majority);
             elected |= recovery.leader().is_none();
             if !recovery.succeeds() {
@@ -77,7 +82,11 @@ impl<'a, R: Rules> Recovery<'a, R> {
         cluster: &Cluster,
         majority: &[NodeId],
     ) -> Recovery<'a, R> {
-        let live = cluster.servers.iter().filter(|server| majority.contains(&server.id)).cloned();
+        let live = cluster
+            .servers
+            .iter()
+            .filter(|server| majority.contains(&server.id))
+            .cloned();
         let mut recovery = Recovery {
             settings,
             rules,
@@ -86,7 +95,9 @@ impl<'a, R: Rules> Recovery<'a, R> {
             proposed_in: Term::ZERO,
         };
         for (envelope, copies) in &cluster.network {
-            recovery.network.extend(std::iter::repeat_n(envelope.clone(), *copies));
+            recovery
+                .network
+                .extend(std::iter::repeat_n(envelope.clone(), *copies));
         }
         for place in 0..recovery.live.len() {
             let server = recovery.live[place].id;
@@ -137,7 +148,9 @@ impl<'a, R: Rules> Recovery<'a, R> {
             node.is_leader().then_some(node.current_term)
         };
         let leaders = self.live.iter().enumerate();
-        leaders.filter_map(|(place, server)| Some((place, leads(server)?))).max_by_key(|l| l.1)
+        leaders
+            .filter_map(|(place, server)| Some((place, leads(server)?)))
+            .max_by_key(|l| l.1)
     }
 
     /// What a leader that makes progress changes: who leads, and how far everybody has come.
@@ -153,13 +166,22 @@ impl<'a, R: Rules> Recovery<'a, R> {
     /// All live servers have the same log, have committed and applied all of it, and it holds the
     /// command of the leader that leads now.
     fn agreed(&self) -> bool {
-        let Some((_, term)) = self.leader() else { return false };
+        let Some((_, term)) = self.leader() else {
+            return false;
+        };
         let command = Payload::Command(Bytes::from(COMMAND));
-        let recovered = Entry { term, payload: command };
-        let Some(first) = self.live.first() else { return false };
+        let recovered = Entry {
+            term,
+            payload: command,
+        };
+        let Some(first) = self.live.first() else {
+            return false;
+        };
         first.state_machine.contains(&recovered)
             && self.live.iter().all(|server| {
-                let Some(process) = &server.process else { return false };
+                let Some(process) = &server.process else {
+                    return false;
+                };
                 let last = process.node.log.last_index();
                 process.node.commit_index == last
                     && server.state_machine.len() as u64 == last.0
@@ -174,7 +196,9 @@ impl<'a, R: Rules> Recovery<'a, R> {
             for place in 0..self.live.len() {
                 self.finish(place);
             }
-            let Some(envelope) = self.network.pop_front() else { return true };
+            let Some(envelope) = self.network.pop_front() else {
+                return true;
+            };
             if let Some(place) = self.live.iter().position(|server| server.id == envelope.to) {
                 self.act(place, &Action::Deliver(envelope));
             }
@@ -200,7 +224,8 @@ impl<'a, R: Rules> Recovery<'a, R> {
     fn act(&mut self, place: usize, action: &Action) -> bool {
         let reaction = self.live[place].run(self.settings, self.rules, action);
         let done = reaction.is_ok();
-        self.network.extend(reaction.map(|reaction| reaction.sent).unwrap_or_default());
+        self.network
+            .extend(reaction.map(|reaction| reaction.sent).unwrap_or_default());
         done
     }
 }

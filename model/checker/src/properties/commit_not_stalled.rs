@@ -13,17 +13,16 @@ use super::{leads_throughout, on_majority};
 /// Whether a leader could commit and did not.
 pub fn broken(after: &Node, disk: &PersistentState) -> bool {
     let own_term = TermAt::Present(after.current_term);
-    let is_own_and_durable = |index: Index| {
-        disk.log.term_at(index) == own_term && after.log.term_at(index) == own_term
-    };
+    let is_own_and_durable =
+        |index: Index| disk.log.term_at(index) == own_term && after.log.term_at(index) == own_term;
     let durable = (after.commit_index.0 + 1..=after.log.last_index().0)
         .map(Index)
         .filter(|index| is_own_and_durable(*index))
         .max()
         .unwrap_or(Index::ZERO);
-    (after.commit_index.0 + 1..=after.log.last_index().0).map(Index).any(|index| {
-        after.log.term_at(index) == own_term && on_majority(after, durable, index)
-    })
+    (after.commit_index.0 + 1..=after.log.last_index().0)
+        .map(Index)
+        .any(|index| after.log.term_at(index) == own_term && on_majority(after, durable, index))
 }
 
 /// Whether a leader committed several entries at once.

@@ -14,7 +14,9 @@ use super::View;
 
 /// Whether a leader lacks what was committed before its term.
 pub fn broken(view: &View, history: &History) -> bool {
-    let Some(leads) = view.leads else { return false };
+    let Some(leads) = view.leads else {
+        return false;
+    };
     history.decided.iter().enumerate().any(|(place, decided)| {
         is_before(decided, leads) && view.log.get(place) != Some(&decided.entry)
     })
@@ -22,7 +24,8 @@ pub fn broken(view: &View, history: &History) -> bool {
 
 /// Whether there is a leader that has to have something.
 pub fn witnessed(view: &View, history: &History) -> bool {
-    view.leads.is_some_and(|leads| history.decided.iter().any(|entry| is_before(entry, leads)))
+    view.leads
+        .is_some_and(|leads| history.decided.iter().any(|entry| is_before(entry, leads)))
 }
 
 fn is_before(decided: &Decided, leads: raft_core::Term) -> bool {

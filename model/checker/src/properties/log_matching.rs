@@ -12,7 +12,11 @@ use super::View;
 
 /// Whether two logs agree in a term at an index and differ before or there.
 pub fn broken(a: &View, b: &View) -> bool {
-    let agreeing = a.log.iter().zip(&b.log).rposition(|(a, b)| a.term == b.term);
+    let agreeing = a
+        .log
+        .iter()
+        .zip(&b.log)
+        .rposition(|(a, b)| a.term == b.term);
     agreeing.is_some_and(|last| a.log[..=last] != b.log[..=last])
 }
 
@@ -21,7 +25,8 @@ pub fn witnessed(before: &Node, after: &Node) -> bool {
     let base = before.log.base().index;
     !after.is_leader()
         && after.log.base().index == base
-        && (1..).map(|n| base.plus(n)).zip(before.log.entries()).any(|(index, entry)| {
-            after.log.term_at(index) != TermAt::Present(entry.term)
-        })
+        && (1..)
+            .map(|n| base.plus(n))
+            .zip(before.log.entries())
+            .any(|(index, entry)| after.log.term_at(index) != TermAt::Present(entry.term))
 }

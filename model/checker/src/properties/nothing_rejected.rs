@@ -13,6 +13,8 @@ use raft_trace::{Action, Envelope};
 
 /// Whether a deposed leader's request arrived.
 pub fn witnessed(before: &Node, action: &Action) -> bool {
-    let Action::Deliver(Envelope { message, .. }) = action else { return false };
+    let Action::Deliver(Envelope { message, .. }) = action else {
+        return false;
+    };
     matches!(message, Message::AppendEntries(_)) && message.term() < before.current_term
 }

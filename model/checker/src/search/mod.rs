@@ -62,8 +62,12 @@ impl Control {
         if self.stop.load(Ordering::Relaxed) {
             return true;
         }
-        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let full = self.memory_limit.is_some_and(|limit| (self.memory_in_use)() >= limit);
+        let late = self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        let full = self
+            .memory_limit
+            .is_some_and(|limit| (self.memory_in_use)() >= limit);
         if late || full {
             self.stop();
         }

@@ -36,7 +36,9 @@ pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Op
         for state in &frontier {
             model.enabled(state, &mut actions);
             for action in actions.drain(..) {
-                let Next::State(successor, seen) = model.next(state, action) else { continue };
+                let Next::State(successor, seen) = model.next(state, action) else {
+                    continue;
+                };
                 let new = !parents.contains_key(&successor.fingerprint);
                 let mut broken = successor.broken;
                 if new && !model.recovers(&successor) {
@@ -47,7 +49,10 @@ pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Op
                     let (last, action) = same_step(model, &actions.1, &successor, goal, action);
                     actions.0.push(model.unpack_action(&last, action));
                     let broken: PropertySet = broken.iter().chain(seen.noted.iter()).collect();
-                    return Some(Path { actions: actions.0, broken });
+                    return Some(Path {
+                        actions: actions.0,
+                        broken,
+                    });
                 }
                 if new {
                     parents.insert(successor.fingerprint, state.fingerprint);
@@ -108,8 +113,10 @@ fn step_to<R: Rules>(
 ) -> Option<(PackedAction, State)> {
     let mut actions = Vec::new();
     model.enabled(from, &mut actions);
-    actions.into_iter().find_map(|action| match model.next(from, action) {
-        Next::State(state, seen) if wanted(&state, seen) => Some((action, state)),
-        _ => None,
-    })
+    actions
+        .into_iter()
+        .find_map(|action| match model.next(from, action) {
+            Next::State(state, seen) if wanted(&state, seen) => Some((action, state)),
+            _ => None,
+        })
 }
