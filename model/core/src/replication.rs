@@ -71,25 +71,21 @@ impl<R: Rules> Step<'_, R> {
     /// is full.
     fn send_ahead(&mut self, to: NodeId) {
         let limits = self.node.config.limits;
-        while let Some(Progress {
-            pace: Pace::Replicate,
-            next_index,
-            match_index,
-            ..
-        }) = self.progress(to).copied()
+        let last_index = self.node.log.last_index();
+        while let Some(Progress { pace: Pace::Replicate, next_index, match_index, .. }) =
+            self.progress(to).copied()
+            && next_index <= last_index
         {
             let in_flight = next_index.prev().since(match_index);
             let room = (limits.window as u64).saturating_sub(in_flight);
-            let batch = usize::try_from(room)
-                .unwrap_or(usize::MAX)
-                .min(limits.batch);
+            let batch = usize::try_from(room).unwrap_or(usize::MAX).min(limits.batch);
+            if batch == 0 {
+                return;
+            }
             let sent = self.send_entries(to, batch);
             match self.progress(to) {
                 Some(progress) if sent > 0 => progress.next_index = next_index.plus(sent),
                 _ => return,
-            }
-            if self.node.log.last_index() < next_index.plus(sent) {
-                return;
             }
         }
     }
