@@ -98,11 +98,13 @@ impl Renaming {
             .map(|(mark, write)| (mark, self.write(write)));
         let outbox = outbox
             .iter()
-            .map(|(mark, envelope)| (*mark, self.envelope(envelope)));
+            .map(|(mark, envelope)| (*mark, self.envelope(envelope)))
+            .sorted()
+            .collect();
         Process {
             node: self.node(&node),
             writes: writes.collect(),
-            outbox: outbox.collect(),
+            outbox,
             apply_queue,
             storing,
         }

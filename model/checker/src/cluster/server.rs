@@ -37,8 +37,9 @@ pub struct Process {
     pub node: Node,
     /// Writes on their way to the disk, oldest first.
     pub writes: VecDeque<(Mark, Write)>,
-    /// Messages that wait for a write, oldest first.
-    pub outbox: VecDeque<(Mark, Envelope)>,
+    /// Messages that wait for a write, sorted: the network keeps no order, and the order in which a
+    /// server addresses the others must not tell equal states apart.
+    pub outbox: Vec<(Mark, Envelope)>,
     /// What the state machine was asked to do, oldest first.
     pub apply_queue: VecDeque<ApplyTask>,
     /// The snapshot that is being stored: up to where it reaches, and its data.
@@ -267,7 +268,7 @@ impl Server {
             Effect::Persist { mark, write } => process.writes.push_back((mark, write)),
             Effect::Send { to, message, after } => {
                 let mark = after.unwrap_or(process.node.disk.durable);
-                process.outbox.push_back((
+                process.outbox.push((
                     mark,
                     Envelope {
                         from: id,
@@ -307,7 +308,7 @@ impl Server {
         }
     }
 
-    /// Lets go every message whose write is durable, in the order in which they were sent.
+    /// Lets go every message whose write is durable.
     fn release_sends(&mut self, out: &mut Reaction) {
         let Some(process) = self.process.as_mut() else {
             return;
@@ -316,7 +317,7 @@ impl Server {
         let waiting = std::mem::take(&mut process.outbox);
         let (free, waiting): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(mark, _)| *mark <= durable);
-        process.outbox = waiting.into();
+        process.outbox = waiting;
         for (_, envelope) in free {
             if let Message::RequestVoteReply(reply) = &envelope.message
                 && reply.granted
@@ -480,7 +481,7 @@ impl Server {
                 self.process = Some(Process {
                     node,
                     writes: VecDeque::new(),
-                    outbox: VecDeque::new(),
+                    outbox: Vec::new(),
                     apply_queue: VecDeque::new(),
                     storing: None,
                 });
