@@ -7,9 +7,17 @@
 //! | [`config`] | bounded configurations, and what they leave out |
 //! | [`packed`] | the same model, interned and cached, to explore millions of states |
 //! | [`search`] | level order for shortest traces and depths; stateright's strategies |
+//! | [`check`] | one configuration from start to verdict |
+//! | [`replay`], [`view`], [`diagram`] | a run, step by step, for people |
+//! | [`plain`] | the plain model, for stateright's Explorer |
 
+pub mod check;
 pub mod cluster;
 pub mod config;
+pub mod diagram;
 pub mod packed;
+pub mod plain;
 pub mod properties;
+pub mod replay;
 pub mod search;
+pub mod view;

@@ -86,10 +86,6 @@ impl<T> Interner<T> {
     pub(crate) fn get(&self, id: u32) -> &T {
         &self.items[id as usize]
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.items.count()
-    }
 }
 
 /// A 64-bit hash of a content, the same in every run of one build.

@@ -18,7 +18,7 @@ mod state;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use raft_core::{Node, NodeId, Paper, Rules};
+use raft_core::{NodeId, Paper, Rules};
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
@@ -44,6 +44,9 @@ pub struct ClusterModel<R: Rules = Paper> {
     histories: Interner<KnownHistory>,
     /// Number of a local transition, by server and label.
     transition_ids: Table<u32>,
+    /// The local transitions up to renaming: which of several symmetric servers is met first
+    /// depends on the order of the threads.
+    transition_classes: Table<()>,
     transitions: boxcar::Vec<LocalTransition>,
     /// What a local transition does to a history.
     history_steps: Table<(u32, PropertySet)>,
@@ -104,11 +107,20 @@ pub(crate) enum Next {
 }
 
 /// What a transition showed beside the state that it leads to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) witnessed: WitnessSet,
     /// Properties that it broke and whose violation does not end the search.
     pub(crate) noted: PropertySet,
+}
+
+impl Seen {
+    /// Whether it shows everything that another transition did.
+    pub(crate) fn shows(self, other: Seen) -> bool {
+        let Seen { witnessed, noted } = other;
+        self.witnessed.bits() & witnessed.bits() == witnessed.bits()
+            && self.noted.bits() & noted.bits() == noted.bits()
+    }
 }
 
 impl ClusterModel<Paper> {
@@ -131,6 +143,7 @@ impl<R: Rules> ClusterModel<R> {
             messages: Interner::new(),
             histories: Interner::new(),
             transition_ids: Table::default(),
+            transition_classes: Table::default(),
             transitions: boxcar::Vec::new(),
             history_steps: Table::default(),
             observed: Observed::default(),
@@ -142,14 +155,10 @@ impl<R: Rules> ClusterModel<R> {
         &self.config
     }
 
-    /// How many distinct local transitions have been computed.
+    /// How many distinct local transitions have been computed; with symmetry, those that differ
+    /// only by a renaming of the servers count as one.
     pub fn local_transitions(&self) -> usize {
-        self.transition_ids.len()
-    }
-
-    /// How many distinct server states and messages there are.
-    pub fn interned(&self) -> (usize, usize) {
-        (self.servers.len(), self.messages.len())
+        self.transition_classes.len()
     }
 
     /// The witnesses that any transition has reached.
@@ -352,6 +361,9 @@ impl<R: Rules> ClusterModel<R> {
                 Action::Deliver(message.envelope.clone())
             }
         };
+        self.transition_classes
+            .pin()
+            .insert(self.transition_class(known, label), ());
         let mut server = known.server.clone();
         let reaction = server
             .act(&self.config.settings, &self.rules, &action)
@@ -378,6 +390,17 @@ impl<R: Rules> ClusterModel<R> {
             facts,
             hash_change: hash_change.wrapping_add(added),
         }
+    }
+
+    /// The same number for local transitions that differ only by a renaming.
+    fn transition_class(&self, server: &KnownServer, label: Label) -> u64 {
+        let cause = |renaming: usize| match label.as_local() {
+            Some(_) => mix(u64::from(label.0)),
+            None => self.messages.get(label.0).hashes[renaming],
+        };
+        let hashes = server.hashes.iter().enumerate();
+        let renamed = hashes.map(|(renaming, hash)| mix(hash.wrapping_add(mix(cause(renaming)))));
+        renamed.fold(0, u64::wrapping_add)
     }
 
     /// Computes the fingerprint, and with symmetry how many states it stands for.
@@ -503,27 +526,19 @@ impl<R: Rules> ClusterModel<R> {
         }
     }
 
-    /// Whether every majority can recover from a state; always true where the configuration does
-    /// not ask.
-    pub(crate) fn recovers(&self, state: &State) -> bool {
-        if !self.config.recover {
-            return true;
-        }
-        let cluster = self.unpack(state);
-        match properties::can_recover::check(&self.config.settings, &self.rules, &cluster) {
-            Ok(elected) => {
-                if elected {
-                    let mut witnessed = WitnessSet::default();
-                    witnessed.insert(Witness::RecoveredWithoutLeader);
-                    self.note(Seen {
-                        witnessed,
-                        noted: PropertySet::default(),
-                    });
-                }
-                true
+    /// What is broken in a state that is visited for the first time: by the step that led here, or
+    /// because a majority cannot recover from it, where the configuration asks.
+    pub(crate) fn examine(&self, state: &State, seen: &mut Seen) -> PropertySet {
+        let mut broken = state.broken;
+        if self.config.recover {
+            let BoundedConfig { settings, .. } = &self.config;
+            match properties::can_recover::check(settings, &self.rules, &self.unpack(state)) {
+                Ok(true) => seen.witnessed.insert(Witness::RecoveredWithoutLeader),
+                Ok(false) => {}
+                Err(_) => broken.insert(Property::CanRecover),
             }
-            Err(_) => false,
         }
+        broken
     }
 
     /// Remembers what a transition showed.
@@ -541,24 +556,9 @@ impl<R: Rules> ClusterModel<R> {
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
     }
-
-    /// The nodes of a state that are up.
-    pub fn nodes(&self, state: &State) -> Vec<&Node> {
-        let running = |id: &u32| self.servers.get(*id).server.process.as_ref();
-        self.server_ids(state)
-            .iter()
-            .filter_map(running)
-            .map(|process| &process.node)
-            .collect()
-    }
 }
 
 /// The renamings of [`MAX_SERVERS`] servers.
 const RENAMINGS: usize = 120;
 
 const _: () = assert!(MAX_SERVERS == 5, "5! renamings");
-
-/// Marks a property that the state itself shows, beside those that the step to it broke.
-pub(crate) fn with_property(set: PropertySet, property: Property) -> PropertySet {
-    set.iter().chain([property]).collect()
-}

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use raft_core::Rules;
 
 use super::{Control, Counts};
-use crate::packed::{ClusterModel, Next, Seen, State, with_property};
+use crate::packed::{ClusterModel, Next, Seen, State};
 use crate::properties::{Property, PropertySet, Witness};
 
 /// What to look for.
@@ -80,7 +80,7 @@ pub fn search<R: Rules + Sync>(
             blocked,
             found,
         } = level.expand(threads);
-        if control.stopped() {
+        if control.stopped().is_some() {
             counts.distinct += next.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             counts.orbit += orbit;
             counts.transitions += transitions;
@@ -177,7 +177,7 @@ impl<R: Rules + Sync> Level<'_, R> {
         loop {
             let start = place.fetch_add(CHUNK, Ordering::Relaxed);
             let end = self.frontier.len().min(start + CHUNK);
-            if start >= end || found.load(Ordering::Relaxed) || self.control.exhausted() {
+            if start >= end || found.load(Ordering::Relaxed) || self.control.stopped().is_some() {
                 break;
             }
             let (states, transitions) = (next.len(), out.transitions);
@@ -196,12 +196,7 @@ impl<R: Rules + Sync> Level<'_, R> {
             }
             let progress = &self.control.progress;
             let (states, transitions) = (next.len() - states, out.transitions - transitions);
-            progress
-                .distinct
-                .fetch_add(states as u64, Ordering::Relaxed);
-            progress
-                .transitions
-                .fetch_add(transitions, Ordering::Relaxed);
+            progress.add(states as u64, transitions);
             progress
                 .queue
                 .store((self.frontier.len() - end) as u64, Ordering::Relaxed);
@@ -213,18 +208,18 @@ impl<R: Rules + Sync> Level<'_, R> {
     fn visit(
         &self,
         successor: State,
-        seen: Seen,
+        mut seen: Seen,
         next: &mut Vec<State>,
         out: &mut Expanded,
         found: &AtomicBool,
     ) {
-        self.model.note(seen);
         let new = self.visited.insert(successor.fingerprint);
-        let broken = if new && !self.model.recovers(&successor) {
-            with_property(successor.broken, Property::CanRecover)
+        let broken = if new {
+            self.model.examine(&successor, &mut seen)
         } else {
             successor.broken
         };
+        self.model.note(seen);
         if self.goal.reached_by(seen, broken) {
             found.store(true, Ordering::Relaxed);
         }

@@ -7,20 +7,27 @@ pub mod level;
 pub mod path;
 pub mod stateright;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// When to give up, and what to tell while under way.
+use serde::{Deserialize, Serialize};
+
+/// How a search is watched and stopped from outside.
+#[derive(Debug, Default)]
 pub struct Control {
-    /// When the search ends at the latest.
-    pub deadline: Option<Instant>,
-    /// How many bytes the process may hold.
-    pub memory_limit: Option<u64>,
-    /// How many bytes the process holds now.
-    pub memory_in_use: fn() -> u64,
     /// How far the search has come.
     pub progress: Progress,
-    stop: AtomicBool,
+    stop: OnceLock<StopReason>,
+}
+
+/// Why a search was stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The time limit was reached.
+    TimeLimit,
+    /// The memory limit was reached.
+    MemoryLimit,
 }
 
 /// How far a search has come. Written by the search, read by whoever shows it.
@@ -37,51 +44,22 @@ pub struct Progress {
 }
 
 impl Control {
-    /// A search without limits.
-    pub fn unlimited() -> Control {
-        Control::new(None, None, || 0)
-    }
-
-    /// A search with limits.
-    pub fn new(
-        time_limit: Option<Duration>,
-        memory_limit: Option<u64>,
-        memory_in_use: fn() -> u64,
-    ) -> Control {
-        Control {
-            deadline: time_limit.map(|limit| Instant::now() + limit),
-            memory_limit,
-            memory_in_use,
-            progress: Progress::default(),
-            stop: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether a limit is reached. Once it is, it stays so.
-    pub fn exhausted(&self) -> bool {
-        if self.stop.load(Ordering::Relaxed) {
-            return true;
-        }
-        let late = self
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline);
-        let full = self
-            .memory_limit
-            .is_some_and(|limit| (self.memory_in_use)() >= limit);
-        if late || full {
-            self.stop();
-        }
-        late || full
-    }
-
     /// Ends the search early.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+    pub fn stop(&self, reason: StopReason) {
+        self.stop.get_or_init(|| reason);
     }
 
-    /// Whether the search was ended early.
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    /// Why the search was ended early, if it was.
+    pub fn stopped(&self) -> Option<StopReason> {
+        self.stop.get().copied()
+    }
+}
+
+impl Progress {
+    /// Adds to what has been visited.
+    pub(crate) fn add(&self, distinct: u64, transitions: u64) {
+        self.distinct.fetch_add(distinct, Ordering::Relaxed);
+        self.transitions.fetch_add(transitions, Ordering::Relaxed);
     }
 }
 

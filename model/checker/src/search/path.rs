@@ -10,8 +10,8 @@ use raft_core::Rules;
 use raft_trace::Action;
 
 use super::level::{Fingerprint, Goal};
-use crate::packed::{ClusterModel, Next, PackedAction, State, with_property};
-use crate::properties::{Property, PropertySet};
+use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
+use crate::properties::PropertySet;
 
 /// A run from the start to what was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,23 +36,21 @@ pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Op
         for state in &frontier {
             model.enabled(state, &mut actions);
             for action in actions.drain(..) {
-                let Next::State(successor, seen) = model.next(state, action) else {
+                let Next::State(successor, mut seen) = model.next(state, action) else {
                     continue;
                 };
                 let new = !parents.contains_key(&successor.fingerprint);
-                let mut broken = successor.broken;
-                if new && !model.recovers(&successor) {
-                    broken = with_property(broken, Property::CanRecover);
-                }
+                let broken = if new {
+                    model.examine(&successor, &mut seen)
+                } else {
+                    successor.broken
+                };
                 if goal.reached_by(seen, broken) {
-                    let mut actions = retrace(model, &init, &parents, state);
-                    let (last, action) = same_step(model, &actions.1, &successor, goal, action);
-                    actions.0.push(model.unpack_action(&last, action));
-                    let broken: PropertySet = broken.iter().chain(seen.noted.iter()).collect();
-                    return Some(Path {
-                        actions: actions.0,
-                        broken,
-                    });
+                    let (mut actions, from) = retrace(model, &init, &parents, state);
+                    let last = last_step(model, &from, &successor, seen).unwrap_or(action);
+                    actions.push(model.unpack_action(&from, last));
+                    let broken = broken.iter().chain(seen.noted.iter()).collect();
+                    return Some(Path { actions, broken });
                 }
                 if new {
                     parents.insert(successor.fingerprint, state.fingerprint);
@@ -90,33 +88,36 @@ fn retrace<R: Rules>(
     (trace, current)
 }
 
-/// The last step, from the state that the run has really reached.
-fn same_step<R: Rules>(
+/// The last step, from the state that the run has really reached: to the same orbit, showing the
+/// same.
+fn last_step<R: Rules>(
     model: &ClusterModel<R>,
     from: &State,
     target: &State,
-    goal: Goal,
-    action: PackedAction,
-) -> (State, PackedAction) {
+    shown: Seen,
+) -> Option<PackedAction> {
     let found = step_to(model, from, |state, seen| {
-        let recovery = goal == Goal::Violation || goal == Goal::Breaks(Property::CanRecover);
-        state.fingerprint == target.fingerprint
-            && (goal.reached_by(seen, state.broken) || (recovery && state.broken.is_empty()))
+        let mut seen = *seen;
+        let same = state.fingerprint == target.fingerprint;
+        if same {
+            model.examine(state, &mut seen);
+        }
+        same && seen.shows(shown)
     });
-    (from.clone(), found.map_or(action, |(action, _)| action))
+    found.map(|(action, _)| action)
 }
 
 fn step_to<R: Rules>(
     model: &ClusterModel<R>,
     from: &State,
-    wanted: impl Fn(&State, crate::packed::Seen) -> bool,
+    wanted: impl Fn(&State, &Seen) -> bool,
 ) -> Option<(PackedAction, State)> {
     let mut actions = Vec::new();
     model.enabled(from, &mut actions);
     actions
         .into_iter()
         .find_map(|action| match model.next(from, action) {
-            Next::State(state, seen) if wanted(&state, seen) => Some((action, state)),
+            Next::State(state, seen) if wanted(&state, &seen) => Some((action, state)),
             _ => None,
         })
 }

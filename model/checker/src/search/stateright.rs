@@ -11,8 +11,9 @@ use std::time::Duration;
 use raft_core::Rules;
 use stateright::{Checker, HasDiscoveries, Model, Property as Condition, UniformChooser};
 
+use super::path::Path;
 use super::{Control, Counts};
-use crate::packed::{ClusterModel, Next, PackedAction, State};
+use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::Property;
 
 /// Which of stateright's strategies.
@@ -34,8 +35,8 @@ pub enum Strategy {
 pub struct Outcome {
     /// What was counted.
     pub counts: Counts,
-    /// For each property that was found broken, the number of steps of the run that breaks it.
-    pub violated: Vec<(Property, u64)>,
+    /// The run that breaks a property, if one was found; not a shortest one.
+    pub violation: Option<Path>,
     /// Whether every state was visited.
     pub complete: bool,
 }
@@ -129,7 +130,12 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
             state.broken.is_empty()
         })];
         if self.model.config().recover {
-            let recovers = |explored: &Self, state: &State| explored.model.recovers(state);
+            let recovers = |explored: &Self, state: &State| {
+                let mut seen = Seen::default();
+                let broken = explored.model.examine(state, &mut seen);
+                explored.model.note(seen);
+                !broken.contains(Property::CanRecover)
+            };
             conditions.push(Condition::always(Property::CanRecover.name(), recovers));
         }
         conditions
@@ -197,7 +203,7 @@ fn supervise<R: Rules + Send + Sync + 'static>(
         progress
             .queue
             .store(distinct.saturating_sub(expanded), Ordering::Relaxed);
-        if control.exhausted() {
+        if control.stopped().is_some() {
             counters.stop.store(true, Ordering::Relaxed);
         }
     }
@@ -220,21 +226,25 @@ fn supervise<R: Rules + Send + Sync + 'static>(
     };
     model.note_blocked(counters.sum(|c| &c.blocked));
     counters.stop.store(false, Ordering::Relaxed);
-    let mut violated = Vec::new();
-    for (condition, path) in checker.discoveries() {
-        let broken = if condition == HOLDS {
-            path.last_state().broken
-        } else {
-            [Property::CanRecover].into_iter().collect()
-        };
-        let steps = path.into_actions().len() as u64;
-        violated.extend(broken.iter().map(|property| (property, steps)));
-    }
-    violated.sort_unstable();
-    let complete = exhaustive && !control.stopped() && violated.is_empty();
+    let found = checker
+        .discoveries()
+        .into_iter()
+        .min_by_key(|(_, path)| path.clone().into_vec().len());
+    let violation = found.map(|(condition, path)| {
+        let broken = path.last_state().broken;
+        let recovery = (condition != HOLDS).then_some(Property::CanRecover);
+        let steps = path.into_vec().into_iter();
+        let actions =
+            steps.filter_map(|(state, action)| Some(model.unpack_action(&state, action?)));
+        Path {
+            actions: actions.collect(),
+            broken: broken.iter().chain(recovery).collect(),
+        }
+    });
+    let complete = exhaustive && control.stopped().is_none() && violation.is_none();
     Outcome {
         counts,
-        violated,
+        violation,
         complete,
     }
 }

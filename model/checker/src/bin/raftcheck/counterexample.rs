@@ -1,0 +1,101 @@
+//! Showing a violation, and keeping its run as a trace.
+
+use std::path::{Path, PathBuf};
+
+use raft_checker::check::{Report, Verdict};
+use raft_checker::replay::Replay;
+use raft_checker::view;
+use raft_trace::ClusterTrace;
+
+use crate::args::CheckArgs;
+use crate::failure::{Failure, write_new};
+
+/// Writes the run of a violation to a file of its own, never over another.
+pub(crate) fn store(report: &mut Report, args: &CheckArgs) -> Result<(), Failure> {
+    let (Some(violation), Some(property)) = (&report.violation, report.property) else {
+        return Ok(());
+    };
+    let default = PathBuf::from("raftcheck-traces");
+    let folder = args.traces.as_ref().unwrap_or(&default);
+    let failed = |source| Failure::Write {
+        path: folder.clone(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut text = Vec::new();
+    violation.trace.write(&mut text).map_err(failed)?;
+    let name = format!("{}-{}", report.name, property.name());
+    let path = place(folder, &name, &text)?;
+    report.trace = Some(path.display().to_string());
+    Ok(())
+}
+
+/// The first free file name; the name of an equal file if there is one.
+fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
+    for number in 1.. {
+        let suffix = if number == 1 {
+            String::new()
+        } else {
+            format!("-{number}")
+        };
+        let path = folder.join(format!("{name}{suffix}.jsonl"));
+        if std::fs::read(&path).is_ok_and(|existing| existing == text) {
+            return Ok(path);
+        }
+        if !path.exists() {
+            write_new(&path, text, "somebody else has just written it")?;
+            return Ok(path);
+        }
+    }
+    unreachable!("there is always a free number");
+}
+
+/// Shows what was found in a configuration, if it is violated.
+pub(crate) fn print(report: &Report) {
+    if report.verdict != Verdict::Violated {
+        return;
+    }
+    println!("\n{} is VIOLATED", report.name);
+    let Some(violation) = &report.violation else {
+        println!("    The limits left no time to make a trace; run again with more.");
+        return;
+    };
+    if !violation.shortest {
+        println!("    This run need not be a shortest one; the limits left no time for that.");
+    }
+    println!();
+    match Replay::run(&violation.trace.settings, &violation.trace.actions) {
+        Ok(replay) => print!("{}", show(&replay)),
+        Err(error) => println!("    The trace does not replay: {error}. Please report this."),
+    }
+    for property in &report.also_broken {
+        println!("Also broken on the way: {}", property.name());
+    }
+    if let Some(trace) = &report.trace {
+        println!("\nGo on with");
+        println!("    raftcheck replay {trace}");
+        println!("    raftcheck replay {trace} --svg run.svg");
+        println!("    raftcheck explore {}", report.name);
+    }
+}
+
+/// A run with its violation, if it has one.
+pub(crate) fn show(replay: &Replay) -> String {
+    format!("{}\n{}", view::table(replay), view::explain(replay))
+}
+
+/// A trace read from a file and replayed.
+pub(crate) fn load(path: &Path) -> Result<(ClusterTrace, Replay), Failure> {
+    let failed = |source| Failure::Trace {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(error.into()))?;
+    let trace = ClusterTrace::read(std::io::BufReader::new(file)).map_err(failed)?;
+    let replay =
+        Replay::run(&trace.settings, &trace.actions).map_err(|source| Failure::Replay {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok((trace, replay))
+}

@@ -1,0 +1,46 @@
+//! `raftcheck`: explores bounded Raft clusters exhaustively and says whether the paper's properties
+//! hold.
+
+mod args;
+mod check;
+mod counterexample;
+mod explore;
+mod failure;
+mod list;
+mod replay;
+mod table;
+mod trace;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = std::panic::catch_unwind(|| run(args));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            failure.print();
+            failure.exit()
+        }
+        // The panic itself is on stderr already.
+        Err(_) => Exit::Internal,
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(args: Args) -> Result<Exit, Failure> {
+    let configs = args.configs;
+    match args.command.unwrap_or_default() {
+        Command::Check(args) => check::run(configs, &args),
+        Command::List(args) => list::run(configs, &args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Explore(args) => explore::run(configs, &args),
+        Command::Trace(args) => trace::run(configs, &args),
+    }
+}

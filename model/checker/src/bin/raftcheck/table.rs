@@ -1,0 +1,152 @@
+//! Numbers and tables for people: 100 columns, no colour needed.
+
+use bytesize::ByteSize;
+use comfy_table::{CellAlignment, Table, presets};
+use raft_checker::check::Report;
+use raft_checker::config::BoundedConfig;
+use raft_checker::properties::Property;
+
+/// A number with separators between thousands.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size in bytes, in words.
+pub(crate) fn bytes(size: u64) -> String {
+    ByteSize::b(size).display().si().to_string()
+}
+
+/// Transitions per second.
+pub(crate) fn rate(transitions: u64, seconds: f64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs two digits")]
+    let rate = transitions as f64 / seconds.max(1e-9) / 1e6;
+    format!("{rate:.1} M/s")
+}
+
+fn new(columns: &[&str], numbers: &[usize]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(columns.to_vec());
+    for (place, column) in table.column_iter_mut().enumerate() {
+        let right = numbers.contains(&place);
+        column.set_cell_alignment(if right {
+            CellAlignment::Right
+        } else {
+            CellAlignment::Left
+        });
+    }
+    table
+}
+
+/// What was explored, a line for each configuration.
+pub(crate) fn results(reports: &[Report]) -> String {
+    let columns = [
+        "configuration",
+        "verdict",
+        "states",
+        "unfolded",
+        "transitions",
+        "local",
+        "depth",
+        "time",
+    ];
+    let mut table = new(&columns, &[2, 3, 4, 5, 6, 7]);
+    for report in reports {
+        table.add_row(vec![
+            report.name.clone(),
+            report.verdict.name().to_owned(),
+            count(report.distinct_states),
+            count(report.orbit_states),
+            count(report.transitions),
+            count(report.local_transitions),
+            report
+                .depth
+                .map_or("-".to_owned(), |depth| depth.to_string()),
+            format!("{:.1} s", report.seconds),
+        ]);
+    }
+    trim(&table)
+}
+
+/// Each property, its witness and where that was reached.
+pub(crate) fn witnesses(reports: &[Report]) -> String {
+    let mut table = new(&["property", "witness", "reached in"], &[]);
+    for property in Property::ALL {
+        let witness = property.witness();
+        let reached = reports
+            .iter()
+            .filter(|report| report.witnesses.contains(&witness));
+        let names: Vec<&str> = reached.map(|report| report.name.as_str()).collect();
+        let reached = match names.as_slice() {
+            [] => "NOWHERE".to_owned(),
+            [name] => (*name).to_owned(),
+            [name, others @ ..] => format!("{name} and {} more", others.len()),
+        };
+        table.add_row(vec![
+            property.name().to_owned(),
+            witness.name().to_owned(),
+            reached,
+        ]);
+    }
+    trim(&table)
+}
+
+/// The configurations and what they leave out.
+pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
+    let mut out = String::new();
+    for config in configs {
+        let leaves_out = config
+            .leaves_out
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        out.push_str(&format!("{}  ({})\n", config.name, config.tier.name()));
+        out.push_str(&wrap(&config.about));
+        out.push_str(&wrap(&format!("Leaves out: {leaves_out}")));
+        out.push('\n');
+    }
+    out
+}
+
+/// The properties, what they say and what witnesses them.
+pub(crate) fn properties() -> String {
+    let mut out = String::new();
+    for property in Property::ALL {
+        out.push_str(&format!("{}\n", property.name()));
+        out.push_str(&wrap(property.sentence()));
+        out.push_str(&wrap(&format!("Witness: {}", property.witness().name())));
+        out.push('\n');
+    }
+    out
+}
+
+/// Breaks a text into indented lines of at most 100 columns.
+pub(crate) fn wrap(text: &str) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.len() + word.len() > 94 {
+            out.push_str(&format!("    {line}\n"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out + &format!("    {line}\n")
+}
+
+fn trim(table: &Table) -> String {
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}

@@ -1,0 +1,167 @@
+//! The cluster model in plain form, for stateright's Explorer: slow, and readable.
+//!
+//! It has the same actions under the same bounds as [`crate::packed`]; a test compares their counts.
+
+use std::fmt;
+
+use raft_core::{NodeId, Paper};
+use raft_trace::Action;
+use stateright::{Model, Path, Property as Condition};
+
+use crate::cluster::Cluster;
+use crate::cluster::budget::{Used, local_action};
+use crate::config::BoundedConfig;
+use crate::diagram;
+use crate::properties::PropertySet;
+use crate::replay::Replay;
+use crate::view;
+
+/// The plain model of a bounded configuration, under the paper's rules.
+pub struct PlainModel {
+    config: BoundedConfig,
+}
+
+/// A state of the plain model.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PlainState {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What the step that led here broke.
+    pub broken: PropertySet,
+    used: Used,
+}
+
+impl fmt::Debug for PlainState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for server in &self.cluster.servers {
+            writeln!(f, "{}  {}", server.id, view::describe_server(server))?;
+        }
+        if self.cluster.network.is_empty() {
+            writeln!(f, "no messages in flight")?;
+        }
+        for (envelope, copies) in &self.cluster.network {
+            let times = if *copies > 1 {
+                format!(" (x{copies})")
+            } else {
+                String::new()
+            };
+            writeln!(f, "{}{times}", view::describe_envelope(envelope))?;
+        }
+        for (place, decided) in self.cluster.history.decided.iter().enumerate() {
+            writeln!(
+                f,
+                "decided {}: {}",
+                place + 1,
+                view::describe_entry(&decided.entry)
+            )?;
+        }
+        for property in self.broken.iter() {
+            writeln!(f, "BROKEN {}: {}", property.name(), property.sentence())?;
+        }
+        Ok(())
+    }
+}
+
+impl PlainModel {
+    /// The model of a configuration.
+    pub fn new(config: BoundedConfig) -> PlainModel {
+        PlainModel { config }
+    }
+
+    fn step(&self, state: &PlainState, action: &Action) -> Option<PlainState> {
+        let bounds = &self.config.bounds;
+        let mut next = state.clone();
+        let observation = next
+            .cluster
+            .act(&self.config.settings, &Paper, action)
+            .ok()?;
+        let in_flight: usize = next.cluster.network.values().sum();
+        if in_flight > bounds.in_flight || next.cluster == state.cluster {
+            return None;
+        }
+        match local_action(action) {
+            Some(local) => next.used = next.used.after(local),
+            None if matches!(action, Action::Duplicate(_)) => next.used.duplicates += 1,
+            None => {}
+        }
+        next.broken = observation.broken.that_end_search();
+        Some(next)
+    }
+}
+
+impl Model for PlainModel {
+    type State = PlainState;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<PlainState> {
+        let cluster = Cluster::boot(&self.config.settings, &Paper);
+        vec![PlainState {
+            cluster,
+            broken: PropertySet::default(),
+            used: Used::default(),
+        }]
+    }
+
+    fn actions(&self, state: &PlainState, actions: &mut Vec<Action>) {
+        let PlainState { cluster, used, .. } = state;
+        let BoundedConfig {
+            settings, bounds, ..
+        } = &self.config;
+        for server in &cluster.servers {
+            let local = server.local_actions(settings, bounds.max_term());
+            let allowed = local
+                .into_iter()
+                .filter(|action| bounds.allow(*used, *action));
+            actions.extend(allowed.map(|action| action.of(server.id, *used)));
+        }
+        let is_up = |id: NodeId| {
+            cluster
+                .server(id)
+                .is_some_and(|server| server.process.is_some())
+        };
+        for envelope in cluster.network.keys() {
+            if is_up(envelope.to) {
+                actions.push(Action::Deliver(envelope.clone()));
+            }
+            actions.push(Action::Drop(envelope.clone()));
+            if bounds.allow_duplicate(*used) {
+                actions.push(Action::Duplicate(envelope.clone()));
+            }
+        }
+    }
+
+    fn next_state(&self, state: &PlainState, action: Action) -> Option<PlainState> {
+        self.step(state, &action)
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        view::describe_action(action)
+    }
+
+    fn format_step(&self, last: &PlainState, action: Action) -> Option<String> {
+        let next = self.step(last, &action)?;
+        let pairs = last.cluster.servers.iter().zip(&next.cluster.servers);
+        let changed = pairs
+            .filter(|(before, after)| before != after)
+            .map(|(before, after)| {
+                let (was, is) = (view::describe_server(before), view::describe_server(after));
+                format!("{}  {was}\n    {is}", before.id)
+            });
+        let network = next.cluster.network.keys();
+        let sent = network.filter(|envelope| !last.cluster.network.contains_key(envelope));
+        let sent = sent.map(|envelope| format!("sent {}", view::describe_envelope(envelope)));
+        Some(changed.chain(sent).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn as_svg(&self, path: Path<PlainState, Action>) -> Option<String> {
+        let replay = Replay::run(&self.config.settings, &path.into_actions()).ok()?;
+        Some(diagram::svg(&replay))
+    }
+
+    fn properties(&self) -> Vec<Condition<Self>> {
+        vec![Condition::always(
+            "every property holds",
+            |_, state: &PlainState| state.broken.is_empty(),
+        )]
+    }
+}
