@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::Paper;
+use raft_core::{Paper, Rule};
 use raft_trace::{Action, ClusterTrace};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ pub struct Report {
     /// The file with the run; filled in by who writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The rules that some explored step asked.
+    #[serde(skip)]
+    pub rules_asked: Vec<Rule>,
     /// The run that breaks it, and whether it is known to be a shortest one.
     #[serde(skip)]
     pub violation: Option<Violation>,
@@ -242,6 +245,7 @@ fn report(
         property: all.next(),
         also_broken: all.collect(),
         trace: None,
+        rules_asked: model.rules_asked(),
         violation: run.map(|(run, shortest)| Violation {
             trace: trace(config, run.actions, &describe(config, run.broken)),
             shortest,

@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use raft_core::{AppendEntries, AppendOutcome, Entry, LogPosition, Message, NodeId, Payload, Role};
+use raft_core::{
+    AppendEntries, AppendOutcome, Entry, LogPosition, Message, NodeId, Payload, Role, Rule,
+};
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::server::{Process, Server};
@@ -14,8 +16,8 @@ use crate::replay::{Answer, Replay, Step};
 /// The width of the whole table.
 const WIDTH: usize = 100;
 
-/// The widest that the column of actions gets.
-const ACTION_WIDTH: usize = 38;
+/// The narrowest that the column of actions gets, however wide the servers' columns are.
+const ACTION_WIDTH: usize = 28;
 
 /// An entry: its command, or `-` for a leader's blank entry, and its term.
 pub fn describe_entry(entry: &Entry) -> String {
@@ -157,8 +159,8 @@ pub fn describe_action(action: &Action) -> String {
         Action::Deliver(Envelope { from, to, message }) => {
             format!("{to} <- {from} {}", describe_message(message))
         }
-        Action::Drop(envelope) => format!("lost: {}", describe_envelope(envelope)),
-        Action::Duplicate(envelope) => format!("repeated: {}", describe_envelope(envelope)),
+        Action::Drop(envelope) => format!("lost {}", describe_envelope(envelope)),
+        Action::Duplicate(envelope) => format!("repeated {}", describe_envelope(envelope)),
         Action::Sync { server, writes } => format!("{server} disk: {writes} writes durable"),
         Action::Apply { server } => format!("{server} applies"),
         Action::Crash {
@@ -186,13 +188,18 @@ pub fn table(replay: &Replay) -> String {
         .map(|place| Row::of(replay, place))
         .collect();
     let servers = replay.start.servers.len().max(1);
-    let longest = |text: &mut dyn Iterator<Item = usize>| text.max().unwrap_or(0);
-    let action_width = longest(&mut rows.iter().map(|row| row.action.len())).clamp(8, ACTION_WIDTH);
-    let fair = (WIDTH - 8 - action_width) / servers - 3;
-    let cells = rows
+    let cells = rows.iter().flat_map(|row| &row.cells).map(String::len);
+    let fair = (WIDTH - 8 - ACTION_WIDTH) / servers - 3;
+    let cell_width = cells.max().unwrap_or(0).clamp(4, fair.max(4));
+    let room = (WIDTH - 8)
+        .saturating_sub(servers * (cell_width + 3))
+        .max(ACTION_WIDTH);
+    let action_width = rows
         .iter()
-        .flat_map(|row| row.cells.iter().map(String::len));
-    let cell_width = longest(&mut cells.into_iter()).clamp(4, fair.max(4));
+        .map(|row| row.action.len())
+        .max()
+        .unwrap_or(0)
+        .clamp(8, room);
 
     let mut out = format!("  step  {:action_width$}", "action");
     for server in &replay.start.servers {
@@ -314,19 +321,16 @@ fn explain_rules(step: &Step, place: usize) -> String {
             rule.text().source
         );
     }
-    let not_asked = step.not_asked();
+    let not_asked: Vec<String> = step.not_asked().into_iter().map(Rule::name).collect();
     if !not_asked.is_empty() {
-        out.push_str("  not asked, though this handler has them:\n");
-    }
-    for rule in not_asked {
-        let _ = writeln!(out, "          {}  ({})", rule.name(), rule.text().source);
-        let _ = writeln!(out, "{}", wrap(rule.text().sentence, "              "));
+        out.push_str("  not asked there, though the handler has them:\n");
+        let _ = writeln!(out, "{}", wrap(&not_asked.join(", "), "    "));
     }
     out
 }
 
 /// Breaks a text into lines of the table's width.
-fn wrap(text: &str, indent: &str) -> String {
+pub fn wrap(text: &str, indent: &str) -> String {
     let mut lines = vec![indent.to_owned()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always a line");

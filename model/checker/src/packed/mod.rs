@@ -18,7 +18,7 @@ mod state;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use raft_core::{NodeId, Paper, Rules};
+use raft_core::{NodeId, Paper, Rule, Rules};
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
@@ -94,6 +94,7 @@ struct Observed {
     witnessed: AtomicU32,
     noted: AtomicU32,
     blocked: AtomicU64,
+    rules_asked: AtomicU64,
 }
 
 /// What an action leads to.
@@ -169,6 +170,14 @@ impl<R: Rules> ClusterModel<R> {
     /// The properties that some transition broke and whose violation does not end a search.
     pub fn noted(&self) -> PropertySet {
         PropertySet::from_bits(self.observed.noted.load(Ordering::Relaxed))
+    }
+
+    /// The rules that some local transition asked.
+    pub fn rules_asked(&self) -> Vec<Rule> {
+        let asked = self.observed.rules_asked.load(Ordering::Relaxed);
+        let all = Rule::ALL.iter().copied();
+        all.filter(|rule| asked & (1 << *rule as u64) != 0)
+            .collect()
     }
 
     /// How often a full network made an action impossible.
@@ -366,7 +375,7 @@ impl<R: Rules> ClusterModel<R> {
             .insert(self.transition_class(known, label), ());
         let mut server = known.server.clone();
         let reaction = server
-            .act(&self.config.settings, &self.rules, &action)
+            .act(&self.config.settings, &Noting { model: self }, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(server);
         let sent: Box<[u32]> = reaction
@@ -555,6 +564,34 @@ impl<R: Rules> ClusterModel<R> {
     /// Remembers that a full network made actions impossible.
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// The model's rules, with a note of which were asked.
+struct Noting<'a, R: Rules> {
+    model: &'a ClusterModel<R>,
+}
+
+const _: () = assert!(Rule::ALL.len() <= 64, "one bit for each rule");
+
+impl<R: Rules> Noting<'_, R> {
+    fn note(&self, rule: Rule) {
+        self.model
+            .observed
+            .rules_asked
+            .fetch_or(1 << rule as u64, Ordering::Relaxed);
+    }
+}
+
+impl<R: Rules> Rules for Noting<'_, R> {
+    fn holds(&self, rule: Rule, answer: bool) -> bool {
+        self.note(rule);
+        self.model.rules.holds(rule, answer)
+    }
+
+    fn value(&self, rule: Rule, value: u64) -> u64 {
+        self.note(rule);
+        self.model.rules.value(rule, value)
     }
 }
 

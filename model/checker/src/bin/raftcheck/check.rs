@@ -46,9 +46,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Exit, Fai
         reports.push(report);
     }
     print!("{}", table::results(&reports));
-    for report in &reports {
-        counterexample::print(report);
-    }
+    counterexample::print(&reports);
     let missing = missing_witnesses(&reports, args);
     let exit = exit(&reports, &missing);
     summarize(&reports, &missing, args);

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use raft_checker::check::{Report, Verdict};
+use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
 use raft_checker::view;
+use raft_core::Rule;
 use raft_trace::ClusterTrace;
 
 use crate::args::CheckArgs;
@@ -50,11 +52,61 @@ fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
     unreachable!("there is always a free number");
 }
 
-/// Shows what was found in a configuration, if it is violated.
-pub(crate) fn print(report: &Report) {
-    if report.verdict != Verdict::Violated {
+/// Shows the shortest of the runs that were found, names the others, and says which rules were never
+/// asked: one of them may be what a change has taken out.
+pub(crate) fn print(reports: &[Report]) {
+    let violated = || {
+        reports
+            .iter()
+            .filter(|report| report.verdict == Verdict::Violated)
+    };
+    let steps = |report: &&Report| {
+        report
+            .violation
+            .as_ref()
+            .map_or(usize::MAX, |violation| violation.trace.actions.len())
+    };
+    let Some(shortest) = violated().min_by_key(steps) else {
+        return;
+    };
+    print_run(shortest);
+    let others: Vec<&Report> = violated()
+        .filter(|other| other.name != shortest.name)
+        .collect();
+    if !others.is_empty() {
+        println!("\nOther configurations find it too, or something else:");
+    }
+    for report in others {
+        let property = report.property.map_or("?", Property::name);
+        let trace = report.trace.as_deref().unwrap_or("no time for a trace");
+        println!("    {property}, {} steps: {trace}", steps(&report));
+    }
+    print_never_asked(reports);
+}
+
+fn print_never_asked(reports: &[Report]) {
+    let asked = |rule: &Rule| {
+        reports
+            .iter()
+            .any(|report| report.rules_asked.contains(rule))
+    };
+    let never: Vec<Rule> = Rule::ALL
+        .iter()
+        .copied()
+        .filter(|rule| !asked(rule))
+        .collect();
+    if never.is_empty() {
+        println!("\nEvery rule was asked in some explored step; what broke is one that is asked.");
         return;
     }
+    println!("\nRules that no explored step asked:");
+    for rule in never {
+        println!("    {}  ({})", rule.name(), rule.text().source);
+        println!("{}", view::wrap(rule.text().sentence, "        "));
+    }
+}
+
+fn print_run(report: &Report) {
     println!("\n{} is VIOLATED", report.name);
     let Some(violation) = &report.violation else {
         println!("    The limits left no time to make a trace; run again with more.");
