@@ -124,28 +124,15 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
         Strategy::Level => by_level(config, &model, options, control),
         Strategy::Stateright(strategy) => {
             let outcome = stateright::search(&model, strategy, options.threads, control);
-            let run = outcome
-                .violation
-                .map(|run| shorten(config, run, options, control));
-            Found {
-                counts: outcome.counts,
-                run,
-                complete: outcome.complete,
-            }
+            let run = outcome.violation.map(|run| shorten(config, run, options, control));
+            Found { counts: outcome.counts, run, complete: outcome.complete }
         }
     };
     let run = found.run.or_else(|| {
         let noted = model.noted().iter().next().filter(|_| found.complete);
         noted.and_then(|property| trace_noted(config, property, options, control))
     });
-    report(
-        config,
-        options,
-        &model,
-        Found { run, ..found },
-        control,
-        started.elapsed(),
-    )
+    report(config, options, &model, Found { run, ..found }, control, started.elapsed())
 }
 
 struct Found {
@@ -163,11 +150,7 @@ fn by_level(
     let outcome = level::search(model, Goal::Violation, options.threads, control);
     let shortest = |depth| path::shortest(&fresh(config, options), Goal::Violation, depth);
     let run = outcome.found_at.and_then(shortest).map(|run| (run, true));
-    Found {
-        counts: outcome.counts,
-        run,
-        complete: outcome.complete,
-    }
+    Found { counts: outcome.counts, run, complete: outcome.complete }
 }
 
 fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Paper> {
@@ -180,10 +163,7 @@ fn shorten(config: &BoundedConfig, run: Path, options: Options, control: &Contro
     let model = fresh(config, options);
     let outcome = level::search(&model, Goal::Violation, options.threads, control);
     let shortest = |depth| path::shortest(&fresh(config, options), Goal::Violation, depth);
-    outcome
-        .found_at
-        .and_then(shortest)
-        .map_or((run, false), |shortest| (shortest, true))
+    outcome.found_at.and_then(shortest).map_or((run, false), |shortest| (shortest, true))
 }
 
 /// A shortest run to a rejection or a halt, when nothing else was broken.
@@ -207,11 +187,7 @@ fn report(
     control: &Control,
     elapsed: Duration,
 ) -> Report {
-    let Found {
-        counts,
-        run,
-        complete,
-    } = found;
+    let Found { counts, run, complete } = found;
     let broken = run.as_ref().map(|(run, _)| run.broken);
     let noted = model.noted();
     let verdict = match &run {
@@ -267,11 +243,7 @@ fn describe(config: &BoundedConfig, broken: PropertySet) -> String {
 
 /// A run of a configuration as a trace.
 pub fn trace(config: &BoundedConfig, actions: Vec<Action>, about: &str) -> ClusterTrace {
-    ClusterTrace {
-        settings: config.settings.clone(),
-        about: about.to_owned(),
-        actions,
-    }
+    ClusterTrace { settings: config.settings.clone(), about: about.to_owned(), actions }
 }
 
 /// A shortest run that reaches a witness; an error if the search was stopped, `None` if no run
@@ -291,9 +263,8 @@ pub fn witness_run(
     if let Some(reason) = control.stopped() {
         return Err(reason);
     }
-    let run = outcome
-        .found_at
-        .and_then(|depth| path::shortest(&fresh(config, options), goal, depth));
+    let run =
+        outcome.found_at.and_then(|depth| path::shortest(&fresh(config, options), goal, depth));
     let about = format!("{} reaches {}", config.name, witness.name());
     Ok(run.map(|run| trace(config, run.actions, &about)))
 }

@@ -130,9 +130,7 @@ impl BoundedConfig {
             span: error.span().unwrap_or(0..0),
             message: error.message().to_owned(),
         })?;
-        let name = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let config = BoundedConfig {
             name: name.unwrap_or_default(),
             tier: file.tier,
@@ -140,11 +138,7 @@ impl BoundedConfig {
             leaves_out: file.leaves_out,
             settings: Settings {
                 servers: file.servers,
-                limits: Limits {
-                    batch: file.batch,
-                    window: file.window,
-                    reads: READS_WAITING,
-                },
+                limits: Limits { batch: file.batch, window: file.window, reads: READS_WAITING },
                 disk: file.disk,
                 apply: file.apply,
             },
@@ -161,30 +155,21 @@ impl BoundedConfig {
     ///
     /// [`ConfigError`], but not that the name is unknown.
     pub fn read(path: &Path) -> Result<BoundedConfig, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
         BoundedConfig::parse(path, &text)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Settings {
-            servers, limits, ..
-        } = &self.settings;
+        let Settings { servers, limits, .. } = &self.settings;
         let in_flight = self.bounds.in_flight;
-        let others = usize::try_from(*servers)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
+        let others = usize::try_from(*servers).unwrap_or(usize::MAX).saturating_sub(1);
         let reason = if *servers == 0 || *servers > MAX_SERVERS as u64 {
             format!("servers = {servers}; between 1 and {MAX_SERVERS} can be explored")
         } else if limits.batch == 0 || limits.window == 0 {
             "batch and window must be at least 1, or nothing is ever replicated".to_owned()
         } else if self.bounds.max_term == 0 || self.bounds.max_term > 64 {
-            format!(
-                "max_term = {}; it must be between 1 and 64",
-                self.bounds.max_term
-            )
+            format!("max_term = {}; it must be between 1 and 64", self.bounds.max_term)
         } else if in_flight < others || in_flight > MAX_IN_FLIGHT {
             format!(
                 "in_flight = {in_flight}; it must be at least {others}, so that a candidate can ask \
@@ -195,10 +180,7 @@ impl BoundedConfig {
         } else {
             return Ok(());
         };
-        Err(ConfigError::Bounds {
-            name: self.name.clone(),
-            reason,
-        })
+        Err(ConfigError::Bounds { name: self.name.clone(), reason })
     }
 }
 
@@ -214,24 +196,16 @@ impl Catalog {
     ///
     /// [`ConfigError`] of the first file that cannot be used.
     pub fn read(folder: &Path) -> Result<Catalog, ConfigError> {
-        let io = |source| ConfigError::Io {
-            path: folder.to_owned(),
-            source,
-        };
+        let io = |source| ConfigError::Io { path: folder.to_owned(), source };
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(io)? {
             let path = entry.map_err(io)?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-            {
+            if path.extension().is_some_and(|extension| extension == "toml") {
                 paths.push(path);
             }
         }
-        let mut configs = paths
-            .iter()
-            .map(|path| BoundedConfig::read(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut configs =
+            paths.iter().map(|path| BoundedConfig::read(path)).collect::<Result<Vec<_>, _>>()?;
         configs.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
         Ok(Catalog { configs })
     }
@@ -247,9 +221,7 @@ impl Catalog {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folders = here.ancestors().chain(sources.ancestors());
         let mut candidates = folders.map(|folder| folder.join("specs/configs"));
-        candidates
-            .find(|folder| folder.is_dir())
-            .ok_or(ConfigError::NoFolder)
+        candidates.find(|folder| folder.is_dir()).ok_or(ConfigError::NoFolder)
     }
 
     /// All configurations, smoke first.
@@ -259,11 +231,7 @@ impl Catalog {
 
     /// The configurations of a tier.
     pub fn tier(&self, tier: Tier) -> Vec<BoundedConfig> {
-        self.configs
-            .iter()
-            .filter(|config| config.tier == tier)
-            .cloned()
-            .collect()
+        self.configs.iter().filter(|config| config.tier == tier).cloned().collect()
     }
 
     /// The configuration of that name, or the one in that file.
@@ -276,23 +244,14 @@ impl Catalog {
             return Ok(config.clone());
         }
         let path = Path::new(name);
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             return BoundedConfig::read(path);
         }
         let distance = |config: &BoundedConfig| strsim::damerau_levenshtein(name, &config.name);
-        let mut nearest: Vec<_> = self
-            .configs
-            .iter()
-            .map(|config| (distance(config), config.name.clone()))
-            .collect();
+        let mut nearest: Vec<_> =
+            self.configs.iter().map(|config| (distance(config), config.name.clone())).collect();
         nearest.sort();
         let nearest = nearest.into_iter().take(3).map(|(_, name)| name).collect();
-        Err(ConfigError::Unknown {
-            name: name.to_owned(),
-            nearest,
-        })
+        Err(ConfigError::Unknown { name: name.to_owned(), nearest })
     }
 }

@@ -40,12 +40,7 @@ fn flights(replay: &Replay) -> Vec<Flight<'_>> {
             && !sendings.is_empty()
         {
             let sent_at = sendings.remove(0);
-            flights.push(Flight {
-                envelope,
-                sent_at,
-                arrives_at: row,
-                lost,
-            });
+            flights.push(Flight { envelope, sent_at, arrives_at: row, lost });
         }
         for envelope in &step.sent {
             waiting.entry(envelope).or_default().push(row);
@@ -78,11 +73,8 @@ pub fn svg(replay: &Replay) -> String {
     }
     for flight in flights(replay) {
         let Envelope { from, to, .. } = flight.envelope;
-        let style = if flight.lost {
-            " stroke-dasharray=\"4 3\""
-        } else {
-            " marker-end=\"url(#head)\""
-        };
+        let style =
+            if flight.lost { " stroke-dasharray=\"4 3\"" } else { " marker-end=\"url(#head)\"" };
         let _ = writeln!(
             out,
             "<path d=\"M{} {}L{} {}\" stroke=\"steelblue\" fill=\"none\"{style}/>",
@@ -106,16 +98,8 @@ fn svg_step(out: &mut String, row: usize, step: &Step, lane: &dyn Fn(NodeId) -> 
     };
     let Some(id) = at else { return };
     let x = lane(id);
-    let color = if step.broken.is_empty() {
-        "black"
-    } else {
-        "crimson"
-    };
-    let now = step
-        .after
-        .server(id)
-        .map(view::describe_server)
-        .unwrap_or_default();
+    let color = if step.broken.is_empty() { "black" } else { "crimson" };
+    let now = step.after.server(id).map(view::describe_server).unwrap_or_default();
     let _ = writeln!(
         out,
         "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{color}\"/>\
@@ -132,9 +116,7 @@ fn svg_step(out: &mut String, row: usize, step: &Step, lane: &dyn Fn(NodeId) -> 
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The run as a Mermaid sequence diagram.
@@ -156,11 +138,7 @@ pub fn mermaid(replay: &Replay) -> String {
             }
             action => {
                 let at = action.server().unwrap_or(NodeId(1));
-                writeln!(
-                    out,
-                    "    Note over {at}: {number} {}",
-                    view::describe_action(action)
-                )
+                writeln!(out, "    Note over {at}: {number} {}", view::describe_action(action))
             }
         };
         let broken: Vec<&str> = step.broken.iter().map(|property| property.name()).collect();

@@ -40,20 +40,11 @@ impl fmt::Debug for PlainState {
             writeln!(f, "no messages in flight")?;
         }
         for (envelope, copies) in &self.cluster.network {
-            let times = if *copies > 1 {
-                format!(" (x{copies})")
-            } else {
-                String::new()
-            };
+            let times = if *copies > 1 { format!(" (x{copies})") } else { String::new() };
             writeln!(f, "{}{times}", view::describe_envelope(envelope))?;
         }
         for (place, decided) in self.cluster.history.decided.iter().enumerate() {
-            writeln!(
-                f,
-                "decided {}: {}",
-                place + 1,
-                view::describe_entry(&decided.entry)
-            )?;
+            writeln!(f, "decided {}: {}", place + 1, view::describe_entry(&decided.entry))?;
         }
         for property in self.broken.iter() {
             writeln!(f, "BROKEN {}: {}", property.name(), property.sentence())?;
@@ -71,10 +62,7 @@ impl PlainModel {
     fn step(&self, state: &PlainState, action: &Action) -> Option<PlainState> {
         let bounds = &self.config.bounds;
         let mut next = state.clone();
-        let observation = next
-            .cluster
-            .act(&self.config.settings, &Paper, action)
-            .ok()?;
+        let observation = next.cluster.act(&self.config.settings, &Paper, action).ok()?;
         let in_flight: usize = next.cluster.network.values().sum();
         if in_flight > bounds.in_flight || next.cluster == state.cluster {
             return None;
@@ -95,30 +83,18 @@ impl Model for PlainModel {
 
     fn init_states(&self) -> Vec<PlainState> {
         let cluster = Cluster::boot(&self.config.settings, &Paper);
-        vec![PlainState {
-            cluster,
-            broken: PropertySet::default(),
-            used: Used::default(),
-        }]
+        vec![PlainState { cluster, broken: PropertySet::default(), used: Used::default() }]
     }
 
     fn actions(&self, state: &PlainState, actions: &mut Vec<Action>) {
         let PlainState { cluster, used, .. } = state;
-        let BoundedConfig {
-            settings, bounds, ..
-        } = &self.config;
+        let BoundedConfig { settings, bounds, .. } = &self.config;
         for server in &cluster.servers {
             let local = server.local_actions(settings, bounds.max_term());
-            let allowed = local
-                .into_iter()
-                .filter(|action| bounds.allow(*used, *action));
+            let allowed = local.into_iter().filter(|action| bounds.allow(*used, *action));
             actions.extend(allowed.map(|action| action.of(server.id, *used)));
         }
-        let is_up = |id: NodeId| {
-            cluster
-                .server(id)
-                .is_some_and(|server| server.process.is_some())
-        };
+        let is_up = |id: NodeId| cluster.server(id).is_some_and(|server| server.process.is_some());
         for envelope in cluster.network.keys() {
             if is_up(envelope.to) {
                 actions.push(Action::Deliver(envelope.clone()));
@@ -141,12 +117,10 @@ impl Model for PlainModel {
     fn format_step(&self, last: &PlainState, action: Action) -> Option<String> {
         let next = self.step(last, &action)?;
         let pairs = last.cluster.servers.iter().zip(&next.cluster.servers);
-        let changed = pairs
-            .filter(|(before, after)| before != after)
-            .map(|(before, after)| {
-                let (was, is) = (view::describe_server(before), view::describe_server(after));
-                format!("{}  {was}\n    {is}", before.id)
-            });
+        let changed = pairs.filter(|(before, after)| before != after).map(|(before, after)| {
+            let (was, is) = (view::describe_server(before), view::describe_server(after));
+            format!("{}  {was}\n    {is}", before.id)
+        });
         let network = next.cluster.network.keys();
         let sent = network.filter(|envelope| !last.cluster.network.contains_key(envelope));
         let sent = sent.map(|envelope| format!("sent {}", view::describe_envelope(envelope)));
@@ -159,9 +133,8 @@ impl Model for PlainModel {
     }
 
     fn properties(&self) -> Vec<Condition<Self>> {
-        vec![Condition::always(
-            "every property holds",
-            |_, state: &PlainState| state.broken.is_empty(),
-        )]
+        vec![Condition::always("every property holds", |_, state: &PlainState| {
+            state.broken.is_empty()
+        })]
     }
 }

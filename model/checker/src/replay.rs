@@ -96,13 +96,9 @@ impl Replay {
         let mut steps = Vec::with_capacity(actions.len());
         for (place, action) in actions.iter().enumerate() {
             let rules = Listening::default();
-            let observation =
-                cluster
-                    .act(settings, &rules, action)
-                    .map_err(|reason| ReplayError {
-                        step: place + 1,
-                        reason,
-                    })?;
+            let observation = cluster
+                .act(settings, &rules, action)
+                .map_err(|reason| ReplayError { step: place + 1, reason })?;
             steps.push(Step {
                 action: action.clone(),
                 after: cluster.clone(),
@@ -113,11 +109,7 @@ impl Replay {
             });
         }
         let stuck = can_recover::check(settings, &Paper, &cluster).err();
-        Ok(Replay {
-            start,
-            steps,
-            stuck,
-        })
+        Ok(Replay { start, steps, stuck })
     }
 
     /// The first step that breaks a property, counted from 0, and what it breaks. A rejection or a
@@ -130,13 +122,9 @@ impl Replay {
         };
         let stuck = || {
             let last = self.steps.len().checked_sub(1)?;
-            self.stuck
-                .as_ref()
-                .map(|_| (last, [Property::CanRecover].into_iter().collect()))
+            self.stuck.as_ref().map(|_| (last, [Property::CanRecover].into_iter().collect()))
         };
-        first(PropertySet::that_end_search)
-            .or_else(stuck)
-            .or_else(|| first(|broken| broken))
+        first(PropertySet::that_end_search).or_else(stuck).or_else(|| first(|broken| broken))
     }
 
     /// The earlier step, counted from 0, that a violation contradicts: the first of two elections,
@@ -144,10 +132,7 @@ impl Replay {
     pub fn contradicted_step(&self, violation: usize, property: Property) -> Option<usize> {
         let after = &self.steps[violation].after;
         let first = |happened: &dyn Fn(&History) -> bool| {
-            let place = self
-                .steps
-                .iter()
-                .position(|step| happened(&step.after.history))?;
+            let place = self.steps.iter().position(|step| happened(&step.after.history))?;
             (place < violation).then_some(place)
         };
         match property {
@@ -177,9 +162,7 @@ impl Replay {
                 None => view.leads.is_some(),
             })
         };
-        let found = decided
-            .into_iter()
-            .find(|(place, decided)| differs(*place, &decided.entry));
+        let found = decided.into_iter().find(|(place, decided)| differs(*place, &decided.entry));
         found.map(|(place, _)| Index(place as u64 + 1))
     }
 }
@@ -216,8 +199,6 @@ impl Step {
         };
         let asked = |rule: &Rule| self.asked.iter().any(|(known, _)| known == rule);
         let listed = Rule::ALL.iter().copied();
-        listed
-            .filter(|rule| rule.text().handlers.contains(&handler) && !asked(rule))
-            .collect()
+        listed.filter(|rule| rule.text().handlers.contains(&handler) && !asked(rule)).collect()
     }
 }

@@ -28,11 +28,7 @@ pub fn describe_entry(entry: &Entry) -> String {
 }
 
 fn describe_entries(entries: &[Entry]) -> String {
-    entries
-        .iter()
-        .map(describe_entry)
-        .collect::<Vec<_>>()
-        .join(" ")
+    entries.iter().map(describe_entry).collect::<Vec<_>>().join(" ")
 }
 
 fn position(position: LogPosition) -> String {
@@ -54,23 +50,14 @@ pub fn describe_server(server: &Server) -> String {
         let vote = describe_vote(server.disk.voted_for);
         return format!("down T{}{vote} {log}", server.disk.current_term);
     };
-    let Process {
-        node,
-        writes,
-        storing,
-        ..
-    } = process;
+    let Process { node, writes, storing, .. } = process;
     let role = match node.role {
         Role::Follower { .. } => 'F',
         Role::Candidate { .. } => 'C',
         Role::Leader(_) => 'L',
     };
     let vote = describe_vote(node.voted_for.filter(|candidate| *candidate != node.id()));
-    let mut text = format!(
-        "{role}{}{vote} {}",
-        node.current_term,
-        describe_log(&node.log)
-    );
+    let mut text = format!("{role}{}{vote} {}", node.current_term, describe_log(&node.log));
     let _ = write!(text, " c{}", node.commit_index);
     if node.last_applied < node.commit_index {
         let _ = write!(text, " a{}", node.last_applied);
@@ -90,11 +77,7 @@ fn describe_vote(voted_for: Option<NodeId>) -> String {
 
 fn describe_log(log: &raft_core::Log) -> String {
     let base = log.base().index;
-    let snapshot = if base.0 > 0 {
-        format!("{{{base}}}")
-    } else {
-        String::new()
-    };
+    let snapshot = if base.0 > 0 { format!("{{{base}}}") } else { String::new() };
     format!("{snapshot}[{}]", describe_entries(log.entries()))
 }
 
@@ -109,26 +92,15 @@ pub fn describe_message(message: &Message) -> String {
             format!("{answer} t{}", reply.term)
         }
         Message::AppendEntries(AppendEntries {
-            term,
-            prev_log,
-            entries,
-            leader_commit,
-            ..
+            term, prev_log, entries, leader_commit, ..
         }) => {
             let entries = describe_entries(entries);
-            format!(
-                "append t{term} {}+[{entries}] c{leader_commit}",
-                position(*prev_log)
-            )
+            format!("append t{term} {}+[{entries}] c{leader_commit}", position(*prev_log))
         }
         Message::AppendEntriesReply(reply) => match reply.outcome {
             AppendOutcome::StaleTerm => format!("stale, now t{}", reply.term),
             AppendOutcome::Matched { match_index } => format!("ack {match_index} t{}", reply.term),
-            AppendOutcome::Conflict {
-                prev_log_index,
-                conflict_index,
-                ..
-            } => {
+            AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
                 format!("no {prev_log_index}, try {conflict_index} t{}", reply.term)
             }
         },
@@ -163,11 +135,7 @@ pub fn describe_action(action: &Action) -> String {
         Action::Duplicate(envelope) => format!("repeated {}", describe_envelope(envelope)),
         Action::Sync { server, writes } => format!("{server} disk: {writes} writes durable"),
         Action::Apply { server } => format!("{server} applies"),
-        Action::Crash {
-            server,
-            writes_kept,
-            applied_kept,
-        } => {
+        Action::Crash { server, writes_kept, applied_kept } => {
             format!("{server} CRASH, keeps {writes_kept} writes, a{applied_kept}")
         }
         Action::Restart { server } => format!("{server} restart"),
@@ -180,26 +148,15 @@ pub fn describe_action(action: &Action) -> String {
 pub fn table(replay: &Replay) -> String {
     let violation = replay.violation();
     let damage = violation.and_then(|(place, broken)| {
-        broken
-            .iter()
-            .find_map(|property| replay.contradicted_step(place, property))
+        broken.iter().find_map(|property| replay.contradicted_step(place, property))
     });
-    let rows: Vec<Row> = (0..replay.steps.len())
-        .map(|place| Row::of(replay, place))
-        .collect();
+    let rows: Vec<Row> = (0..replay.steps.len()).map(|place| Row::of(replay, place)).collect();
     let servers = replay.start.servers.len().max(1);
     let cells = rows.iter().flat_map(|row| &row.cells).map(String::len);
     let fair = (WIDTH - 8 - ACTION_WIDTH) / servers - 3;
     let cell_width = cells.max().unwrap_or(0).clamp(4, fair.max(4));
-    let room = (WIDTH - 8)
-        .saturating_sub(servers * (cell_width + 3))
-        .max(ACTION_WIDTH);
-    let action_width = rows
-        .iter()
-        .map(|row| row.action.len())
-        .max()
-        .unwrap_or(0)
-        .clamp(8, room);
+    let room = (WIDTH - 8).saturating_sub(servers * (cell_width + 3)).max(ACTION_WIDTH);
+    let action_width = rows.iter().map(|row| row.action.len()).max().unwrap_or(0).clamp(8, room);
 
     let mut out = format!("  step  {:action_width$}", "action");
     for server in &replay.start.servers {
@@ -212,11 +169,8 @@ pub fn table(replay: &Replay) -> String {
             _ if damage == Some(place) => '>',
             _ => ' ',
         };
-        let mut line = format!(
-            "{mark} {:4}  {:action_width$}",
-            place + 1,
-            clip(&row.action, action_width)
-        );
+        let mut line =
+            format!("{mark} {:4}  {:action_width$}", place + 1, clip(&row.action, action_width));
         for cell in &row.cells {
             let _ = write!(line, " | {:cell_width$}", clip(cell, cell_width));
         }
@@ -234,22 +188,13 @@ struct Row {
 impl Row {
     fn of(replay: &Replay, place: usize) -> Row {
         let step = &replay.steps[place];
-        let before = place
-            .checked_sub(1)
-            .map_or(&replay.start, |last| &replay.steps[last].after);
+        let before = place.checked_sub(1).map_or(&replay.start, |last| &replay.steps[last].after);
         let pairs = before.servers.iter().zip(&step.after.servers);
         let cells = pairs.map(|(before, after)| {
             let now = describe_server(after);
-            if describe_server(before) == now {
-                String::new()
-            } else {
-                now
-            }
+            if describe_server(before) == now { String::new() } else { now }
         });
-        Row {
-            action: describe_action(&step.action),
-            cells: cells.collect(),
-        }
+        Row { action: describe_action(&step.action), cells: cells.collect() }
     }
 }
 
@@ -269,27 +214,16 @@ pub fn explain(replay: &Replay) -> String {
     };
     let mut out = String::new();
     for property in broken.iter() {
-        let _ = writeln!(
-            out,
-            "X {} is broken at step {}.",
-            property.name(),
-            place + 1
-        );
+        let _ = writeln!(out, "X {} is broken at step {}.", property.name(), place + 1);
         let _ = writeln!(out, "{}", wrap(property.sentence(), "    "));
         if let (Property::CanRecover, Some(stuck)) = (property, &replay.stuck) {
             let majority: Vec<String> = stuck.majority.iter().map(NodeId::to_string).collect();
             let _ = writeln!(out, "    {} cannot recover alone.", majority.join(" and "));
         }
     }
-    let damage = broken
-        .iter()
-        .find_map(|property| replay.contradicted_step(place, property));
+    let damage = broken.iter().find_map(|property| replay.contradicted_step(place, property));
     if let Some(earlier) = damage {
-        let _ = writeln!(
-            out,
-            "> It contradicts what happened at step {}.",
-            earlier + 1
-        );
+        let _ = writeln!(out, "> It contradicts what happened at step {}.", earlier + 1);
     }
     out.push_str(&explain_rules(&replay.steps[place], place));
     if let Some(earlier) = damage {
@@ -300,11 +234,7 @@ pub fn explain(replay: &Replay) -> String {
 
 /// The rules that a step asked, and those that its handler lists and that it did not ask.
 fn explain_rules(step: &Step, place: usize) -> String {
-    let mut out = format!(
-        "\nRules at step {} ({}):\n",
-        place + 1,
-        describe_action(&step.action)
-    );
+    let mut out = format!("\nRules at step {} ({}):\n", place + 1, describe_action(&step.action));
     if step.asked.is_empty() {
         out.push_str("    none was asked\n");
     }
@@ -314,12 +244,7 @@ fn explain_rules(step: &Step, place: usize) -> String {
             Answer::Holds(false) => "no".to_owned(),
             Answer::Value(value) => format!("= {value}"),
         };
-        let _ = writeln!(
-            out,
-            "    {answer:5} {}  ({})",
-            rule.name(),
-            rule.text().source
-        );
+        let _ = writeln!(out, "    {answer:5} {}  ({})", rule.name(), rule.text().source);
     }
     let not_asked: Vec<String> = step.not_asked().into_iter().map(Rule::name).collect();
     if !not_asked.is_empty() {

@@ -11,13 +11,7 @@ use crate::types::{Entry, Index, NodeId};
 impl<R: Rules> Step<'_, R> {
     /// Figure 2, AppendEntries RPC, "Receiver implementation".
     pub(crate) fn append_entries(&mut self, leader: NodeId, request: AppendEntries) {
-        let AppendEntries {
-            term,
-            prev_log,
-            entries,
-            leader_commit,
-            read_round,
-        } = request;
+        let AppendEntries { term, prev_log, entries, leader_commit, read_round } = request;
         if !self.holds(Rule::RefuseStaleLeader, term >= self.node.current_term) {
             self.reply_to_append(leader, AppendOutcome::StaleTerm, read_round);
             return;
@@ -35,9 +29,7 @@ impl<R: Rules> Step<'_, R> {
             self.raise_commit(Index(commit));
         }
         let outcome = if consistent {
-            AppendOutcome::Matched {
-                match_index: last_new,
-            }
+            AppendOutcome::Matched { match_index: last_new }
         } else {
             self.conflict_at(prev_log.index)
         };
@@ -96,11 +88,7 @@ impl<R: Rules> Step<'_, R> {
             TermAt::Present(term) => (Some(term), log.first_index_of_term_before(prev_log_index)),
             TermAt::Compacted | TermAt::Beyond => (None, log.last_index().next()),
         };
-        AppendOutcome::Conflict {
-            prev_log_index,
-            conflict_term,
-            conflict_index,
-        }
+        AppendOutcome::Conflict { prev_log_index, conflict_term, conflict_index }
     }
 
     fn reply_to_append(
@@ -110,11 +98,7 @@ impl<R: Rules> Step<'_, R> {
         read_round: crate::types::ReadRound,
     ) {
         let term = self.node.current_term;
-        let reply = AppendEntriesReply {
-            term,
-            outcome,
-            read_round,
-        };
+        let reply = AppendEntriesReply { term, outcome, read_round };
         self.reply(leader, Message::AppendEntriesReply(reply));
     }
 }

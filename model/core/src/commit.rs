@@ -19,10 +19,7 @@ impl<R: Rules> Step<'_, R> {
             return;
         };
         let own = Index(self.value(Rule::LeaderCountsItsDisk, self.node.durable_index().0));
-        let others = leadership
-            .followers
-            .values()
-            .map(|progress| progress.match_index);
+        let others = leadership.followers.values().map(|progress| progress.match_index);
         let quorum = majority(self.node.config.voters.len()) as u64;
         let quorum = usize::try_from(self.value(Rule::CommitQuorum, quorum)).unwrap_or(usize::MAX);
         let on_majority = reached_by(quorum, others.chain([own]));

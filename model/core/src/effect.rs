@@ -162,11 +162,7 @@ pub enum LogWrite {
 impl PersistentState {
     /// Does to the image of a disk what a write asks for.
     pub fn write(&mut self, write: &Write) {
-        if let Some(VoteRecord {
-            current_term,
-            voted_for,
-        }) = write.vote
-        {
+        if let Some(VoteRecord { current_term, voted_for }) = write.vote {
             self.current_term = current_term;
             self.voted_for = voted_for;
         }

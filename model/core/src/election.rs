@@ -34,17 +34,11 @@ impl<R: Rules> Step<'_, R> {
         self.node.current_term = self.node.current_term.next();
         self.node.voted_for = Some(id);
         self.write_vote();
-        self.node.role = Role::Candidate {
-            votes,
-            own_vote: Some(self.node.disk.issued),
-        };
+        self.node.role = Role::Candidate { votes, own_vote: Some(self.node.disk.issued) };
         self.effect(Effect::ResetElectionTimer);
 
         let term = self.node.current_term;
-        let request = RequestVote {
-            term,
-            last_log: self.node.log.last(),
-        };
+        let request = RequestVote { term, last_log: self.node.log.last() };
         let waits = self.holds(Rule::RequestVoteWaitsForDisk, true);
         for peer in self.node.peers().collect::<Vec<_>>() {
             self.send_durable(peer, Message::RequestVote(request.clone()), waits);
@@ -77,31 +71,21 @@ impl<R: Rules> Step<'_, R> {
                 self.write_vote();
             }
         }
-        let reply = RequestVoteReply {
-            term: self.node.current_term,
-            granted,
-        };
+        let reply = RequestVoteReply { term: self.node.current_term, granted };
         self.reply(candidate, Message::RequestVoteReply(reply));
     }
 
     fn grants_vote(&self, candidate: NodeId, request: &RequestVote) -> bool {
         let node = &*self.node;
-        let free = node
-            .voted_for
-            .is_none_or(|voted_for| voted_for == candidate);
-        self.holds(
-            Rule::RefuseStaleCandidate,
-            request.term >= node.current_term,
-        ) && self.holds(Rule::OneVotePerTerm, free)
+        let free = node.voted_for.is_none_or(|voted_for| voted_for == candidate);
+        self.holds(Rule::RefuseStaleCandidate, request.term >= node.current_term)
+            && self.holds(Rule::OneVotePerTerm, free)
             && self.holds(Rule::CandidateUpToDate, request.last_log >= node.log.last())
     }
 
     /// A vote, or a refusal, for a candidacy of this node.
     pub(crate) fn request_vote_reply(&mut self, voter: NodeId, reply: &RequestVoteReply) {
-        if !self.holds(
-            Rule::CountVotesOfThisTerm,
-            reply.term == self.node.current_term,
-        ) {
+        if !self.holds(Rule::CountVotesOfThisTerm, reply.term == self.node.current_term) {
             return;
         }
         if let Role::Candidate { votes, .. } = &mut self.node.role
@@ -134,16 +118,9 @@ impl<R: Rules> Step<'_, R> {
         };
         let followers: BTreeMap<_, _> = self.node.peers().map(|peer| (peer, progress)).collect();
         let read_round = ReadRound(0);
-        self.node.role = Role::Leader(Leadership {
-            followers,
-            read_round,
-            reads: VecDeque::new(),
-        });
+        self.node.role = Role::Leader(Leadership { followers, read_round, reads: VecDeque::new() });
         if self.holds(Rule::NoopAtTermStart, true) {
-            self.append(vec![Entry {
-                term: self.node.current_term,
-                payload: Payload::Noop,
-            }]);
+            self.append(vec![Entry { term: self.node.current_term, payload: Payload::Noop }]);
         }
         self.broadcast(Self::send_batch);
     }

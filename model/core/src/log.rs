@@ -67,10 +67,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Log {
-        Log {
-            snapshot: Snapshot::none(),
-            entries: Vec::new(),
-        }
+        Log { snapshot: Snapshot::none(), entries: Vec::new() }
     }
 }
 
@@ -109,14 +106,8 @@ impl Log {
 
     /// The term and index of the last entry, or the base if there is none after it.
     pub fn last(&self) -> LogPosition {
-        let term = self
-            .entries
-            .last()
-            .map_or(self.base().term, |entry| entry.term);
-        LogPosition {
-            term,
-            index: self.last_index(),
-        }
+        let term = self.entries.last().map_or(self.base().term, |entry| entry.term);
+        LogPosition { term, index: self.last_index() }
     }
 
     /// The term of the entry at `index`, if the log can tell.
@@ -125,9 +116,9 @@ impl Log {
         match index.cmp(&base.index) {
             Ordering::Less => TermAt::Compacted,
             Ordering::Equal => TermAt::Present(base.term),
-            Ordering::Greater => self
-                .entry(index)
-                .map_or(TermAt::Beyond, |entry| TermAt::Present(entry.term)),
+            Ordering::Greater => {
+                self.entry(index).map_or(TermAt::Beyond, |entry| TermAt::Present(entry.term))
+            }
         }
     }
 
@@ -143,10 +134,7 @@ impl Log {
 
     /// At most `max` entries, beginning with the one at `first`; none if that one is not here.
     pub fn entries_from(&self, first: Index, max: usize) -> &[Entry] {
-        let tail = self
-            .offset(first)
-            .and_then(|start| self.entries.get(start..))
-            .unwrap_or(&[]);
+        let tail = self.offset(first).and_then(|start| self.entries.get(start..)).unwrap_or(&[]);
         &tail[..max.min(tail.len())]
     }
 
@@ -166,9 +154,7 @@ impl Log {
     /// Replaces the prefix that `snapshot` covers by the snapshot, and keeps the entries after it.
     pub fn compact(&mut self, snapshot: Snapshot) {
         let covered = snapshot.last_included_index.since(self.base().index);
-        let covered = usize::try_from(covered)
-            .unwrap_or(usize::MAX)
-            .min(self.entries.len());
+        let covered = usize::try_from(covered).unwrap_or(usize::MAX).min(self.entries.len());
         self.entries.drain(..covered);
         self.snapshot = snapshot;
     }

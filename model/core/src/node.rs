@@ -44,11 +44,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            batch: 64,
-            window: 1024,
-            reads: 1024,
-        }
+        Limits { batch: 64, window: 1024, reads: 1024 }
     }
 }
 
@@ -182,11 +178,7 @@ impl Node {
         disk: PersistentState,
         applied: Index,
     ) -> Result<Node, HaltReason> {
-        let PersistentState {
-            current_term,
-            voted_for,
-            log,
-        } = disk;
+        let PersistentState { current_term, voted_for, log } = disk;
         let limits = config.limits;
         if !config.voters.contains(&config.id) || limits.batch == 0 || limits.window == 0 {
             return Err(HaltReason::BadConfig);
@@ -201,11 +193,8 @@ impl Node {
             return Err(HaltReason::StateMachineAheadOfLog);
         }
         // What the state machine holds, and what a snapshot holds, was committed.
-        let commit_index = if rules.holds(Rule::AppliedIsCommitted, true) {
-            applied
-        } else {
-            Index::ZERO
-        };
+        let commit_index =
+            if rules.holds(Rule::AppliedIsCommitted, true) { applied } else { Index::ZERO };
         Ok(Node {
             config,
             current_term,
@@ -235,11 +224,7 @@ impl Node {
 
     /// All voters but this one.
     pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.config
-            .voters
-            .iter()
-            .copied()
-            .filter(|voter| *voter != self.config.id)
+        self.config.voters.iter().copied().filter(|voter| *voter != self.config.id)
     }
 
     /// Whether it leads its current term.
@@ -258,9 +243,6 @@ impl Node {
 
     /// The last index of the log up to which everything is durable.
     pub fn durable_index(&self) -> Index {
-        self.disk
-            .unsynced
-            .front()
-            .map_or(self.log.last_index(), |part| part.first.prev())
+        self.disk.unsynced.front().map_or(self.log.last_index(), |part| part.first.prev())
     }
 }

@@ -12,9 +12,5 @@ pub fn majority(voters: usize) -> usize {
 pub fn reached_by(quorum: usize, match_indexes: impl IntoIterator<Item = Index>) -> Index {
     let mut sorted: Vec<Index> = match_indexes.into_iter().collect();
     sorted.sort_unstable_by(|a, b| b.cmp(a));
-    quorum
-        .checked_sub(1)
-        .and_then(|place| sorted.get(place))
-        .copied()
-        .unwrap_or(Index::ZERO)
+    quorum.checked_sub(1).and_then(|place| sorted.get(place)).copied().unwrap_or(Index::ZERO)
 }

@@ -42,11 +42,7 @@ impl<R: Rules> Step<'_, R> {
         }
         let round = ReadRound(leadership.read_round.0.saturating_add(1));
         leadership.read_round = round;
-        leadership.reads.push_back(PendingRead {
-            id,
-            read_index,
-            round,
-        });
+        leadership.reads.push_back(PendingRead { id, read_index, round });
         Ok(())
     }
 
@@ -58,11 +54,7 @@ impl<R: Rules> Step<'_, R> {
             && let Some(read) = leadership.reads.front().copied()
         {
             let round = ReadRound(self.value(Rule::ReadNeedsLaterRound, read.round.0));
-            let acked = leadership
-                .followers
-                .values()
-                .filter(|f| f.acked_round >= round)
-                .count();
+            let acked = leadership.followers.values().filter(|f| f.acked_round >= round).count();
             let applied = self.node.last_applied >= read.read_index;
             if !self.holds(Rule::ReadNeedsQuorum, acked + 1 >= majority)
                 || !self.holds(Rule::ReadWaitsForApply, applied)
@@ -72,10 +64,7 @@ impl<R: Rules> Step<'_, R> {
             if let Role::Leader(leadership) = &mut self.node.role {
                 leadership.reads.pop_front();
             }
-            self.effect(Effect::ReadReady {
-                id: read.id,
-                read_index: read.read_index,
-            });
+            self.effect(Effect::ReadReady { id: read.id, read_index: read.read_index });
         }
     }
 }

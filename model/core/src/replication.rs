@@ -30,14 +30,8 @@ impl<R: Rules> Step<'_, R> {
             return;
         }
         let term = self.node.current_term;
-        self.effect(Effect::Proposed {
-            first: self.node.log.last_index().next(),
-            term,
-        });
-        let entry = |command| Entry {
-            term,
-            payload: Payload::Command(command),
-        };
+        self.effect(Effect::Proposed { first: self.node.log.last_index().next(), term });
+        let entry = |command| Entry { term, payload: Payload::Command(command) };
         self.append(commands.into_iter().map(entry).collect());
         self.broadcast(Self::send_ahead);
     }
@@ -93,12 +87,7 @@ impl<R: Rules> Step<'_, R> {
     /// Sends at most `max` entries from the follower's `next_index` on, or the snapshot if the entry
     /// before them is compacted. Returns the number of entries sent.
     fn send_entries(&mut self, to: NodeId, max: usize) -> usize {
-        let Role::Leader(Leadership {
-            followers,
-            read_round,
-            ..
-        }) = &self.node.role
-        else {
+        let Role::Leader(Leadership { followers, read_round, .. }) = &self.node.role else {
             return 0;
         };
         let Some(next_index) = followers.get(&to).map(|progress| progress.next_index) else {
@@ -107,24 +96,14 @@ impl<R: Rules> Step<'_, R> {
         let (term, read_round, log) = (self.node.current_term, *read_round, &self.node.log);
         let prev_index = next_index.prev();
         let prev_term = log.term_at(prev_index);
-        if self.holds(
-            Rule::SendSnapshotIfCompacted,
-            prev_term == TermAt::Compacted,
-        ) {
+        if self.holds(Rule::SendSnapshotIfCompacted, prev_term == TermAt::Compacted) {
             let snapshot = log.snapshot().clone();
-            let request = InstallSnapshot {
-                term,
-                snapshot,
-                read_round,
-            };
+            let request = InstallSnapshot { term, snapshot, read_round };
             self.send(to, Message::InstallSnapshot(request));
             return 0;
         }
         let prev_log = match prev_term {
-            TermAt::Present(term) => LogPosition {
-                term,
-                index: prev_index,
-            },
+            TermAt::Present(term) => LogPosition { term, index: prev_index },
             TermAt::Compacted => return 0,
             TermAt::Beyond => {
                 self.halt(HaltReason::NextIndexBeyondLog);
@@ -134,13 +113,7 @@ impl<R: Rules> Step<'_, R> {
         let entries = log.entries_from(next_index, max).to_vec();
         let sent = entries.len();
         let leader_commit = self.node.commit_index;
-        let request = AppendEntries {
-            term,
-            prev_log,
-            entries,
-            leader_commit,
-            read_round,
-        };
+        let request = AppendEntries { term, prev_log, entries, leader_commit, read_round };
         self.send(to, Message::AppendEntries(request));
         sent
     }
@@ -157,11 +130,7 @@ impl<R: Rules> Step<'_, R> {
                 let credited = self.value(Rule::MatchFromRequest, match_index.0);
                 self.follower_matches(from, Index(credited).min(last_index));
             }
-            AppendOutcome::Conflict {
-                prev_log_index,
-                conflict_term,
-                conflict_index,
-            } => {
+            AppendOutcome::Conflict { prev_log_index, conflict_term, conflict_index } => {
                 self.follower_conflicts(from, prev_log_index, conflict_term, conflict_index);
             }
         }
@@ -221,9 +190,7 @@ impl<R: Rules> Step<'_, R> {
     ) {
         let ours = conflict_term.and_then(|term| self.node.log.last_index_of_term(term));
         // A term that we have too, but only later, tells us nothing.
-        let hint = ours
-            .filter(|last| *last < prev_index)
-            .map_or(conflict_index, Index::next);
+        let hint = ours.filter(|last| *last < prev_index).map_or(conflict_index, Index::next);
 
         let rules = self.rules;
         let Some(progress) = self.progress(from) else {

@@ -28,22 +28,14 @@ impl<R: Rules> Step<'_, R> {
             self.halt(HaltReason::SnapshotUnapplied);
             return;
         }
-        let snapshot = Snapshot {
-            last_included_index: index,
-            last_included_term,
-            handle,
-        };
+        let snapshot = Snapshot { last_included_index: index, last_included_term, handle };
         self.node.log.compact(snapshot.clone());
         self.write_log(LogWrite::Compact(snapshot));
     }
 
     /// Figure 13, "Receiver implementation", with the snapshot whole.
     pub(crate) fn install_snapshot(&mut self, leader: NodeId, request: InstallSnapshot) {
-        let InstallSnapshot {
-            term,
-            snapshot,
-            read_round,
-        } = request;
+        let InstallSnapshot { term, snapshot, read_round } = request;
         let last_included_index = snapshot.last_included_index;
         if self.holds(Rule::RefuseStaleLeader, term >= self.node.current_term) {
             if !self.follow(leader) {
@@ -68,10 +60,7 @@ impl<R: Rules> Step<'_, R> {
             self.node.disk.unsynced = [Unsynced { first: base, mark }].into();
             self.node.apply_requested = base;
             if self.holds(Rule::RestoreFromSnapshot, true) {
-                self.effect(Effect::Restore {
-                    snapshot,
-                    after: mark,
-                });
+                self.effect(Effect::Restore { snapshot, after: mark });
             }
         }
         self.raise_commit(base);
@@ -84,11 +73,7 @@ impl<R: Rules> Step<'_, R> {
         read_round: ReadRound,
     ) {
         let term = self.node.current_term;
-        let reply = InstallSnapshotReply {
-            term,
-            last_included_index,
-            read_round,
-        };
+        let reply = InstallSnapshotReply { term, last_included_index, read_round };
         self.reply(leader, Message::InstallSnapshotReply(reply));
     }
 }

@@ -14,13 +14,7 @@ use crate::validate;
 /// a client or a disk said, and does not depend on anything but its arguments. A wrong message has
 /// the single effect [`Effect::Rejected`] and changes nothing.
 pub fn step<R: Rules>(rules: &R, node: &mut Node, input: Input, effects: &mut Vec<Effect>) {
-    let mut step = Step {
-        rules,
-        node,
-        first_effect: effects.len(),
-        effects,
-        write: None,
-    };
+    let mut step = Step { rules, node, first_effect: effects.len(), effects, write: None };
     match input {
         Input::ElectionTimeout => step.election_timeout(),
         Input::Heartbeat => step.heartbeat(),
@@ -68,10 +62,7 @@ impl<R: Rules> Step<'_, R> {
             self.effect(Effect::Rejected(rejection));
             return;
         }
-        if self.holds(
-            Rule::AdoptHigherTerm,
-            message.term() > self.node.current_term,
-        ) {
+        if self.holds(Rule::AdoptHigherTerm, message.term() > self.node.current_term) {
             self.adopt_term(message.term());
         }
         match message {
@@ -100,21 +91,14 @@ impl<R: Rules> Step<'_, R> {
         {
             for read in leadership.reads {
                 let reason = ReadRefusal::NotLeader { leader };
-                self.effect(Effect::ReadRefused {
-                    id: read.id,
-                    reason,
-                });
+                self.effect(Effect::ReadRefused { id: read.id, reason });
             }
         }
     }
 
     /// Sends a request, which need not wait for the disk (thesis, section 10.2.1).
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        self.effect(Effect::Send {
-            to,
-            message,
-            after: None,
-        });
+        self.effect(Effect::Send { to, message, after: None });
     }
 
     /// Sends a message that confirms or advertises what this node has written: it waits for the
@@ -142,16 +126,10 @@ impl<R: Rules> Step<'_, R> {
             return;
         }
         let voted_for = self.node.voted_for;
-        let voted_for = if self.holds(Rule::PersistVote, voted_for.is_some()) {
-            voted_for
-        } else {
-            None
-        };
+        let voted_for =
+            if self.holds(Rule::PersistVote, voted_for.is_some()) { voted_for } else { None };
         let current_term = self.node.current_term;
-        self.current_write().vote = Some(VoteRecord {
-            current_term,
-            voted_for,
-        });
+        self.current_write().vote = Some(VoteRecord { current_term, voted_for });
     }
 
     /// Appends entries to the log and writes them, over whatever was at their place before.
@@ -187,10 +165,7 @@ impl<R: Rules> Step<'_, R> {
     /// Puts this step's write before its other effects.
     fn issue_write(self) {
         if let Some(write) = self.write {
-            let persist = Effect::Persist {
-                mark: self.node.disk.issued,
-                write,
-            };
+            let persist = Effect::Persist { mark: self.node.disk.issued, write };
             self.effects.insert(self.first_effect, persist);
         }
     }

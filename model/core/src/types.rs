@@ -176,9 +176,7 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
-            unescape(&text)
-                .map(Bytes::from)
-                .map_err(serde::de::Error::custom)
+            unescape(&text).map(Bytes::from).map_err(serde::de::Error::custom)
         } else {
             deserializer.deserialize_byte_buf(BytesVisitor)
         }
@@ -210,9 +208,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     while let [first, tail @ ..] = rest {
         rest = tail;
         if !first.is_ascii() {
-            return Err(format!(
-                "not an escaped byte string: {text:?} holds more than ASCII"
-            ));
+            return Err(format!("not an escaped byte string: {text:?} holds more than ASCII"));
         }
         if *first != b'\\' {
             bytes.push(*first);
@@ -236,9 +232,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// What a log entry carries.

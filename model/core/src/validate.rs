@@ -13,10 +13,7 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
         return Err(Rejection::UnknownSender);
     }
     let term = message.term();
-    ensure(
-        term > Term::ZERO && term.0 <= NUMBER_LIMIT,
-        Rejection::Malformed,
-    )?;
+    ensure(term > Term::ZERO && term.0 <= NUMBER_LIMIT, Rejection::Malformed)?;
     let current = term >= node.current_term;
     match message {
         Message::RequestVote(request) => request_vote(request),
@@ -36,11 +33,7 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
                 AppendOutcome::Matched { match_index } => {
                     acknowledged_index(node, term, match_index)
                 }
-                AppendOutcome::Conflict {
-                    prev_log_index,
-                    conflict_index,
-                    ..
-                } => {
+                AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
                     let ordered = Index::ZERO < conflict_index && conflict_index <= prev_log_index;
                     ensure(ordered, Rejection::Malformed)
                 }
@@ -78,21 +71,13 @@ fn request_vote(request: &RequestVote) -> Result<(), Rejection> {
 }
 
 fn append_entries(request: &AppendEntries) -> Result<(), Rejection> {
-    let AppendEntries {
-        term,
-        prev_log,
-        entries,
-        ..
-    } = request;
+    let AppendEntries { term, prev_log, entries, .. } = request;
     let ascending = terms_ascend(prev_log.term.max(Term(1)), entries, *term);
     ensure(is_position(*prev_log) && ascending, Rejection::Malformed)
 }
 
 fn position(snapshot: &Snapshot) -> LogPosition {
-    LogPosition {
-        term: snapshot.last_included_term,
-        index: snapshot.last_included_index,
-    }
+    LogPosition { term: snapshot.last_included_term, index: snapshot.last_included_index }
 }
 
 fn snapshot(snapshot: &Snapshot, term: Term) -> Result<(), Rejection> {
@@ -103,15 +88,8 @@ fn snapshot(snapshot: &Snapshot, term: Term) -> Result<(), Rejection> {
 
 /// Election Safety, as far as this server can tell: a term has one leader.
 fn second_leader(node: &Node, from: NodeId, term: Term) -> Result<(), Rejection> {
-    let known = if term == node.current_term {
-        node.known_leader()
-    } else {
-        None
-    };
-    ensure(
-        known.is_none_or(|leader| leader == from),
-        Rejection::SecondLeader,
-    )
+    let known = if term == node.current_term { node.known_leader() } else { None };
+    ensure(known.is_none_or(|leader| leader == from), Rejection::SecondLeader)
 }
 
 /// Leader Completeness, as far as this server can tell: the leader's log holds what is committed
@@ -143,10 +121,9 @@ fn acknowledged_index(node: &Node, term: Term, index: Index) -> Result<(), Rejec
 
 fn acknowledged_round(node: &Node, term: Term, round: ReadRound) -> Result<(), Rejection> {
     match &node.role {
-        Role::Leader(leadership) if term == node.current_term => ensure(
-            round <= leadership.read_round,
-            Rejection::AcknowledgesUnsent,
-        ),
+        Role::Leader(leadership) if term == node.current_term => {
+            ensure(round <= leadership.read_round, Rejection::AcknowledgesUnsent)
+        }
         _ => Ok(()),
     }
 }

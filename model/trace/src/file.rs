@@ -102,19 +102,10 @@ impl ClusterTrace {
         writeln!(out, "{}", serde_json::to_string(&header)?)?;
         for (place, action) in self.actions.iter().enumerate() {
             let (step, action) = (Some(place + 1), Some(action.clone()));
-            let line = Line {
-                step,
-                action,
-                end: None,
-            };
+            let line = Line { step, action, end: None };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         }
-        let end = Line {
-            end: Some(End {
-                steps: self.actions.len(),
-            }),
-            ..Line::default()
-        };
+        let end = Line { end: Some(End { steps: self.actions.len() }), ..Line::default() };
         writeln!(out, "{}", serde_json::to_string(&end)?)?;
         out.flush()
     }
@@ -127,34 +118,22 @@ impl ClusterTrace {
     pub fn read(input: impl BufRead) -> Result<ClusterTrace, TraceError> {
         let mut lines = input.lines();
         let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-        let Header {
-            settings, about, ..
-        } = read_header(&first)?;
+        let Header { settings, about, .. } = read_header(&first)?;
         let mut actions = Vec::new();
         let mut ended = false;
         for (place, line) in lines.enumerate() {
             let (line, number) = (line?, place + 2);
-            let bad = |reason| TraceError::BadLine {
-                line: number,
-                column: 1,
-                reason,
-            };
+            let bad = |reason| TraceError::BadLine { line: number, column: 1, reason };
             if ended {
                 return Err(bad("something follows the closing line".to_owned()));
             }
             let parsed: Line = serde_json::from_str(&line).map_err(|error| {
                 // A line cut in the middle is the usual end of a truncated file.
                 if error.is_eof() {
-                    TraceError::Truncated {
-                        steps: actions.len(),
-                    }
+                    TraceError::Truncated { steps: actions.len() }
                 } else {
                     let (column, reason) = (error.column().max(1), error.to_string());
-                    TraceError::BadLine {
-                        line: number,
-                        column,
-                        reason,
-                    }
+                    TraceError::BadLine { line: number, column, reason }
                 }
             })?;
             match (parsed.step, parsed.action, parsed.end) {
@@ -173,15 +152,9 @@ impl ClusterTrace {
             }
         }
         if !ended {
-            return Err(TraceError::Truncated {
-                steps: actions.len(),
-            });
+            return Err(TraceError::Truncated { steps: actions.len() });
         }
-        Ok(ClusterTrace {
-            settings,
-            about,
-            actions,
-        })
+        Ok(ClusterTrace { settings, about, actions })
     }
 }
 

@@ -47,17 +47,8 @@ pub(crate) struct Used {
 impl Used {
     /// All counters in one number.
     pub(crate) fn packed(self) -> u64 {
-        let Used {
-            proposals,
-            heartbeats,
-            reads,
-            crashes,
-            duplicates,
-            snapshots,
-        } = self;
-        u64::from_le_bytes([
-            proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0,
-        ])
+        let Used { proposals, heartbeats, reads, crashes, duplicates, snapshots } = self;
+        u64::from_le_bytes([proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0])
     }
 
     /// The counters after an action.
@@ -116,14 +107,9 @@ pub(crate) fn local_action(action: &Action) -> Option<LocalAction> {
         Action::Apply { .. } => Some(LocalAction::Apply),
         Action::StartSnapshot { .. } => Some(LocalAction::StartSnapshot),
         Action::FinishSnapshot { .. } => Some(LocalAction::FinishSnapshot),
-        Action::Crash {
-            writes_kept,
-            applied_kept,
-            ..
-        } => Some(LocalAction::Crash {
-            writes_kept: *writes_kept,
-            applied_kept: *applied_kept,
-        }),
+        Action::Crash { writes_kept, applied_kept, .. } => {
+            Some(LocalAction::Crash { writes_kept: *writes_kept, applied_kept: *applied_kept })
+        }
         Action::Restart { .. } => Some(LocalAction::Restart),
         Action::Deliver(_) | Action::Drop(_) | Action::Duplicate(_) => None,
     }

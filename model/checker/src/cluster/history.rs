@@ -62,11 +62,7 @@ impl History {
                     broken.insert(Property::ElectionSafety);
                 }
             }
-            Fact::Committed {
-                term,
-                first,
-                entries,
-            } => {
+            Fact::Committed { term, first, entries } => {
                 for (index, entry) in (first.0..).zip(entries) {
                     self.decide(Index(index), entry, Some(*term), &mut broken);
                 }
@@ -111,10 +107,7 @@ impl History {
                 decided.committed_in = Some(lowest);
             }
         } else if place == self.decided.len() {
-            self.decided.push(Decided {
-                entry: entry.clone(),
-                committed_in,
-            });
+            self.decided.push(Decided { entry: entry.clone(), committed_in });
         } else {
             // Something was decided beyond a gap: the state machine that did it skipped entries.
             broken.insert(Property::StateMachineSafety);

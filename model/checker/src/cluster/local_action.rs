@@ -12,16 +12,11 @@ pub(crate) enum LocalAction {
     Heartbeat,
     Propose,
     Read,
-    Sync {
-        writes: usize,
-    },
+    Sync { writes: usize },
     Apply,
     StartSnapshot,
     FinishSnapshot,
-    Crash {
-        writes_kept: usize,
-        applied_kept: Index,
-    },
+    Crash { writes_kept: usize, applied_kept: Index },
     Restart,
 }
 
@@ -32,26 +27,15 @@ impl LocalAction {
         match self {
             LocalAction::ElectionTimeout => Action::ElectionTimeout { server },
             LocalAction::Heartbeat => Action::Heartbeat { server },
-            LocalAction::Propose => Action::Propose {
-                server,
-                command: value(used.proposals),
-            },
-            LocalAction::Read => Action::Read {
-                server,
-                id: ReadId(u64::from(used.reads) + 1),
-            },
+            LocalAction::Propose => Action::Propose { server, command: value(used.proposals) },
+            LocalAction::Read => Action::Read { server, id: ReadId(u64::from(used.reads) + 1) },
             LocalAction::Sync { writes } => Action::Sync { server, writes },
             LocalAction::Apply => Action::Apply { server },
             LocalAction::StartSnapshot => Action::StartSnapshot { server },
             LocalAction::FinishSnapshot => Action::FinishSnapshot { server },
-            LocalAction::Crash {
-                writes_kept,
-                applied_kept,
-            } => Action::Crash {
-                server,
-                writes_kept,
-                applied_kept,
-            },
+            LocalAction::Crash { writes_kept, applied_kept } => {
+                Action::Crash { server, writes_kept, applied_kept }
+            }
             LocalAction::Restart => Action::Restart { server },
         }
     }

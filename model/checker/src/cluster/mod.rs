@@ -81,10 +81,7 @@ impl Cluster {
             Action::Duplicate(envelope) => self.put(envelope.clone()),
             _ => {}
         }
-        reaction
-            .sent
-            .iter()
-            .for_each(|envelope| self.put(envelope.clone()));
+        reaction.sent.iter().for_each(|envelope| self.put(envelope.clone()));
         for fact in &reaction.facts {
             reaction.broken.extend(self.history.record(fact));
         }
@@ -93,17 +90,8 @@ impl Cluster {
         let (broken, witnessed) = properties::check_cluster(&views, &self.history);
         reaction.broken.extend(broken);
         reaction.witnessed.extend(witnessed);
-        let Reaction {
-            sent,
-            broken,
-            witnessed,
-            ..
-        } = reaction;
-        Ok(Observation {
-            sent,
-            broken,
-            witnessed,
-        })
+        let Reaction { sent, broken, witnessed, .. } = reaction;
+        Ok(Observation { sent, broken, witnessed })
     }
 
     /// The server of that id.

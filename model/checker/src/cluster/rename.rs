@@ -15,32 +15,19 @@ impl Renaming {
     /// All renamings of that many servers, the one that changes nothing first.
     pub fn all(servers: u64) -> Vec<Renaming> {
         let count = usize::try_from(servers).unwrap_or(0);
-        (1..=servers)
-            .map(NodeId)
-            .permutations(count)
-            .map(Renaming)
-            .collect()
+        (1..=servers).map(NodeId).permutations(count).map(Renaming).collect()
     }
 
     /// The new name of a server; the old one if the renaming does not know the server.
     pub fn id(&self, id: NodeId) -> NodeId {
-        let place = usize::try_from(id.0)
-            .ok()
-            .and_then(|number| number.checked_sub(1));
-        place
-            .and_then(|place| self.0.get(place))
-            .copied()
-            .unwrap_or(id)
+        let place = usize::try_from(id.0).ok().and_then(|number| number.checked_sub(1));
+        place.and_then(|place| self.0.get(place)).copied().unwrap_or(id)
     }
 
     /// A message between the renamed servers. The contents name nobody.
     pub fn envelope(&self, envelope: &Envelope) -> Envelope {
         let Envelope { from, to, message } = envelope;
-        Envelope {
-            from: self.id(*from),
-            to: self.id(*to),
-            message: message.clone(),
-        }
+        Envelope { from: self.id(*from), to: self.id(*to), message: message.clone() }
     }
 
     /// A node with every id in it renamed.
@@ -56,10 +43,8 @@ impl Renaming {
             }
             Role::Leader(leadership) => {
                 let followers = std::mem::take(&mut leadership.followers);
-                leadership.followers = followers
-                    .into_iter()
-                    .map(|(id, progress)| (self.id(id), progress))
-                    .collect();
+                leadership.followers =
+                    followers.into_iter().map(|(id, progress)| (self.id(id), progress)).collect();
             }
         }
         node
@@ -67,13 +52,7 @@ impl Renaming {
 
     /// A server with every id in it renamed, on the disk and on the way as well.
     pub fn server(&self, server: &Server) -> Server {
-        let Server {
-            id,
-            disk,
-            state_machine,
-            process,
-            released_vote,
-        } = server.clone();
+        let Server { id, disk, state_machine, process, released_vote } = server.clone();
         let mut disk = disk;
         disk.voted_for = disk.voted_for.map(|id| self.id(id));
         Server {
@@ -86,28 +65,14 @@ impl Renaming {
     }
 
     fn process(&self, process: Process) -> Process {
-        let Process {
-            node,
-            writes,
-            outbox,
-            apply_queue,
-            storing,
-        } = process;
-        let writes = writes
-            .into_iter()
-            .map(|(mark, write)| (mark, self.write(write)));
+        let Process { node, writes, outbox, apply_queue, storing } = process;
+        let writes = writes.into_iter().map(|(mark, write)| (mark, self.write(write)));
         let outbox = outbox
             .iter()
             .map(|(mark, envelope)| (*mark, self.envelope(envelope)))
             .sorted()
             .collect();
-        Process {
-            node: self.node(&node),
-            writes: writes.collect(),
-            outbox,
-            apply_queue,
-            storing,
-        }
+        Process { node: self.node(&node), writes: writes.collect(), outbox, apply_queue, storing }
     }
 
     fn write(&self, write: Write) -> Write {
@@ -116,9 +81,6 @@ impl Renaming {
             ..vote
         };
         let log: Option<LogWrite> = write.log;
-        Write {
-            vote: write.vote.map(rename),
-            log,
-        }
+        Write { vote: write.vote.map(rename), log }
     }
 }

@@ -121,9 +121,7 @@ impl Server {
             released_vote: None,
         };
         let mut reaction = Reaction::default();
-        server
-            .restart(settings, rules, &mut reaction)
-            .expect("it is down");
+        server.restart(settings, rules, &mut reaction).expect("it is down");
         server
     }
 
@@ -161,36 +159,19 @@ impl Server {
             Action::ElectionTimeout { .. } => self.feed(rules, Input::ElectionTimeout, out)?,
             Action::Heartbeat { .. } => self.feed(rules, Input::Heartbeat, out)?,
             Action::Propose { command, .. } => {
-                self.feed(
-                    rules,
-                    Input::Propose {
-                        commands: vec![command.clone()],
-                    },
-                    out,
-                )?;
+                self.feed(rules, Input::Propose { commands: vec![command.clone()] }, out)?;
             }
             Action::Read { id, .. } => {
                 out.facts.push(Fact::ReadBegan(*id));
                 self.feed(rules, Input::Read { id: *id }, out)?;
             }
             Action::Deliver(Envelope { from, message, .. }) => {
-                self.feed(
-                    rules,
-                    Input::Receive {
-                        from: *from,
-                        message: message.clone(),
-                    },
-                    out,
-                )?;
+                self.feed(rules, Input::Receive { from: *from, message: message.clone() }, out)?;
             }
             Action::Drop(_) | Action::Duplicate(_) => {}
             Action::Sync { writes, .. } => self.sync(rules, *writes, out)?,
             Action::Apply { .. } => self.apply_next(rules, out)?,
-            Action::Crash {
-                writes_kept,
-                applied_kept,
-                ..
-            } => {
+            Action::Crash { writes_kept, applied_kept, .. } => {
                 self.crash(settings, *writes_kept, *applied_kept, out)?;
             }
             Action::Restart { .. } => self.restart(settings, rules, out)?,
@@ -215,16 +196,12 @@ impl Server {
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
         let process = self.running()?;
-        let led = process
-            .node
-            .is_leader()
-            .then_some(process.node.current_term);
+        let led = process.node.is_leader().then_some(process.node.current_term);
         let commit_before = process.node.commit_index;
         let snapshot_offered = match &input {
-            Input::Receive {
-                message: Message::InstallSnapshot(request),
-                ..
-            } => Some(request.snapshot.clone()),
+            Input::Receive { message: Message::InstallSnapshot(request), .. } => {
+                Some(request.snapshot.clone())
+            }
             _ => None,
         };
         let mut effects = Vec::new();
@@ -244,11 +221,7 @@ impl Server {
             let first = commit_before.next();
             let count = usize::try_from(node.commit_index.since(commit_before)).unwrap_or(0);
             let entries = node.log.entries_from(first, count).to_vec();
-            out.facts.push(Fact::Committed {
-                term,
-                first,
-                entries,
-            });
+            out.facts.push(Fact::Committed { term, first, entries });
         }
         if let Some(term) = counts_own_vote(node) {
             self.release_vote(term, self.id, out);
@@ -268,31 +241,20 @@ impl Server {
             Effect::Persist { mark, write } => process.writes.push_back((mark, write)),
             Effect::Send { to, message, after } => {
                 let mark = after.unwrap_or(process.node.disk.durable);
-                process.outbox.push((
-                    mark,
-                    Envelope {
-                        from: id,
-                        to,
-                        message,
-                    },
-                ));
+                process.outbox.push((mark, Envelope { from: id, to, message }));
                 self.release_sends(out);
             }
             Effect::Apply { first, entries } => {
                 let indexes = (first.0..).map(Index);
-                let tasks = indexes
-                    .zip(entries)
-                    .map(|(index, entry)| ApplyTask::Entry(index, entry));
+                let tasks =
+                    indexes.zip(entries).map(|(index, entry)| ApplyTask::Entry(index, entry));
                 process.apply_queue.extend(tasks);
             }
             Effect::Restore { snapshot, after } => {
-                process
-                    .apply_queue
-                    .push_back(ApplyTask::Restore(snapshot, after));
+                process.apply_queue.push_back(ApplyTask::Restore(snapshot, after));
             }
             Effect::ReadReady { id, .. } => {
-                out.facts
-                    .push(Fact::ReadServed(id, Index(self.state_machine.len() as u64)));
+                out.facts.push(Fact::ReadServed(id, Index(self.state_machine.len() as u64)));
                 out.witnessed.insert(Witness::ReadServed);
             }
             Effect::ReadRefused { id, .. } => out.facts.push(Fact::ReadEnded(id)),
@@ -400,11 +362,7 @@ impl Server {
         applied_kept: Index,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
-        let writes = &self
-            .process
-            .as_ref()
-            .ok_or(Impossible::Down(self.id))?
-            .writes;
+        let writes = &self.process.as_ref().ok_or(Impossible::Down(self.id))?.writes;
         if writes_kept > writes.len() {
             return Err(Impossible::TooManyWrites(writes.len()));
         }
@@ -412,10 +370,7 @@ impl Server {
         for (_, write) in writes.iter().take(writes_kept) {
             disk.write(write);
         }
-        if !self
-            .applied_after_crash(settings, &disk)
-            .contains(&applied_kept.0)
-        {
+        if !self.applied_after_crash(settings, &disk).contains(&applied_kept.0) {
             return Err(Impossible::BadApplied(applied_kept));
         }
         let base = disk.log.snapshot();
@@ -423,8 +378,7 @@ impl Server {
             // Either the state machine kept just that, or the shell loads the snapshot at start.
             self.state_machine = decode(&base.handle);
         } else {
-            self.state_machine
-                .truncate(usize::try_from(applied_kept.0).unwrap_or(usize::MAX));
+            self.state_machine.truncate(usize::try_from(applied_kept.0).unwrap_or(usize::MAX));
         }
         self.disk = disk;
         self.stop(out);
@@ -446,17 +400,10 @@ impl Server {
 
     /// The process is gone, and the reads that waited in it.
     fn stop(&mut self, out: &mut Reaction) {
-        if let Some(Process {
-            node:
-                Node {
-                    role: Role::Leader(leadership),
-                    ..
-                },
-            ..
-        }) = self.process.take()
+        if let Some(Process { node: Node { role: Role::Leader(leadership), .. }, .. }) =
+            self.process.take()
         {
-            out.facts
-                .extend(leadership.reads.iter().map(|read| Fact::ReadEnded(read.id)));
+            out.facts.extend(leadership.reads.iter().map(|read| Fact::ReadEnded(read.id)));
         }
     }
 
@@ -470,11 +417,7 @@ impl Server {
             return Err(Impossible::Up(self.id));
         }
         let voters = (1..=settings.servers).map(NodeId).collect();
-        let config = Config {
-            id: self.id,
-            voters,
-            limits: settings.limits,
-        };
+        let config = Config { id: self.id, voters, limits: settings.limits };
         let applied = Index(self.state_machine.len() as u64);
         match Node::restart(rules, config, self.disk.clone(), applied) {
             Ok(node) => {
@@ -546,10 +489,7 @@ impl Server {
     /// Counts marks from the newest durable write, and drops what can no longer matter: states that
     /// behave alike become equal.
     fn forget_what_is_settled(&mut self) {
-        if self
-            .released_vote
-            .is_some_and(|(term, _)| self.disk.current_term > term)
-        {
+        if self.released_vote.is_some_and(|(term, _)| self.disk.current_term > term) {
             self.released_vote = None;
         }
         let Some(process) = self.process.as_mut() else {
@@ -560,24 +500,12 @@ impl Server {
         let disk = &mut process.node.disk;
         renumber(&mut disk.issued);
         renumber(&mut disk.durable);
-        disk.unsynced
-            .iter_mut()
-            .for_each(|part| renumber(&mut part.mark));
-        if let Role::Candidate {
-            own_vote: Some(mark),
-            ..
-        } = &mut process.node.role
-        {
+        disk.unsynced.iter_mut().for_each(|part| renumber(&mut part.mark));
+        if let Role::Candidate { own_vote: Some(mark), .. } = &mut process.node.role {
             renumber(mark);
         }
-        process
-            .writes
-            .iter_mut()
-            .for_each(|(mark, _)| renumber(mark));
-        process
-            .outbox
-            .iter_mut()
-            .for_each(|(mark, _)| renumber(mark));
+        process.writes.iter_mut().for_each(|(mark, _)| renumber(mark));
+        process.outbox.iter_mut().for_each(|(mark, _)| renumber(mark));
         for task in &mut process.apply_queue {
             if let ApplyTask::Restore(_, mark) = task {
                 renumber(mark);
@@ -594,11 +522,7 @@ impl Server {
         let mut actions = Vec::new();
         let node = &process.node;
         if node.is_leader() {
-            actions.extend([
-                LocalAction::Heartbeat,
-                LocalAction::Propose,
-                LocalAction::Read,
-            ]);
+            actions.extend([LocalAction::Heartbeat, LocalAction::Propose, LocalAction::Read]);
         } else if node.current_term < max_term {
             actions.push(LocalAction::ElectionTimeout);
         }
@@ -620,10 +544,9 @@ impl Server {
                 disk.write(write);
             }
             let applied = self.applied_after_crash(settings, &disk).map(Index);
-            actions.extend(applied.map(|applied_kept| LocalAction::Crash {
-                writes_kept,
-                applied_kept,
-            }));
+            actions.extend(
+                applied.map(|applied_kept| LocalAction::Crash { writes_kept, applied_kept }),
+            );
         }
         actions
     }

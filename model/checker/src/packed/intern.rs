@@ -38,11 +38,7 @@ pub(crate) struct Interner<T> {
 
 impl<T> Interner<T> {
     pub(crate) fn new() -> Interner<T> {
-        Interner {
-            ids: Table::default(),
-            items: boxcar::Vec::new(),
-            adding: Mutex::new(()),
-        }
+        Interner { ids: Table::default(), items: boxcar::Vec::new(), adding: Mutex::new(()) }
     }
 
     /// The number of the item with that content hash; if there is none yet, of the one that `make`

@@ -176,8 +176,7 @@ impl<R: Rules> ClusterModel<R> {
     pub fn rules_asked(&self) -> Vec<Rule> {
         let asked = self.observed.rules_asked.load(Ordering::Relaxed);
         let all = Rule::ALL.iter().copied();
-        all.filter(|rule| asked & (1 << *rule as u64) != 0)
-            .collect()
+        all.filter(|rule| asked & (1 << *rule as u64) != 0).collect()
     }
 
     /// How often a full network made an action impossible.
@@ -221,10 +220,7 @@ impl<R: Rules> ClusterModel<R> {
                         _ => 0,
                     };
                     let label = Label::local(*action, number);
-                    actions.push(PackedAction::Local {
-                        server: place,
-                        label,
-                    });
+                    actions.push(PackedAction::Local { server: place, label });
                 }
             }
         }
@@ -269,19 +265,13 @@ impl<R: Rules> ClusterModel<R> {
             }
             PackedAction::Local { server, label } => {
                 let place = usize::from(server);
-                if self
-                    .transition(state.servers[place], label, state.used)
-                    .1
-                    .idle
-                {
+                if self.transition(state.servers[place], label, state.used).1.idle {
                     return Next::Idle;
                 }
                 if !self.react(&mut next, place, label, &mut seen) {
                     return Next::Blocked;
                 }
-                next.used = label
-                    .as_local()
-                    .map_or(next.used, |action| next.used.after(action));
+                next.used = label.as_local().map_or(next.used, |action| next.used.after(action));
             }
         }
         self.seal(&mut next);
@@ -335,10 +325,7 @@ impl<R: Rules> ClusterModel<R> {
         *steps.get_or_insert_with(pair(history, id), || {
             let mut history = self.histories.get(history).history.clone();
             let mut broken = PropertySet::default();
-            transition
-                .facts
-                .iter()
-                .for_each(|fact| broken.extend(history.record(fact)));
+            transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
             (self.intern_history(history), broken)
         })
     }
@@ -370,22 +357,15 @@ impl<R: Rules> ClusterModel<R> {
                 Action::Deliver(message.envelope.clone())
             }
         };
-        self.transition_classes
-            .pin()
-            .insert(self.transition_class(known, label), ());
+        self.transition_classes.pin().insert(self.transition_class(known, label), ());
         let mut server = known.server.clone();
         let reaction = server
             .act(&self.config.settings, &Noting { model: self }, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(server);
-        let sent: Box<[u32]> = reaction
-            .sent
-            .into_iter()
-            .map(|envelope| self.intern_message(envelope))
-            .collect();
-        let added = sent
-            .iter()
-            .map(|message| self.messages.get(*message).hashes[0]);
+        let sent: Box<[u32]> =
+            reaction.sent.into_iter().map(|envelope| self.intern_message(envelope)).collect();
+        let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
         let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
         let facts: Box<[Fact]> = reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
@@ -421,15 +401,8 @@ impl<R: Rules> ClusterModel<R> {
             state.fingerprint = mix(state.sum.wrapping_add(rest));
             return;
         }
-        let servers = self
-            .server_ids(state)
-            .iter()
-            .map(|id| &self.servers.get(*id).hashes);
-        let messages = state
-            .network
-            .messages()
-            .iter()
-            .map(|id| &self.messages.get(*id).hashes);
+        let servers = self.server_ids(state).iter().map(|id| &self.servers.get(*id).hashes);
+        let messages = state.network.messages().iter().map(|id| &self.messages.get(*id).hashes);
         let mut sums = [rest; RENAMINGS];
         let sums = &mut sums[..self.renamings.len()];
         for hashes in servers.chain(messages) {
@@ -439,9 +412,7 @@ impl<R: Rules> ClusterModel<R> {
         }
         // A sum over all renamings is the same for all states of an orbit, and, unlike their
         // minimum, keeps all bits.
-        let total = sums
-            .iter()
-            .fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
+        let total = sums.iter().fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
         let unmoved = sums.iter().filter(|sum| **sum == sums[0]).count();
         state.fingerprint = mix(total);
         state.orbit = u16::try_from(sums.len() / unmoved).unwrap_or(u16::MAX);
@@ -453,10 +424,7 @@ impl<R: Rules> ClusterModel<R> {
             hash,
             |known| known.server == server,
             || {
-                let renamed = self
-                    .renamings
-                    .iter()
-                    .map(|renaming| renaming.server(&server));
+                let renamed = self.renamings.iter().map(|renaming| renaming.server(&server));
                 KnownServer {
                     view: View::of(&server),
                     hashes: renamed.map(|server| content_hash(&server)).collect(),
@@ -475,10 +443,7 @@ impl<R: Rules> ClusterModel<R> {
             hash,
             |known| known.envelope == envelope,
             || {
-                let renamed = self
-                    .renamings
-                    .iter()
-                    .map(|renaming| renaming.envelope(&envelope));
+                let renamed = self.renamings.iter().map(|renaming| renaming.envelope(&envelope));
                 KnownMessage {
                     hashes: renamed.map(|envelope| content_hash(&envelope)).collect(),
                     to: u8::try_from(envelope.to.0 - 1).expect("ids are small"),
@@ -493,10 +458,7 @@ impl<R: Rules> ClusterModel<R> {
         self.histories.intern(
             hash,
             |known| known.history == history,
-            || KnownHistory {
-                history: history.clone(),
-                hash,
-            },
+            || KnownHistory { history: history.clone(), hash },
         )
     }
 
@@ -576,10 +538,7 @@ const _: () = assert!(Rule::ALL.len() <= 64, "one bit for each rule");
 
 impl<R: Rules> Noting<'_, R> {
     fn note(&self, rule: Rule) {
-        self.model
-            .observed
-            .rules_asked
-            .fetch_or(1 << rule as u64, Ordering::Relaxed);
+        self.model.observed.rules_asked.fetch_or(1 << rule as u64, Ordering::Relaxed);
     }
 }
 

@@ -58,10 +58,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) const EMPTY: Network = Network {
-        len: 0,
-        ids: [0; MAX_IN_FLIGHT],
-    };
+    pub(crate) const EMPTY: Network = Network { len: 0, ids: [0; MAX_IN_FLIGHT] };
 
     pub(crate) fn messages(&self) -> &[u32] {
         &self.ids[..usize::from(self.len)]
@@ -83,13 +80,8 @@ impl Network {
     /// Removes one copy of a message that is there.
     pub(crate) fn take(&mut self, message: u32) {
         let place = self.messages().partition_point(|other| *other < message);
-        debug_assert_eq!(
-            self.messages().get(place),
-            Some(&message),
-            "only take what is there"
-        );
-        self.ids
-            .copy_within(place + 1..usize::from(self.len), place);
+        debug_assert_eq!(self.messages().get(place), Some(&message), "only take what is there");
+        self.ids.copy_within(place + 1..usize::from(self.len), place);
         self.len -= 1;
         self.ids[usize::from(self.len)] = 0;
     }
@@ -131,10 +123,7 @@ impl Label {
 
     /// The arrival of a message.
     pub(crate) fn deliver(message: u32) -> Label {
-        debug_assert!(
-            message < Label::LOCAL,
-            "message numbers leave room for local actions"
-        );
+        debug_assert!(message < Label::LOCAL, "message numbers leave room for local actions");
         Label(message)
     }
 
@@ -150,10 +139,9 @@ impl Label {
             LocalAction::Apply => (5, 0, 0),
             LocalAction::StartSnapshot => (6, 0, 0),
             LocalAction::FinishSnapshot => (7, 0, 0),
-            LocalAction::Crash {
-                writes_kept,
-                applied_kept,
-            } => (8, small(writes_kept as u64), small(applied_kept.0)),
+            LocalAction::Crash { writes_kept, applied_kept } => {
+                (8, small(writes_kept as u64), small(applied_kept.0))
+            }
             LocalAction::Restart => (9, 0, 0),
         };
         Label(Label::LOCAL | kind << 24 | first << 12 | second)
@@ -167,9 +155,7 @@ impl Label {
             1 => LocalAction::Heartbeat,
             2 => LocalAction::Propose,
             3 => LocalAction::Read,
-            4 => LocalAction::Sync {
-                writes: first as usize,
-            },
+            4 => LocalAction::Sync { writes: first as usize },
             5 => LocalAction::Apply,
             6 => LocalAction::StartSnapshot,
             7 => LocalAction::FinishSnapshot,

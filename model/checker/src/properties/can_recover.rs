@@ -50,12 +50,7 @@ pub fn check<R: Rules>(settings: &Settings, rules: &R, cluster: &Cluster) -> Res
     let smallest = raft_core::quorum::majority(cluster.servers.len());
     let mut elected = false;
     for size in smallest..=cluster.servers.len() {
-        for majority in cluster
-            .servers
-            .iter()
-            .map(|server| server.id)
-            .combinations(size)
-        {
+        for majority in cluster.servers.iter().map(|server| server.id).combinations(size) {
             let mut recovery = Recovery::begin(settings, rules, cluster, &majority);
             elected |= recovery.leader().is_none();
             if !recovery.succeeds() {
@@ -82,11 +77,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
         cluster: &Cluster,
         majority: &[NodeId],
     ) -> Recovery<'a, R> {
-        let live = cluster
-            .servers
-            .iter()
-            .filter(|server| majority.contains(&server.id))
-            .cloned();
+        let live = cluster.servers.iter().filter(|server| majority.contains(&server.id)).cloned();
         let mut recovery = Recovery {
             settings,
             rules,
@@ -95,9 +86,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
             proposed_in: Term::ZERO,
         };
         for (envelope, copies) in &cluster.network {
-            recovery
-                .network
-                .extend(std::iter::repeat_n(envelope.clone(), *copies));
+            recovery.network.extend(std::iter::repeat_n(envelope.clone(), *copies));
         }
         for place in 0..recovery.live.len() {
             let server = recovery.live[place].id;
@@ -148,9 +137,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
             node.is_leader().then_some(node.current_term)
         };
         let leaders = self.live.iter().enumerate();
-        leaders
-            .filter_map(|(place, server)| Some((place, leads(server)?)))
-            .max_by_key(|l| l.1)
+        leaders.filter_map(|(place, server)| Some((place, leads(server)?))).max_by_key(|l| l.1)
     }
 
     /// What a leader that makes progress changes: who leads, and how far everybody has come.
@@ -170,10 +157,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
             return false;
         };
         let command = Payload::Command(Bytes::from(COMMAND));
-        let recovered = Entry {
-            term,
-            payload: command,
-        };
+        let recovered = Entry { term, payload: command };
         let Some(first) = self.live.first() else {
             return false;
         };
@@ -224,8 +208,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
     fn act(&mut self, place: usize, action: &Action) -> bool {
         let reaction = self.live[place].run(self.settings, self.rules, action);
         let done = reaction.is_ok();
-        self.network
-            .extend(reaction.map(|reaction| reaction.sent).unwrap_or_default());
+        self.network.extend(reaction.map(|reaction| reaction.sent).unwrap_or_default());
         done
     }
 }

@@ -24,16 +24,9 @@ pub fn witnessed(views: &[&View], history: &History) -> bool {
 }
 
 fn committed(history: &History) -> impl Iterator<Item = (usize, &Decided)> {
-    history
-        .decided
-        .iter()
-        .enumerate()
-        .filter(|(_, decided)| decided.committed_in.is_some())
+    history.decided.iter().enumerate().filter(|(_, decided)| decided.committed_in.is_some())
 }
 
 fn holders(views: &[&View], place: usize, decided: &Decided) -> usize {
-    views
-        .iter()
-        .filter(|view| view.durable.get(place) == Some(&decided.entry))
-        .count()
+    views.iter().filter(|view| view.durable.get(place) == Some(&decided.entry)).count()
 }

@@ -17,14 +17,13 @@ pub fn broken(before: &Node, after: &Node) -> bool {
         return false;
     }
     let base = before.log.base().index;
-    let changed = (1..)
-        .map(|n| base.plus(n))
-        .zip(before.log.entries())
-        .any(|(index, entry)| match after.log.term_at(index) {
+    let changed = (1..).map(|n| base.plus(n)).zip(before.log.entries()).any(|(index, entry)| {
+        match after.log.term_at(index) {
             TermAt::Compacted => false,
             TermAt::Present(term) if index == after.log.base().index => term != entry.term,
             TermAt::Present(_) | TermAt::Beyond => after.log.entry(index) != Some(entry),
-        });
+        }
+    });
     changed || after.log.last_index() < before.log.last_index()
 }
 
@@ -32,10 +31,6 @@ pub fn broken(before: &Node, after: &Node) -> bool {
 pub fn witnessed(before: &Node, after: &Node, action: &Action) -> bool {
     matches!(action, Action::Propose { .. })
         && leads_throughout(before, after)
-        && before
-            .log
-            .entries()
-            .first()
-            .is_some_and(|entry| entry.term < before.current_term)
+        && before.log.entries().first().is_some_and(|entry| entry.term < before.current_term)
         && after.log.last_index() > before.log.last_index()
 }

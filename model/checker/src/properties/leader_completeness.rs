@@ -24,8 +24,7 @@ pub fn broken(view: &View, history: &History) -> bool {
 
 /// Whether there is a leader that has to have something.
 pub fn witnessed(view: &View, history: &History) -> bool {
-    view.leads
-        .is_some_and(|leads| history.decided.iter().any(|entry| is_before(entry, leads)))
+    view.leads.is_some_and(|leads| history.decided.iter().any(|entry| is_before(entry, leads)))
 }
 
 fn is_before(decided: &Decided, leads: raft_core::Term) -> bool {

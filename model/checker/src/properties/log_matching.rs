@@ -12,11 +12,7 @@ use super::View;
 
 /// Whether two logs agree in a term at an index and differ before or there.
 pub fn broken(a: &View, b: &View) -> bool {
-    let agreeing = a
-        .log
-        .iter()
-        .zip(&b.log)
-        .rposition(|(a, b)| a.term == b.term);
+    let agreeing = a.log.iter().zip(&b.log).rposition(|(a, b)| a.term == b.term);
     agreeing.is_some_and(|last| a.log[..=last] != b.log[..=last])
 }
 

@@ -292,16 +292,12 @@ impl PropertySet {
 
     /// Its members.
     pub fn iter(self) -> impl Iterator<Item = Property> {
-        Property::ALL
-            .into_iter()
-            .filter(move |property| self.contains(*property))
+        Property::ALL.into_iter().filter(move |property| self.contains(*property))
     }
 
     /// Those of its members whose violation ends a search.
     pub fn that_end_search(self) -> PropertySet {
-        self.iter()
-            .filter(|property| property.ends_search())
-            .collect()
+        self.iter().filter(|property| property.ends_search()).collect()
     }
 
     /// As a number, to be stored.
@@ -317,9 +313,7 @@ impl PropertySet {
 impl FromIterator<Property> for PropertySet {
     fn from_iter<I: IntoIterator<Item = Property>>(properties: I) -> PropertySet {
         let mut set = PropertySet::default();
-        properties
-            .into_iter()
-            .for_each(|property| set.insert(property));
+        properties.into_iter().for_each(|property| set.insert(property));
         set
     }
 }
@@ -346,9 +340,7 @@ impl WitnessSet {
 
     /// Its members.
     pub fn iter(self) -> impl Iterator<Item = Witness> {
-        Witness::ALL
-            .into_iter()
-            .filter(move |witness| self.contains(*witness))
+        Witness::ALL.into_iter().filter(move |witness| self.contains(*witness))
     }
 
     pub(crate) const fn bits(self) -> u32 {
@@ -387,9 +379,7 @@ impl View {
         View {
             log: node.map_or_else(|| durable.clone(), |node| unfold(&node.log)),
             durable,
-            leads: node
-                .filter(|node| node.is_leader())
-                .map(|node| node.current_term),
+            leads: node.filter(|node| node.is_leader()).map(|node| node.current_term),
             commands_applied: server.state_machine.iter().filter(is_command).count(),
         }
     }
@@ -411,23 +401,11 @@ pub(crate) fn check_step(
             reaction.broken.insert(property);
         }
     };
-    check(
-        Property::Monotonic,
-        monotonic::disk_broken(&before.disk, &after.disk),
-    );
+    check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
     if let Some((before, after_node)) = nodes {
-        check(
-            Property::LeaderAppendOnly,
-            leader_append_only::broken(before, after_node),
-        );
-        check(
-            Property::OwnTermCommit,
-            own_term_commit::broken(before, after_node),
-        );
-        check(
-            Property::CommitNotStalled,
-            commit_not_stalled::broken(after_node, &after.disk),
-        );
+        check(Property::LeaderAppendOnly, leader_append_only::broken(before, after_node));
+        check(Property::OwnTermCommit, own_term_commit::broken(before, after_node));
+        check(Property::CommitNotStalled, commit_not_stalled::broken(after_node, &after.disk));
         check(Property::Monotonic, monotonic::broken(before, after_node));
     }
 
@@ -438,26 +416,14 @@ pub(crate) fn check_step(
     };
     if let Some((before, after)) = nodes {
         use Witness as W;
-        witness(
-            W::LeaderBuildsOnOlderEntry,
-            leader_append_only::witnessed(before, after, action),
-        );
+        witness(W::LeaderBuildsOnOlderEntry, leader_append_only::witnessed(before, after, action));
         witness(W::ConflictTruncated, log_matching::witnessed(before, after));
         witness(W::OlderTermHeldBack, own_term_commit::witnessed(after));
-        witness(
-            W::SeveralCommittedAtOnce,
-            commit_not_stalled::witnessed(before, after),
-        );
+        witness(W::SeveralCommittedAtOnce, commit_not_stalled::witnessed(before, after));
         witness(W::LateAcknowledgement, monotonic::witnessed(before, action));
         witness(W::SecondVoteRefused, vote_once::witnessed(before, action));
-        witness(
-            W::SnapshotInstalled,
-            snapshot_prefix::witnessed(before, after, action),
-        );
-        witness(
-            W::LateLeaderAnswered,
-            nothing_rejected::witnessed(before, action),
-        );
+        witness(W::SnapshotInstalled, snapshot_prefix::witnessed(before, after, action));
+        witness(W::LateLeaderAnswered, nothing_rejected::witnessed(before, action));
     }
     if let Action::Restart { .. } = action {
         witness(Witness::RestartedWithLog, after.disk.log.last_index().0 > 0);
@@ -475,10 +441,7 @@ pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, Witnes
     if pairs().any(|[a, b]| log_matching::broken(a, b)) {
         broken.insert(Property::LogMatching);
     }
-    if views
-        .iter()
-        .any(|view| leader_completeness::broken(view, history))
-    {
+    if views.iter().any(|view| leader_completeness::broken(view, history)) {
         broken.insert(Property::LeaderCompleteness);
     }
     if committed_on_majority::broken(views, history) {
@@ -487,10 +450,7 @@ pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, Witnes
     if pairs().any(|[a, b]| election_safety::witnessed(a, b)) {
         witnessed.insert(Witness::TwoLeadersOfDifferentTerms);
     }
-    if views
-        .iter()
-        .any(|view| leader_completeness::witnessed(view, history))
-    {
+    if views.iter().any(|view| leader_completeness::witnessed(view, history)) {
         witnessed.insert(Witness::LeaderAfterCommit);
     }
     if state_machine_safety::witnessed(views) {
@@ -513,11 +473,7 @@ pub(crate) fn on_majority(leader: &Node, own: Index, index: Index) -> bool {
     let Role::Leader(leadership) = &leader.role else {
         return false;
     };
-    let others = leadership
-        .followers
-        .values()
-        .filter(|f| f.match_index >= index)
-        .count();
+    let others = leadership.followers.values().filter(|f| f.match_index >= index).count();
     let count = others + usize::from(own >= index);
     index <= leader.log.last_index() && 2 * count > leader.config.voters.len()
 }

@@ -30,10 +30,7 @@ fn progress_broken(before: &Node, after: &Node) -> bool {
     let Role::Leader(leadership) = &after.role else {
         return false;
     };
-    let out_of_order = leadership
-        .followers
-        .values()
-        .any(|f| f.next_index <= f.match_index);
+    let out_of_order = leadership.followers.values().any(|f| f.next_index <= f.match_index);
     let went_back = match &before.role {
         Role::Leader(earlier) if leads_throughout(before, after) => {
             leadership.followers.iter().any(|(follower, progress)| {
@@ -48,21 +45,15 @@ fn progress_broken(before: &Node, after: &Node) -> bool {
 
 /// Whether an acknowledgement came late.
 pub fn witnessed(before: &Node, action: &Action) -> bool {
-    let Action::Deliver(Envelope {
-        from,
-        message: Message::AppendEntriesReply(reply),
-        ..
-    }) = action
+    let Action::Deliver(Envelope { from, message: Message::AppendEntriesReply(reply), .. }) =
+        action
     else {
         return false;
     };
     let Role::Leader(leadership) = &before.role else {
         return false;
     };
-    let known = leadership
-        .followers
-        .get(from)
-        .map(|progress| progress.match_index);
+    let known = leadership.followers.get(from).map(|progress| progress.match_index);
     match reply.outcome {
         AppendOutcome::Matched { match_index } => {
             reply.term == before.current_term && Some(match_index) < known

@@ -18,11 +18,7 @@ pub fn broken_by(released: Option<(Term, NodeId)>, term: Term, candidate: NodeId
 
 /// Whether a second candidate of the term asks for the vote.
 pub fn witnessed(before: &Node, action: &Action) -> bool {
-    let Action::Deliver(Envelope {
-        from,
-        message: Message::RequestVote(request),
-        ..
-    }) = action
+    let Action::Deliver(Envelope { from, message: Message::RequestVote(request), .. }) = action
     else {
         return false;
     };

@@ -57,49 +57,21 @@ pub fn search<R: Rules + Sync>(
     let visited = Visited::new();
     let init = model.init();
     visited.insert(init.fingerprint);
-    let mut counts = Counts {
-        distinct: 1,
-        orbit: 1,
-        transitions: 0,
-        depth: Some(0),
-    };
+    let mut counts = Counts { distinct: 1, orbit: 1, transitions: 0, depth: Some(0) };
     let mut frontier = vec![init];
     let mut depth = 0;
     loop {
-        let level = Level {
-            model,
-            goal,
-            visited: &visited,
-            frontier: &frontier,
-            control,
-        };
-        let Expanded {
-            next,
-            orbit,
-            transitions,
-            blocked,
-            found,
-        } = level.expand(threads);
+        let level = Level { model, goal, visited: &visited, frontier: &frontier, control };
+        let Expanded { next, orbit, transitions, blocked, found } = level.expand(threads);
         if control.stopped().is_some() {
             counts.distinct += next.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             counts.orbit += orbit;
             counts.transitions += transitions;
-            return LevelOutcome {
-                counts,
-                found_at: None,
-                complete: false,
-            };
+            return LevelOutcome { counts, found_at: None, complete: false };
         }
         if found {
-            let counts = Counts {
-                depth: Some(depth),
-                ..counts
-            };
-            return LevelOutcome {
-                counts,
-                found_at: Some(depth + 1),
-                complete: true,
-            };
+            let counts = Counts { depth: Some(depth), ..counts };
+            return LevelOutcome { counts, found_at: Some(depth + 1), complete: true };
         }
         counts.transitions += transitions;
         counts.orbit += orbit;
@@ -108,11 +80,7 @@ pub fn search<R: Rules + Sync>(
         frontier.extend(next.into_iter().flatten());
         if frontier.is_empty() {
             counts.depth = Some(depth);
-            return LevelOutcome {
-                counts,
-                found_at: None,
-                complete: true,
-            };
+            return LevelOutcome { counts, found_at: None, complete: true };
         }
         depth += 1;
         counts.distinct += frontier.len() as u64;
@@ -152,13 +120,9 @@ impl<R: Rules + Sync> Level<'_, R> {
             let others: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
             let mine = work();
             let join = |thread: std::thread::ScopedJoinHandle<'_, Expanded>| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
-            std::iter::once(mine)
-                .chain(others.into_iter().map(join))
-                .collect()
+            std::iter::once(mine).chain(others.into_iter().map(join)).collect()
         });
         for part in parts {
             all.next.extend(part.next);
@@ -197,9 +161,7 @@ impl<R: Rules + Sync> Level<'_, R> {
             let progress = &self.control.progress;
             let (states, transitions) = (next.len() - states, out.transitions - transitions);
             progress.add(states as u64, transitions);
-            progress
-                .queue
-                .store((self.frontier.len() - end) as u64, Ordering::Relaxed);
+            progress.queue.store((self.frontier.len() - end) as u64, Ordering::Relaxed);
         }
         out.next.push(next);
         out
@@ -214,11 +176,7 @@ impl<R: Rules + Sync> Level<'_, R> {
         found: &AtomicBool,
     ) {
         let new = self.visited.insert(successor.fingerprint);
-        let broken = if new {
-            self.model.examine(&successor, &mut seen)
-        } else {
-            successor.broken
-        };
+        let broken = if new { self.model.examine(&successor, &mut seen) } else { successor.broken };
         self.model.note(seen);
         if self.goal.reached_by(seen, broken) {
             found.store(true, Ordering::Relaxed);
@@ -240,19 +198,14 @@ const PARTS: usize = 1024;
 
 impl Visited {
     fn new() -> Visited {
-        Visited {
-            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-        }
+        Visited { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
     }
 
     /// Adds a fingerprint; false if it was there.
     fn insert(&self, fingerprint: u64) -> bool {
         // The set uses the lowest and the highest bits.
         let part = usize::try_from(fingerprint >> 40).unwrap_or(0) % PARTS;
-        self.parts[part]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(fingerprint)
+        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint)
     }
 }
 

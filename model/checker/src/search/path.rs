@@ -40,11 +40,8 @@ pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Op
                     continue;
                 };
                 let new = !parents.contains_key(&successor.fingerprint);
-                let broken = if new {
-                    model.examine(&successor, &mut seen)
-                } else {
-                    successor.broken
-                };
+                let broken =
+                    if new { model.examine(&successor, &mut seen) } else { successor.broken };
                 if goal.reached_by(seen, broken) {
                     let (mut actions, from) = retrace(model, &init, &parents, state);
                     let last = last_step(model, &from, &successor, seen).unwrap_or(action);
@@ -114,10 +111,8 @@ fn step_to<R: Rules>(
 ) -> Option<(PackedAction, State)> {
     let mut actions = Vec::new();
     model.enabled(from, &mut actions);
-    actions
-        .into_iter()
-        .find_map(|action| match model.next(from, action) {
-            Next::State(state, seen) if wanted(&state, &seen) => Some((action, state)),
-            _ => None,
-        })
+    actions.into_iter().find_map(|action| match model.next(from, action) {
+        Next::State(state, seen) if wanted(&state, &seen) => Some((action, state)),
+        _ => None,
+    })
 }

@@ -79,10 +79,7 @@ impl Counters {
     }
 
     fn sum(&self, which: impl Fn(&ThreadCounters) -> &AtomicU64) -> u64 {
-        self.threads
-            .iter()
-            .map(|thread| which(thread).load(Ordering::Relaxed))
-            .sum()
+        self.threads.iter().map(|thread| which(thread).load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -100,8 +97,7 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
         }
         let mine = self.counters.mine();
         mine.expanded.fetch_add(1, Ordering::Relaxed);
-        mine.orbit
-            .fetch_add(u64::from(state.orbit), Ordering::Relaxed);
+        mine.orbit.fetch_add(u64::from(state.orbit), Ordering::Relaxed);
         self.model.enabled(state, actions);
     }
 
@@ -113,10 +109,7 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
                 None
             }
             Next::State(next, seen) => {
-                self.counters
-                    .mine()
-                    .transitions
-                    .fetch_add(1, Ordering::Relaxed);
+                self.counters.mine().transitions.fetch_add(1, Ordering::Relaxed);
                 self.model.note(seen);
                 Some(next)
             }
@@ -126,9 +119,8 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
     fn properties(&self) -> Vec<Condition<Self>> {
         // One condition and not one for each property: stateright looks every condition up in a
         // shared table for every state, which cost a fifth of the time.
-        let mut conditions = vec![Condition::always(HOLDS, |_, state: &State| {
-            state.broken.is_empty()
-        })];
+        let mut conditions =
+            vec![Condition::always(HOLDS, |_, state: &State| state.broken.is_empty())];
         if self.model.config().recover {
             let recovers = |explored: &Self, state: &State| {
                 let mut seen = Seen::default();
@@ -159,14 +151,9 @@ pub fn search<R: Rules + Send + Sync + 'static>(
         threads: (0..COUNTERS).map(|_| ThreadCounters::default()).collect(),
         stop: AtomicBool::new(false),
     });
-    let explored = Explored {
-        model: Arc::clone(model),
-        counters: Arc::clone(&counters),
-    };
-    let builder = explored
-        .checker()
-        .threads(threads.max(1))
-        .finish_when(HasDiscoveries::AnyFailures);
+    let explored = Explored { model: Arc::clone(model), counters: Arc::clone(&counters) };
+    let builder =
+        explored.checker().threads(threads.max(1)).finish_when(HasDiscoveries::AnyFailures);
     match strategy {
         Strategy::Bfs => supervise(builder.spawn_bfs(), &counters, control, model, true),
         Strategy::Dfs => supervise(builder.spawn_dfs(), &counters, control, model, true),
@@ -189,20 +176,12 @@ fn supervise<R: Rules + Send + Sync + 'static>(
     while handles.iter().any(|thread| !thread.is_finished()) {
         std::thread::park_timeout(PATROL);
         let progress = &control.progress;
-        let (distinct, expanded) = (
-            checker.unique_state_count() as u64,
-            counters.sum(|c| &c.expanded),
-        );
+        let (distinct, expanded) =
+            (checker.unique_state_count() as u64, counters.sum(|c| &c.expanded));
         progress.distinct.store(distinct, Ordering::Relaxed);
-        progress
-            .transitions
-            .store(counters.sum(|c| &c.transitions), Ordering::Relaxed);
-        progress
-            .depth
-            .store(checker.max_depth() as u64, Ordering::Relaxed);
-        progress
-            .queue
-            .store(distinct.saturating_sub(expanded), Ordering::Relaxed);
+        progress.transitions.store(counters.sum(|c| &c.transitions), Ordering::Relaxed);
+        progress.depth.store(checker.max_depth() as u64, Ordering::Relaxed);
+        progress.queue.store(distinct.saturating_sub(expanded), Ordering::Relaxed);
         if control.stopped().is_some() {
             counters.stop.store(true, Ordering::Relaxed);
         }
@@ -226,25 +205,16 @@ fn supervise<R: Rules + Send + Sync + 'static>(
     };
     model.note_blocked(counters.sum(|c| &c.blocked));
     counters.stop.store(false, Ordering::Relaxed);
-    let found = checker
-        .discoveries()
-        .into_iter()
-        .min_by_key(|(_, path)| path.clone().into_vec().len());
+    let found =
+        checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_vec().len());
     let violation = found.map(|(condition, path)| {
         let broken = path.last_state().broken;
         let recovery = (condition != HOLDS).then_some(Property::CanRecover);
         let steps = path.into_vec().into_iter();
         let actions =
             steps.filter_map(|(state, action)| Some(model.unpack_action(&state, action?)));
-        Path {
-            actions: actions.collect(),
-            broken: broken.iter().chain(recovery).collect(),
-        }
+        Path { actions: actions.collect(), broken: broken.iter().chain(recovery).collect() }
     });
     let complete = exhaustive && control.stopped().is_none() && violation.is_none();
-    Outcome {
-        counts,
-        violation,
-        complete,
-    }
+    Outcome { counts, violation, complete }
 }

@@ -60,10 +60,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Exit, Fai
         let text = serde_json::to_string_pretty(&json).expect("a report is plain data") + "\n";
         if args.force {
             let written = std::fs::write(path, &text);
-            written.map_err(|source| Failure::Write {
-                path: path.clone(),
-                source,
-            })?;
+            written.map_err(|source| Failure::Write { path: path.clone(), source })?;
         } else {
             write_new(path, text.as_bytes(), OVERWRITE)?;
         }
@@ -76,10 +73,9 @@ const OVERWRITE: &str = "name another file, or say --force to overwrite it";
 /// Better now than after an hour.
 fn refuse_existing(args: &CheckArgs) -> Result<(), Failure> {
     match &args.json {
-        Some(path) if path.exists() && !args.force => Err(Failure::Exists {
-            path: path.clone(),
-            advice: OVERWRITE,
-        }),
+        Some(path) if path.exists() && !args.force => {
+            Err(Failure::Exists { path: path.clone(), advice: OVERWRITE })
+        }
         _ => Ok(()),
     }
 }
@@ -120,9 +116,7 @@ fn strategy(args: &CheckArgs) -> Strategy {
 /// expected to reach all.
 fn missing_witnesses(reports: &[Report], args: &CheckArgs) -> Vec<Witness> {
     let whole_tier = args.names.is_empty();
-    let complete = reports
-        .iter()
-        .all(|report| report.verdict == Verdict::Holds);
+    let complete = reports.iter().all(|report| report.verdict == Verdict::Holds);
     let reached = |witness: &Witness| reports.iter().any(|r| r.witnesses.contains(witness));
     let all = Witness::ALL.into_iter().filter(|_| whole_tier && complete);
     all.filter(|witness| !reached(witness)).collect()
@@ -152,11 +146,7 @@ fn summarize(reports: &[Report], missing: &[Witness], args: &CheckArgs) {
     let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
     let states = table::count(sum(|report| report.distinct_states));
     let unfolded = table::count(sum(|report| report.orbit_states));
-    let peak = reports
-        .iter()
-        .map(|report| report.peak_bytes)
-        .max()
-        .unwrap_or(0);
+    let peak = reports.iter().map(|report| report.peak_bytes).max().unwrap_or(0);
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let odds: f64 = reports.iter().map(|report| report.collision_odds).sum();
     let blocked = table::count(sum(|report| report.blocked_by_in_flight));

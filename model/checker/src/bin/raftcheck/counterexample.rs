@@ -19,10 +19,7 @@ pub(crate) fn store(report: &mut Report, args: &CheckArgs) -> Result<(), Failure
     };
     let default = PathBuf::from("raftcheck-traces");
     let folder = args.traces.as_ref().unwrap_or(&default);
-    let failed = |source| Failure::Write {
-        path: folder.clone(),
-        source,
-    };
+    let failed = |source| Failure::Write { path: folder.clone(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut text = Vec::new();
     violation.trace.write(&mut text).map_err(failed)?;
@@ -35,11 +32,7 @@ pub(crate) fn store(report: &mut Report, args: &CheckArgs) -> Result<(), Failure
 /// The first free file name; the name of an equal file if there is one.
 fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
     for number in 1.. {
-        let suffix = if number == 1 {
-            String::new()
-        } else {
-            format!("-{number}")
-        };
+        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
         let path = folder.join(format!("{name}{suffix}.jsonl"));
         if std::fs::read(&path).is_ok_and(|existing| existing == text) {
             return Ok(path);
@@ -55,24 +48,15 @@ fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
 /// Shows the shortest of the runs that were found, names the others, and says which rules were never
 /// asked: one of them may be what a change has taken out.
 pub(crate) fn print(reports: &[Report]) {
-    let violated = || {
-        reports
-            .iter()
-            .filter(|report| report.verdict == Verdict::Violated)
-    };
+    let violated = || reports.iter().filter(|report| report.verdict == Verdict::Violated);
     let steps = |report: &&Report| {
-        report
-            .violation
-            .as_ref()
-            .map_or(usize::MAX, |violation| violation.trace.actions.len())
+        report.violation.as_ref().map_or(usize::MAX, |violation| violation.trace.actions.len())
     };
     let Some(shortest) = violated().min_by_key(steps) else {
         return;
     };
     print_run(shortest);
-    let others: Vec<&Report> = violated()
-        .filter(|other| other.name != shortest.name)
-        .collect();
+    let others: Vec<&Report> = violated().filter(|other| other.name != shortest.name).collect();
     if !others.is_empty() {
         println!("\nOther configurations find it too, or something else:");
     }
@@ -85,16 +69,8 @@ pub(crate) fn print(reports: &[Report]) {
 }
 
 fn print_never_asked(reports: &[Report]) {
-    let asked = |rule: &Rule| {
-        reports
-            .iter()
-            .any(|report| report.rules_asked.contains(rule))
-    };
-    let never: Vec<Rule> = Rule::ALL
-        .iter()
-        .copied()
-        .filter(|rule| !asked(rule))
-        .collect();
+    let asked = |rule: &Rule| reports.iter().any(|report| report.rules_asked.contains(rule));
+    let never: Vec<Rule> = Rule::ALL.iter().copied().filter(|rule| !asked(rule)).collect();
     if never.is_empty() {
         println!("\nEvery rule was asked in some explored step; what broke is one that is asked.");
         return;
@@ -138,16 +114,10 @@ pub(crate) fn show(replay: &Replay) -> String {
 
 /// A trace read from a file and replayed.
 pub(crate) fn load(path: &Path) -> Result<(ClusterTrace, Replay), Failure> {
-    let failed = |source| Failure::Trace {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Failure::Trace { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(|error| failed(error.into()))?;
     let trace = ClusterTrace::read(std::io::BufReader::new(file)).map_err(failed)?;
-    let replay =
-        Replay::run(&trace.settings, &trace.actions).map_err(|source| Failure::Replay {
-            path: path.to_owned(),
-            source,
-        })?;
+    let replay = Replay::run(&trace.settings, &trace.actions)
+        .map_err(|source| Failure::Replay { path: path.to_owned(), source })?;
     Ok((trace, replay))
 }

@@ -13,10 +13,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &ExploreArgs) -> Result<Exit, F
     let config = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?.find(&args.config)?;
     // Stateright panics if it cannot listen; asking first gives a better message.
     let free = std::net::TcpListener::bind(args.address);
-    drop(free.map_err(|source| Failure::Serve {
-        address: args.address,
-        source,
-    })?);
+    drop(free.map_err(|source| Failure::Serve { address: args.address, source })?);
     println!(
         "{} at http://{}/ (without authentication; stop with Ctrl-C)",
         config.name, args.address

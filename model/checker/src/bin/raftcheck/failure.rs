@@ -45,15 +45,9 @@ pub(crate) enum Failure {
     #[error("{} exists already", path.display())]
     Exists { path: PathBuf, advice: &'static str },
     #[error("cannot write {}: {source}", path.display())]
-    Write {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Write { path: PathBuf, source: std::io::Error },
     #[error("cannot serve at {address}: {source}")]
-    Serve {
-        address: std::net::SocketAddr,
-        source: std::io::Error,
-    },
+    Serve { address: std::net::SocketAddr, source: std::io::Error },
     #[error("no configuration belongs to the tier {0}")]
     EmptyTier(&'static str),
 }
@@ -68,13 +62,7 @@ impl Failure {
         let mut diagnostic = MietteDiagnostic::new(self.to_string());
         diagnostic.help = self.help();
         let mut report = None;
-        if let Failure::Config(ConfigError::Syntax {
-            path,
-            text,
-            span,
-            message,
-        }) = self
-        {
+        if let Failure::Config(ConfigError::Syntax { path, text, span, message }) = self {
             let (line, column) = line_and_column(text, span.start);
             let place = format!("{}:{line}:{column}: {message}", path.display());
             let label = LabeledSpan::at(span.clone(), "here");
@@ -102,10 +90,9 @@ impl Failure {
                 Some("change the numbers in the file; nothing was explored".to_owned())
             }
             Failure::Exists { advice, .. } => Some((*advice).to_owned()),
-            Failure::Trace {
-                source: TraceError::Truncated { .. },
-                ..
-            } => Some("copy the whole file again; nothing was replayed".to_owned()),
+            Failure::Trace { source: TraceError::Truncated { .. }, .. } => {
+                Some("copy the whole file again; nothing was replayed".to_owned())
+            }
             _ => None,
         }
     }
@@ -122,19 +109,10 @@ fn line_and_column(text: &str, place: usize) -> (usize, usize) {
 /// Creates a file that must not exist yet, and writes it.
 pub(crate) fn write_new(path: &Path, contents: &[u8], advice: &'static str) -> Result<(), Failure> {
     use std::io::Write as _;
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path);
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
     let written = created.and_then(|mut file| file.write_all(contents));
     written.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::Exists {
-            path: path.to_owned(),
-            advice,
-        },
-        _ => Failure::Write {
-            path: path.to_owned(),
-            source,
-        },
+        std::io::ErrorKind::AlreadyExists => Failure::Exists { path: path.to_owned(), advice },
+        _ => Failure::Write { path: path.to_owned(), source },
     })
 }

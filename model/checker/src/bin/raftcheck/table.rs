@@ -33,32 +33,18 @@ pub(crate) fn rate(transitions: u64, seconds: f64) -> String {
 
 fn new(columns: &[&str], numbers: &[usize]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(columns.to_vec());
+    table.load_style(presets::NOTHING).set_header(columns.to_vec());
     for (place, column) in table.column_iter_mut().enumerate() {
         let right = numbers.contains(&place);
-        column.set_cell_alignment(if right {
-            CellAlignment::Right
-        } else {
-            CellAlignment::Left
-        });
+        column.set_cell_alignment(if right { CellAlignment::Right } else { CellAlignment::Left });
     }
     table
 }
 
 /// What was explored, a line for each configuration.
 pub(crate) fn results(reports: &[Report]) -> String {
-    let columns = [
-        "configuration",
-        "verdict",
-        "states",
-        "unfolded",
-        "transitions",
-        "local",
-        "depth",
-        "time",
-    ];
+    let columns =
+        ["configuration", "verdict", "states", "unfolded", "transitions", "local", "depth", "time"];
     let mut table = new(&columns, &[2, 3, 4, 5, 6, 7]);
     for report in reports {
         table.add_row(vec![
@@ -68,9 +54,7 @@ pub(crate) fn results(reports: &[Report]) -> String {
             count(report.orbit_states),
             count(report.transitions),
             count(report.local_transitions),
-            report
-                .depth
-                .map_or("-".to_owned(), |depth| depth.to_string()),
+            report.depth.map_or("-".to_owned(), |depth| depth.to_string()),
             format!("{:.1} s", report.seconds),
         ]);
     }
@@ -82,20 +66,14 @@ pub(crate) fn witnesses(reports: &[Report]) -> String {
     let mut table = new(&["property", "witness", "reached in"], &[]);
     for property in Property::ALL {
         let witness = property.witness();
-        let reached = reports
-            .iter()
-            .filter(|report| report.witnesses.contains(&witness));
+        let reached = reports.iter().filter(|report| report.witnesses.contains(&witness));
         let names: Vec<&str> = reached.map(|report| report.name.as_str()).collect();
         let reached = match names.as_slice() {
             [] => "NOWHERE".to_owned(),
             [name] => (*name).to_owned(),
             [name, others @ ..] => format!("{name} and {} more", others.len()),
         };
-        table.add_row(vec![
-            property.name().to_owned(),
-            witness.name().to_owned(),
-            reached,
-        ]);
+        table.add_row(vec![property.name().to_owned(), witness.name().to_owned(), reached]);
     }
     trim(&table)
 }
@@ -104,11 +82,7 @@ pub(crate) fn witnesses(reports: &[Report]) -> String {
 pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
     let mut out = String::new();
     for config in configs {
-        let leaves_out = config
-            .leaves_out
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let leaves_out = config.leaves_out.split_whitespace().collect::<Vec<_>>().join(" ");
         out.push_str(&format!("{}  ({})\n", config.name, config.tier.name()));
         out.push_str(&wrap(&config.about));
         out.push_str(&wrap(&format!("Leaves out: {leaves_out}")));

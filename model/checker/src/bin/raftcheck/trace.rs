@@ -24,11 +24,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &TraceArgs) -> Result<Exit, Fai
     let trace = match watch::watch(&config.name, &args.search, search).0 {
         Ok(Some(trace)) => trace,
         Ok(None) => {
-            println!(
-                "No run within the bounds of {} reaches {}.",
-                config.name,
-                witness.name()
-            );
+            println!("No run within the bounds of {} reaches {}.", config.name, witness.name());
             return Ok(Exit::Vacuous);
         }
         Err(_) => {
@@ -44,10 +40,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &TraceArgs) -> Result<Exit, Fai
     if let Some(path) = &args.out {
         let mut text = Vec::new();
         let written = trace.write(&mut text);
-        written.map_err(|source| Failure::Write {
-            path: path.clone(),
-            source,
-        })?;
+        written.map_err(|source| Failure::Write { path: path.clone(), source })?;
         write_new(path, &text, "name another file")?;
     }
     draw(&replay, &args.diagrams)?;
@@ -55,25 +48,14 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &TraceArgs) -> Result<Exit, Fai
 }
 
 fn find(name: &str) -> Result<Witness, Failure> {
-    if let Some(witness) = Witness::ALL
-        .into_iter()
-        .find(|witness| witness.name() == name)
-    {
+    if let Some(witness) = Witness::ALL.into_iter().find(|witness| witness.name() == name) {
         return Ok(witness);
     }
     let mut nearest: Vec<(usize, String)> = Witness::ALL
         .into_iter()
-        .map(|known| {
-            (
-                strsim::damerau_levenshtein(name, known.name()),
-                known.name().to_owned(),
-            )
-        })
+        .map(|known| (strsim::damerau_levenshtein(name, known.name()), known.name().to_owned()))
         .collect();
     nearest.sort();
     let nearest = nearest.into_iter().take(3).map(|(_, name)| name).collect();
-    Err(Failure::UnknownWitness {
-        name: name.to_owned(),
-        nearest,
-    })
+    Err(Failure::UnknownWitness { name: name.to_owned(), nearest })
 }

@@ -41,16 +41,10 @@ fn observe(name: &str, args: &SearchArgs, control: &Control, finished: &mpsc::Re
     while finished.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
         let memory = memory_in_use();
         peak = peak.max(memory);
-        if args
-            .time_limit
-            .is_some_and(|limit| started.elapsed() >= limit)
-        {
+        if args.time_limit.is_some_and(|limit| started.elapsed() >= limit) {
             control.stop(StopReason::TimeLimit);
         }
-        if args
-            .memory_limit
-            .is_some_and(|limit| memory >= limit.as_u64())
-        {
+        if args.memory_limit.is_some_and(|limit| memory >= limit.as_u64()) {
             control.stop(StopReason::MemoryLimit);
         }
         bar.set_message(message(name, control, started.elapsed(), memory));
