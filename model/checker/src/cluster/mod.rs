@@ -10,6 +10,7 @@ pub mod history;
 pub(crate) mod local_action;
 pub mod rename;
 pub mod server;
+pub(crate) mod snapshot_data;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,6 @@ use raft_trace::{Action, Envelope, Settings};
 use crate::properties::{self, PropertySet, View, WitnessSet};
 use history::History;
 pub use server::Impossible;
-pub(crate) use server::decode;
 use server::{Reaction, Server};
 
 /// A cluster at one moment.

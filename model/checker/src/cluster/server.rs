@@ -11,6 +11,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
 use super::history::Fact;
 use super::local_action::LocalAction;
+use super::snapshot_data::{decode, encode};
 use crate::properties::{self, Property, PropertySet, Witness, WitnessSet};
 
 /// A server, up or down.
@@ -95,19 +96,6 @@ pub enum Impossible {
     /// There is no snapshot to take, or one is being stored already, or none is.
     #[error("no snapshot can be started or finished now")]
     NoSnapshot,
-}
-
-/// The data of a snapshot, as its handle.
-pub(crate) fn encode(state_machine: &[Entry]) -> Bytes {
-    Bytes::from(serde_json::to_vec(state_machine).expect("entries have no maps with odd keys"))
-}
-
-/// The state that a snapshot's handle stands for; the empty state for the empty snapshot.
-pub(crate) fn decode(handle: &Bytes) -> Vec<Entry> {
-    if handle.as_slice().is_empty() {
-        return Vec::new();
-    }
-    serde_json::from_slice(handle.as_slice()).expect("the model made this handle itself")
 }
 
 impl Server {

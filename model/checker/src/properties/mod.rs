@@ -24,9 +24,9 @@ use raft_core::{Entry, Index, Node, Role, Term};
 use raft_trace::Action;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::decode;
 use crate::cluster::history::History;
 use crate::cluster::server::{Reaction, Server};
+use crate::cluster::snapshot_data::decode;
 
 /// The properties, in the order in which they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,7 +10,7 @@
 use raft_core::{Index, Message, Node, Snapshot, TermAt};
 use raft_trace::{Action, Envelope};
 
-use crate::cluster::decode;
+use crate::cluster::snapshot_data::decode;
 
 /// Whether an accepted snapshot left another term at its last index.
 pub fn broken_by_install(offered: &Snapshot, commit_before: Index, after: &Node) -> bool {
