@@ -67,7 +67,7 @@ pub struct Report {
     /// Why it is INCOMPLETE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete_because: Option<&'static str>,
-    /// Visited states.
+    /// Visited states; of a simulation, which does not remember them, visits.
     pub distinct_states: u64,
     /// What was folded: `servers`, or nothing.
     pub symmetry: Option<&'static str>,
@@ -203,9 +203,12 @@ fn report(
         name: config.name.clone(),
         verdict,
         incomplete_because: (verdict == Verdict::Incomplete).then(|| match control.stopped() {
+            _ if is_simulation(options) => {
+                "a simulation visits states again, and never all of them"
+            }
             Some(StopReason::TimeLimit) => "the time limit was reached",
             Some(StopReason::MemoryLimit) => "the memory limit was reached",
-            None => "a simulation never visits every state",
+            None => "the search did not come to its end",
         }),
         distinct_states: counts.distinct,
         symmetry: options.symmetry.then_some("servers"),
@@ -227,6 +230,10 @@ fn report(
             shortest,
         }),
     }
+}
+
+fn is_simulation(options: Options) -> bool {
+    matches!(options.strategy, Strategy::Stateright(stateright::Strategy::Simulation { .. }))
 }
 
 /// The odds that among `n` fingerprints of 64 bits two are equal: n^2 / 2^65.

@@ -45,6 +45,8 @@ pub struct Outcome {
 pub struct Explored<R: Rules> {
     model: Arc<ClusterModel<R>>,
     counters: Arc<Counters>,
+    /// Whether a stop has to look like a violation, because nothing else ends a simulation.
+    simulates: bool,
 }
 
 /// What stateright does not count. Spread over the threads: one shared counter would cost more than
@@ -130,12 +132,20 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
             };
             conditions.push(Condition::always(Property::CanRecover.name(), recovers));
         }
+        if self.simulates {
+            conditions.push(Condition::always(GOES_ON, |explored: &Self, _| {
+                !explored.counters.stop.load(Ordering::Relaxed)
+            }));
+        }
         conditions
     }
 }
 
 /// The condition that the step to a state broke nothing.
 const HOLDS: &str = "every property holds";
+
+/// The condition that nobody has stopped a simulation.
+const GOES_ON: &str = "the simulation goes on";
 
 /// How often limits are looked at and progress is told.
 const PATROL: Duration = Duration::from_millis(20);
@@ -151,7 +161,11 @@ pub fn search<R: Rules + Send + Sync + 'static>(
         threads: (0..COUNTERS).map(|_| ThreadCounters::default()).collect(),
         stop: AtomicBool::new(false),
     });
-    let explored = Explored { model: Arc::clone(model), counters: Arc::clone(&counters) };
+    let explored = Explored {
+        model: Arc::clone(model),
+        counters: Arc::clone(&counters),
+        simulates: matches!(strategy, Strategy::Simulation { .. }),
+    };
     let builder =
         explored.checker().threads(threads.max(1)).finish_when(HasDiscoveries::AnyFailures);
     match strategy {
@@ -205,8 +219,10 @@ fn supervise<R: Rules + Send + Sync + 'static>(
     };
     model.note_blocked(counters.sum(|c| &c.blocked));
     counters.stop.store(false, Ordering::Relaxed);
-    let found =
-        checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_vec().len());
+    let discoveries = checker.discoveries().into_iter();
+    let found = discoveries
+        .filter(|(condition, _)| *condition != GOES_ON)
+        .min_by_key(|(_, path)| path.clone().into_vec().len());
     let violation = found.map(|(condition, path)| {
         let broken = path.last_state().broken;
         let recovery = (condition != HOLDS).then_some(Property::CanRecover);
