@@ -101,6 +101,11 @@ impl<R: Rules + Send + Sync> Model for Explored<R> {
         mine.expanded.fetch_add(1, Ordering::Relaxed);
         mine.orbit.fetch_add(u64::from(state.orbit), Ordering::Relaxed);
         self.model.enabled(state, actions);
+        if self.simulates {
+            // Stateright's simulation numbers what is left after it has dropped the actions that
+            // lead nowhere, and cannot replay its own runs then.
+            actions.retain(|action| matches!(self.model.next(state, *action), Next::State(..)));
+        }
     }
 
     fn next_state(&self, state: &State, action: PackedAction) -> Option<State> {
