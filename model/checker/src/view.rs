@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use raft_core::{
-    AppendEntries, AppendOutcome, Entry, LogPosition, Message, NodeId, Payload, Role, Rule,
+    AppendEntries, AppendOutcome, Entry, InstallOutcome, LogPosition, Message, NodeId, Payload,
+    Role, Rule,
 };
 use raft_trace::{Action, Envelope};
 
@@ -109,9 +110,12 @@ pub fn describe_message(message: &Message) -> String {
             let (index, term) = (snapshot.last_included_index, snapshot.last_included_term);
             format!("snapshot t{} {index}@{term}", request.term)
         }
-        Message::InstallSnapshotReply(reply) => {
-            format!("has snapshot {} t{}", reply.last_included_index, reply.term)
-        }
+        Message::InstallSnapshotReply(reply) => match reply.outcome {
+            InstallOutcome::StaleTerm => format!("stale, now t{}", reply.term),
+            InstallOutcome::Covered { last_included_index } => {
+                format!("has snapshot {last_included_index} t{}", reply.term)
+            }
+        },
     }
 }
 

@@ -54,8 +54,8 @@ mod validate;
 pub use effect::{Effect, HaltReason, Input, LogWrite, ReadRefusal, Rejection, VoteRecord, Write};
 pub use log::{Log, LogPosition, Snapshot, TermAt};
 pub use message::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, InstallSnapshot, InstallSnapshotReply,
-    Message, RequestVote, RequestVoteReply,
+    AppendEntries, AppendEntriesReply, AppendOutcome, InstallOutcome, InstallSnapshot,
+    InstallSnapshotReply, Message, RequestVote, RequestVoteReply,
 };
 pub use node::{
     Config, DiskProgress, Leadership, Limits, Node, Pace, PendingRead, PersistentState, Progress,
@@ -64,5 +64,5 @@ pub use node::{
 pub use rules::{Handler, Paper, Rule, RuleText, Rules};
 pub use step::step;
 pub use types::{
-    Bytes, Entry, Index, Mark, NUMBER_LIMIT, NodeId, Payload, ReadId, ReadRound, Term,
+    Bytes, DISK_LIMIT, Entry, Index, Mark, NUMBER_LIMIT, NodeId, Payload, ReadId, ReadRound, Term,
 };

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Bytes, Entry, Index, NUMBER_LIMIT, Term};
+use crate::types::{Bytes, DISK_LIMIT, Entry, Index, Term};
 
 /// Where a log ends, or any other point in it.
 ///
@@ -81,9 +81,9 @@ impl Log {
     pub fn is_valid(&self) -> bool {
         let base = self.base();
         (base.index == Index::ZERO) == (base.term == Term::ZERO)
-            && base.index.0 <= NUMBER_LIMIT
-            && base.term.0 <= NUMBER_LIMIT
-            && terms_ascend(base.term.max(Term(1)), &self.entries, Term(NUMBER_LIMIT))
+            && base.index.0 <= DISK_LIMIT
+            && base.term.0 <= DISK_LIMIT
+            && terms_ascend(base.term.max(Term(1)), &self.entries, Term(DISK_LIMIT))
     }
 
     /// The snapshot that stands for the compacted prefix.

@@ -124,9 +124,21 @@ pub struct InstallSnapshot {
 pub struct InstallSnapshotReply {
     /// The follower's term, for the leader to update itself.
     pub term: Term,
-    /// The follower holds everything that the snapshot covers, up to here. Meaningless if `term` is
-    /// above the request's.
-    pub last_included_index: Index,
+    /// What became of the snapshot.
+    pub outcome: InstallOutcome,
     /// The read round of the request that this answers.
     pub read_round: ReadRound,
+}
+
+/// What a follower did with an [`InstallSnapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallOutcome {
+    /// The request's term is over; the reply's own term says so.
+    StaleTerm,
+    /// The follower holds everything that the snapshot covers.
+    Covered {
+        /// The last index that the snapshot covers.
+        last_included_index: Index,
+    },
 }

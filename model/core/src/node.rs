@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::HaltReason;
 use crate::log::{Log, TermAt};
 use crate::rules::{Rule, Rules};
-use crate::types::{Index, Mark, NUMBER_LIMIT, NodeId, ReadId, ReadRound, Term};
+use crate::types::{DISK_LIMIT, Index, Mark, NodeId, ReadId, ReadRound, Term};
 
 /// What survives a crash: Figure 2, "Persistent state on all servers".
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ impl Node {
         if !config.voters.contains(&config.id) || limits.batch == 0 || limits.window == 0 {
             return Err(HaltReason::BadConfig);
         }
-        if !log.is_valid() || log.last().term > current_term || current_term.0 > NUMBER_LIMIT {
+        if !log.is_valid() || log.last().term > current_term || current_term.0 > DISK_LIMIT {
             return Err(HaltReason::BadDisk);
         }
         if applied < log.base().index {

@@ -10,8 +10,8 @@ use crate::effect::Effect;
 use crate::effect::HaltReason;
 use crate::log::{LogPosition, TermAt};
 use crate::message::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, InstallSnapshot, InstallSnapshotReply,
-    Message,
+    AppendEntries, AppendEntriesReply, AppendOutcome, InstallOutcome, InstallSnapshot,
+    InstallSnapshotReply, Message,
 };
 use crate::node::{Leadership, Pace, Progress, Role};
 use crate::rules::{Rule, Rules};
@@ -120,18 +120,20 @@ impl<R: Rules> Step<'_, R> {
 
     /// Figure 2, Leaders: what follows from the answer to AppendEntries.
     pub(crate) fn append_entries_reply(&mut self, from: NodeId, reply: &AppendEntriesReply) {
-        if !self.follower_answers(from, reply.term, reply.read_round) {
-            return;
-        }
         match reply.outcome {
+            // Names the term of the answer, which may be one that this server leads by now; the
+            // request was of an earlier one, so it proves and confirms nothing.
             AppendOutcome::StaleTerm => {}
             AppendOutcome::Matched { match_index } => {
-                let last_index = self.node.log.last_index();
-                let credited = self.value(Rule::MatchFromRequest, match_index.0);
-                self.follower_matches(from, Index(credited).min(last_index));
+                if self.follower_answers(from, reply.term, reply.read_round) {
+                    let credited = self.value(Rule::MatchFromRequest, match_index.0);
+                    self.follower_matches(from, Index(credited));
+                }
             }
             AppendOutcome::Conflict { prev_log_index, conflict_term, conflict_index } => {
-                self.follower_conflicts(from, prev_log_index, conflict_term, conflict_index);
+                if self.follower_answers(from, reply.term, reply.read_round) {
+                    self.follower_conflicts(from, prev_log_index, conflict_term, conflict_index);
+                }
             }
         }
         self.serve_reads();
@@ -139,13 +141,13 @@ impl<R: Rules> Step<'_, R> {
 
     /// The answer to InstallSnapshot: the follower has everything that the snapshot covers.
     pub(crate) fn install_snapshot_reply(&mut self, from: NodeId, reply: &InstallSnapshotReply) {
-        if !self.follower_answers(from, reply.term, reply.read_round) {
-            return;
+        if let InstallOutcome::Covered { last_included_index } = reply.outcome
+            && self.follower_answers(from, reply.term, reply.read_round)
+        {
+            let credited = self.value(Rule::SnapshotAckCoversBase, last_included_index.0);
+            self.follower_matches(from, Index(credited));
+            self.serve_reads();
         }
-        let last_index = self.node.log.last_index();
-        let credited = self.value(Rule::SnapshotAckCoversBase, reply.last_included_index.0);
-        self.follower_matches(from, Index(credited).min(last_index));
-        self.serve_reads();
     }
 
     /// Whether an answer is one to this leadership; if so, it proves that the follower still

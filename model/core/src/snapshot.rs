@@ -6,11 +6,11 @@
 
 use crate::effect::{Effect, HaltReason, LogWrite};
 use crate::log::{Snapshot, TermAt};
-use crate::message::{InstallSnapshot, InstallSnapshotReply, Message};
+use crate::message::{InstallOutcome, InstallSnapshot, InstallSnapshotReply, Message};
 use crate::node::Unsynced;
 use crate::rules::{Rule, Rules};
 use crate::step::Step;
-use crate::types::{Bytes, Index, NodeId, ReadRound};
+use crate::types::{Bytes, Index, NodeId};
 
 impl<R: Rules> Step<'_, R> {
     /// The shell has stored a snapshot of its own state machine: compact the log up to it.
@@ -37,13 +37,17 @@ impl<R: Rules> Step<'_, R> {
     pub(crate) fn install_snapshot(&mut self, leader: NodeId, request: InstallSnapshot) {
         let InstallSnapshot { term, snapshot, read_round } = request;
         let last_included_index = snapshot.last_included_index;
+        let mut outcome = InstallOutcome::StaleTerm;
         if self.holds(Rule::RefuseStaleLeader, term >= self.node.current_term) {
             if !self.follow(leader) {
                 return;
             }
             self.accept_snapshot(snapshot);
+            outcome = InstallOutcome::Covered { last_included_index };
         }
-        self.reply_to_install(leader, last_included_index, read_round);
+        let term = self.node.current_term;
+        let reply = InstallSnapshotReply { term, outcome, read_round };
+        self.reply(leader, Message::InstallSnapshotReply(reply));
     }
 
     /// Figure 13, steps 5 to 8.
@@ -64,16 +68,5 @@ impl<R: Rules> Step<'_, R> {
             }
         }
         self.raise_commit(base);
-    }
-
-    fn reply_to_install(
-        &mut self,
-        leader: NodeId,
-        last_included_index: Index,
-        read_round: ReadRound,
-    ) {
-        let term = self.node.current_term;
-        let reply = InstallSnapshotReply { term, last_included_index, read_round };
-        self.reply(leader, Message::InstallSnapshotReply(reply));
     }
 }

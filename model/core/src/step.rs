@@ -83,12 +83,13 @@ impl<R: Rules> Step<'_, R> {
         self.write_vote();
     }
 
-    /// Leaves whatever role the node has; a leader's waiting reads end with its leadership.
+    /// Leaves whatever role the node has. A leader has no election timer, so it gets one now; the
+    /// reads that wait end with its leadership.
     pub(crate) fn become_follower(&mut self, leader: Option<NodeId>) {
         let before = std::mem::replace(&mut self.node.role, Role::Follower { leader });
-        if let Role::Leader(leadership) = before
-            && self.holds(Rule::ReadsEndWithLeadership, true)
-        {
+        let Role::Leader(leadership) = before else { return };
+        self.effect(Effect::ResetElectionTimer);
+        if self.holds(Rule::ReadsEndWithLeadership, true) {
             for read in leadership.reads {
                 let reason = ReadRefusal::NotLeader { leader };
                 self.effect(Effect::ReadRefused { id: read.id, reason });

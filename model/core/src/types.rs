@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest term or index that is accepted from a peer or a disk: 2^62.
-///
-/// Everything above is refused at the door, so adding one to a term or a length to an index inside
-/// the transition functions cannot overflow.
+/// The largest term or index that is accepted from a peer: 2^62. Everything above is refused at the
+/// door, so adding one to a term or a length to an index here cannot overflow.
 pub const NUMBER_LIMIT: u64 = 1 << 62;
+
+/// The largest term or index that is accepted from a server's own disk: what peers may say, and room
+/// for all that the server can add to it in its lifetime.
+pub const DISK_LIMIT: u64 = 1 << 63;
 
 /// A term: Raft's logical clock (paper, section 5.1). Terms start at 1; 0 means "no term yet".
 #[derive(

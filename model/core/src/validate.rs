@@ -3,7 +3,7 @@
 
 use crate::effect::Rejection;
 use crate::log::{LogPosition, Snapshot, TermAt, terms_ascend};
-use crate::message::{AppendEntries, AppendOutcome, Message, RequestVote};
+use crate::message::{AppendEntries, AppendOutcome, InstallOutcome, Message, RequestVote};
 use crate::node::{Node, Role};
 use crate::types::{Entry, Index, NUMBER_LIMIT, NodeId, ReadRound, Term};
 
@@ -17,7 +17,9 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
     let current = term >= node.current_term;
     match message {
         Message::RequestVote(request) => request_vote(request),
-        Message::RequestVoteReply(_) => Ok(()),
+        Message::RequestVoteReply(reply) => {
+            ensure(!reply.granted || term <= node.current_term, Rejection::AcknowledgesUnsent)
+        }
         Message::AppendEntries(request) => {
             append_entries(request)?;
             if current {
@@ -26,19 +28,17 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
             }
             Ok(())
         }
-        Message::AppendEntriesReply(reply) => {
-            acknowledged_round(node, term, reply.read_round)?;
-            match reply.outcome {
-                AppendOutcome::StaleTerm => Ok(()),
-                AppendOutcome::Matched { match_index } => {
-                    acknowledged_index(node, term, match_index)
-                }
-                AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
-                    let ordered = Index::ZERO < conflict_index && conflict_index <= prev_log_index;
-                    ensure(ordered, Rejection::Malformed)
-                }
+        Message::AppendEntriesReply(reply) => match reply.outcome {
+            AppendOutcome::StaleTerm => Ok(()),
+            AppendOutcome::Matched { match_index } => {
+                accepted(node, term, reply.read_round, match_index)
             }
-        }
+            AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
+                let ordered = Index::ZERO < conflict_index && conflict_index <= prev_log_index;
+                ensure(ordered, Rejection::Malformed)?;
+                accepted(node, term, reply.read_round, Index::ZERO)
+            }
+        },
         Message::InstallSnapshot(request) => {
             snapshot(&request.snapshot, term)?;
             if current {
@@ -47,10 +47,12 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
             }
             Ok(())
         }
-        Message::InstallSnapshotReply(reply) => {
-            acknowledged_round(node, term, reply.read_round)?;
-            acknowledged_index(node, term, reply.last_included_index)
-        }
+        Message::InstallSnapshotReply(reply) => match reply.outcome {
+            InstallOutcome::StaleTerm => Ok(()),
+            InstallOutcome::Covered { last_included_index } => {
+                accepted(node, term, reply.read_round, last_included_index)
+            }
+        },
     }
 }
 
@@ -73,7 +75,8 @@ fn request_vote(request: &RequestVote) -> Result<(), Rejection> {
 fn append_entries(request: &AppendEntries) -> Result<(), Rejection> {
     let AppendEntries { term, prev_log, entries, .. } = request;
     let ascending = terms_ascend(prev_log.term.max(Term(1)), entries, *term);
-    ensure(is_position(*prev_log) && ascending, Rejection::Malformed)
+    let in_range = prev_log.index.plus(entries.len()).0 <= NUMBER_LIMIT;
+    ensure(is_position(*prev_log) && ascending && in_range, Rejection::Malformed)
 }
 
 fn position(snapshot: &Snapshot) -> LogPosition {
@@ -113,17 +116,14 @@ fn contradicts_committed(
     Ok(())
 }
 
-fn acknowledged_index(node: &Node, term: Term, index: Index) -> Result<(), Rejection> {
-    let to_this_leadership = term == node.current_term && node.is_leader();
-    let sent = !to_this_leadership || index <= node.log.last_index();
-    ensure(sent, Rejection::AcknowledgesUnsent)
-}
-
-fn acknowledged_round(node: &Node, term: Term, round: ReadRound) -> Result<(), Rejection> {
-    match &node.role {
+/// An answer from a follower that accepted this server as the leader of `term`: there must have been
+/// such a leadership, which sent that round and has that index.
+fn accepted(node: &Node, term: Term, round: ReadRound, index: Index) -> Result<(), Rejection> {
+    let sent = match &node.role {
         Role::Leader(leadership) if term == node.current_term => {
-            ensure(round <= leadership.read_round, Rejection::AcknowledgesUnsent)
+            round <= leadership.read_round && index <= node.log.last_index()
         }
-        _ => Ok(()),
-    }
+        _ => term <= node.current_term,
+    };
+    ensure(sent, Rejection::AcknowledgesUnsent)
 }

@@ -7,9 +7,9 @@
 use quickcheck::{Arbitrary, Gen};
 use raft_core::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Bytes, Config, Effect, Entry, HaltReason,
-    Index, Input, InstallSnapshot, InstallSnapshotReply, Limits, Log, LogPosition, Mark, Message,
-    NUMBER_LIMIT, Node, NodeId, Paper, Payload, PersistentState, ReadId, ReadRound, RequestVote,
-    RequestVoteReply, Role, Snapshot, Term, TermAt, step,
+    Index, Input, InstallOutcome, InstallSnapshot, InstallSnapshotReply, Limits, Log, LogPosition,
+    Mark, Message, NUMBER_LIMIT, Node, NodeId, Paper, Payload, PersistentState, ReadId, ReadRound,
+    RequestVote, RequestVoteReply, Role, Snapshot, Term, TermAt, step,
 };
 
 /// How a server starts, and what happens to it then.
@@ -173,7 +173,7 @@ impl Move {
             Move::Installed { from } => {
                 let reply = InstallSnapshotReply {
                     term: node.current_term,
-                    last_included_index: node.log.base().index,
+                    outcome: InstallOutcome::Covered { last_included_index: node.log.base().index },
                     read_round: newest_round(node),
                 };
                 (from, Message::InstallSnapshotReply(reply))
@@ -442,7 +442,7 @@ fn wild_message(g: &mut Gen) -> Message {
         4 => Message::InstallSnapshot(InstallSnapshot { term, snapshot: snapshot(g), read_round }),
         _ => Message::InstallSnapshotReply(InstallSnapshotReply {
             term,
-            last_included_index: Index(number(g)),
+            outcome: InstallOutcome::Covered { last_included_index: Index(number(g)) },
             read_round,
         }),
     }

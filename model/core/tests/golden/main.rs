@@ -21,9 +21,9 @@ use std::str::FromStr;
 use goldenscript::{ArgumentConsumer, Command, Context};
 use itertools::Itertools;
 use raft_core::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Bytes, Index, Input, InstallSnapshot,
-    InstallSnapshotReply, Limits, Log, LogPosition, Mark, Message, NodeId, PersistentState, ReadId,
-    ReadRound, RequestVote, RequestVoteReply, Snapshot, Term,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Bytes, Index, Input, InstallOutcome,
+    InstallSnapshot, InstallSnapshotReply, Limits, Log, LogPosition, Mark, Message, NodeId,
+    PersistentState, ReadId, ReadRound, RequestVote, RequestVoteReply, Snapshot, Term,
 };
 
 use cluster::{Cluster, Envelope};
@@ -188,7 +188,9 @@ fn message(kind: &str, args: &mut Args) -> Result<Message, Box<dyn Error>> {
         }),
         "InstallSnapshotReply" => Message::InstallSnapshotReply(InstallSnapshotReply {
             term,
-            last_included_index: Index(args.number("through")?),
+            outcome: InstallOutcome::Covered {
+                last_included_index: Index(args.number("through")?),
+            },
             read_round,
         }),
         _ => return Err(format!("no message is called {kind}").into()),
@@ -474,6 +476,7 @@ scripts! {
         one_answer_of_the_disk_may_finish_several_writes
         what_a_state_machine_has_kept_is_committed;
     snapshots:
+        a_snapshot_refused_for_its_old_term_is_not_taken_for_installed
         a_follower_that_lags_behind_is_sent_the_snapshot
         a_heartbeat_repeats_a_snapshot_that_was_lost
         a_leader_does_not_forget_the_term_of_its_last_included_entry
@@ -486,6 +489,7 @@ scripts! {
         a_stale_snapshot_changes_nothing
         append_entries_may_reach_into_the_compacted_prefix;
     reads:
+        an_answer_to_an_earlier_leadership_proves_nothing_for_a_later_one
         a_read_is_served_after_a_round_of_heartbeats
         a_read_needs_a_majority_of_all_servers
         a_read_waits_until_its_index_is_applied

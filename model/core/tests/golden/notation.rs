@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use itertools::Itertools;
 use raft_core::{
-    AppendOutcome, Bytes, Effect, Entry, Index, Input, LogPosition, LogWrite, Message, Node,
-    NodeId, Pace, Payload, Progress, ReadRefusal, ReadRound, Role, Snapshot, Term, VoteRecord,
-    Write,
+    AppendOutcome, Bytes, Effect, Entry, Index, Input, InstallOutcome, LogPosition, LogWrite,
+    Message, Node, NodeId, Pace, Payload, Progress, ReadRefusal, ReadRound, Role, Snapshot, Term,
+    VoteRecord, Write,
 };
 
 /// A server: `2` or `n2`.
@@ -62,6 +62,7 @@ fn number(text: &str) -> Result<u64, String> {
     match text {
         "limit" => Ok(raft_core::NUMBER_LIMIT),
         "limit+1" => Ok(raft_core::NUMBER_LIMIT + 1),
+        "disk-limit+1" => Ok(raft_core::DISK_LIMIT + 1),
         _ => text.parse().map_err(|_| format!("{text:?} is not a number")),
     }
 }
@@ -147,10 +148,17 @@ pub(crate) fn message(message: &Message) -> String {
             round(request.read_round),
         ),
         Message::InstallSnapshotReply(reply) => format!(
-            "InstallSnapshotReply t{term} through {}{}",
-            reply.last_included_index,
+            "InstallSnapshotReply t{term} {}{}",
+            install_outcome(&reply.outcome),
             round(reply.read_round),
         ),
+    }
+}
+
+fn install_outcome(outcome: &InstallOutcome) -> String {
+    match outcome {
+        InstallOutcome::StaleTerm => "stale term".to_owned(),
+        InstallOutcome::Covered { last_included_index } => format!("through {last_included_index}"),
     }
 }
 
