@@ -5,7 +5,8 @@
 //! restart the majority's servers, finish their writes, deliver every message, let leaders send
 //! heartbeats, and let one election timeout fire, of the servers in turn, only when no live leader
 //! made progress. Within [`rounds`] such rounds a new command commits, and all live servers have the
-//! same log, and have committed and applied all of it.
+//! same log, and have committed and applied all of it. A live leader of a term that no live server is
+//! beyond makes progress in every round, without another election.
 //!
 //! This is a liveness statement that an explicit-state checker can be trusted with: every state is
 //! asked whether the way out of it still exists.
@@ -119,6 +120,9 @@ impl<'a, R: Rules> Recovery<'a, R> {
                 return false;
             }
             if self.progress() == before && !self.agreed() {
+                if self.leads_newest_term() {
+                    return false;
+                }
                 let place = next_to_campaign.next().unwrap_or(0);
                 let server = self.live[place].id;
                 self.act(place, &Action::ElectionTimeout { server });
@@ -138,6 +142,13 @@ impl<'a, R: Rules> Recovery<'a, R> {
         };
         let leaders = self.live.iter().enumerate();
         leaders.filter_map(|(place, server)| Some((place, leads(server)?))).max_by_key(|l| l.1)
+    }
+
+    /// Whether a live leader has a term that no live server is beyond. Nothing stands in its way, so
+    /// it has to succeed without another election.
+    fn leads_newest_term(&self) -> bool {
+        let term = |server: &Server| server.process.as_ref().map(|p| p.node.current_term);
+        self.leader().map(|(_, term)| term) >= self.live.iter().filter_map(term).max()
     }
 
     /// What a leader that makes progress changes: who leads, and how far everybody has come.

@@ -52,7 +52,9 @@ pub(crate) fn print(reports: &[Report]) {
     let steps = |report: &&Report| {
         report.violation.as_ref().map_or(usize::MAX, |violation| violation.trace.actions.len())
     };
-    let Some(shortest) = violated().min_by_key(steps) else {
+    // A run that loses data says more than a shorter one that gets stuck.
+    let order = |report: &&Report| (report.property == Some(Property::CanRecover), steps(report));
+    let Some(shortest) = violated().min_by_key(order) else {
         return;
     };
     print_run(shortest);
