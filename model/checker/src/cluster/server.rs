@@ -494,6 +494,7 @@ impl Server {
         }
         process.writes.iter_mut().for_each(|(mark, _)| renumber(mark));
         process.outbox.iter_mut().for_each(|(mark, _)| renumber(mark));
+        process.outbox.sort_unstable();
         for task in &mut process.apply_queue {
             if let ApplyTask::Restore(_, mark) = task {
                 renumber(mark);

@@ -1,0 +1,68 @@
+//! Figures 2 and 13, "Receiver implementation", on a list that holds every entry from index 1 on,
+//! compacted or not. As short as the paper, so that it can be read against it.
+
+use raft_core::{AppendOutcome, Bytes, Entry, Index, LogPosition, Payload, Term};
+
+/// The entry that the leader of a term creates at an index: one name for one entry.
+pub(crate) fn entry(term: u64, index: usize) -> Entry {
+    let name = format!("t{term}i{index}");
+    Entry { term: Term(term), payload: Payload::Command(Bytes::from(name.as_str())) }
+}
+
+/// The position of the entry at an index.
+pub(crate) fn position(log: &[Entry], index: usize) -> LogPosition {
+    let term = index.checked_sub(1).map_or(Term::ZERO, |place| log[place].term);
+    LogPosition { term, index: Index(index as u64) }
+}
+
+/// AppendEntries, steps 2 to 4. Entries up to `base` are compacted, and not named in hints.
+pub(crate) fn append(
+    log: &mut Vec<Entry>,
+    base: usize,
+    prev_log: LogPosition,
+    entries: &[Entry],
+) -> AppendOutcome {
+    let prev = place(prev_log.index);
+    if prev > log.len() || position(log, prev) != prev_log {
+        return conflict(log, base, prev_log.index);
+    }
+    for (place, entry) in (prev..).zip(entries) {
+        if log.get(place) != Some(entry) {
+            log.truncate(place);
+            log.push(entry.clone());
+        }
+    }
+    AppendOutcome::Matched { match_index: prev_log.index.plus(entries.len()) }
+}
+
+/// Section 5.3: "the term of the conflicting entry and the first index it stores for that term".
+fn conflict(log: &[Entry], base: usize, prev_log_index: Index) -> AppendOutcome {
+    let prev = place(prev_log_index);
+    let Some(own) = log.get(prev - 1) else {
+        let conflict_index = Index(log.len() as u64 + 1);
+        return AppendOutcome::Conflict { prev_log_index, conflict_term: None, conflict_index };
+    };
+    let before = log[base..prev].iter().rposition(|entry| entry.term != own.term);
+    let first = base + before.map_or(1, |place| place + 2);
+    AppendOutcome::Conflict {
+        prev_log_index,
+        conflict_term: Some(own.term),
+        conflict_index: Index(first as u64),
+    }
+}
+
+/// InstallSnapshot, steps 5 to 7, where `prefix` is what the snapshot replaces. Says whether the
+/// whole log was discarded.
+pub(crate) fn install(log: &mut Vec<Entry>, prefix: &[Entry]) -> bool {
+    let last = prefix.len() - 1;
+    let has_last = log.get(last).map(|entry| entry.term) == Some(prefix[last].term);
+    if !has_last {
+        *log = prefix.to_vec();
+    }
+    !has_last
+}
+
+/// An index as the length of the list up to it.
+pub(crate) fn place(index: Index) -> usize {
+    usize::try_from(index.0).expect("lists are short")
+}

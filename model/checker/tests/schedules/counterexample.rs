@@ -1,0 +1,106 @@
+//! A run that breaks a property: made smaller, and saved as a trace that can be replayed.
+
+use std::path::{Path, PathBuf};
+
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use raft_checker::properties::Property;
+use raft_core::Rules;
+use raft_trace::{Action, ClusterTrace, Settings};
+
+use crate::choice::schedules;
+use crate::run::Run;
+
+/// A run whose end breaks a property.
+#[derive(Clone, Debug)]
+pub(crate) struct Counterexample {
+    pub(crate) settings: Settings,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) property: Property,
+}
+
+impl Counterexample {
+    /// Looks for a run of a random schedule that breaks something, and makes it small.
+    ///
+    /// Proptest leaves choices out as long as what is left still fails. What remains is shrunk once
+    /// more as explicit actions, which mean the same when others before them are left out.
+    pub(crate) fn search<R: Rules>(
+        mut config: Config,
+        lengths: std::ops::Range<usize>,
+        rules: &R,
+    ) -> Option<Counterexample> {
+        config.max_shrink_iters = config.max_shrink_iters.min(1000);
+        let fails = |schedule| {
+            let run = Run::of_schedule(&schedule, rules);
+            if run.broken.is_empty() { Ok(()) } else { Err(TestCaseError::fail("broken")) }
+        };
+        match TestRunner::new(config).run(&schedules(lengths), fails) {
+            Ok(()) => None,
+            Err(TestError::Fail(_, schedule)) => {
+                let run = Run::of_schedule(&schedule, rules);
+                Some(Counterexample::of(&run)?.shrunk(rules))
+            }
+            Err(TestError::Abort(reason)) => panic!("the search was given up: {reason}"),
+        }
+    }
+
+    /// What a run breaks, if it does.
+    fn of(run: &Run) -> Option<Counterexample> {
+        Some(Counterexample {
+            settings: run.settings.clone(),
+            actions: run.actions.clone(),
+            property: run.broken.iter().next()?,
+        })
+    }
+
+    /// Leaves out every stretch of actions, long ones first, without which the property breaks too.
+    fn shrunk<R: Rules>(mut self, rules: &R) -> Counterexample {
+        let mut stretch = self.actions.len().next_power_of_two();
+        while stretch > 0 {
+            let before = self.actions.len();
+            for start in (0..before).step_by(stretch).collect::<Vec<_>>().into_iter().rev() {
+                if start < self.actions.len() {
+                    self.leave_out(start, stretch, rules);
+                }
+            }
+            if self.actions.len() == before {
+                stretch /= 2;
+            }
+        }
+        self
+    }
+
+    fn leave_out<R: Rules>(&mut self, start: usize, count: usize, rules: &R) {
+        let end = self.actions.len().min(start + count);
+        let rest = self.actions[..start].iter().chain(&self.actions[end..]);
+        let run = Run::of_actions(&self.settings, rules, rest);
+        if run.broken.contains(self.property) {
+            self.actions = run.actions;
+        }
+    }
+
+    /// The trace of the run.
+    pub(crate) fn trace(&self) -> ClusterTrace {
+        ClusterTrace {
+            settings: self.settings.clone(),
+            about: format!("Found by random schedules. {}", self.property.sentence()),
+            actions: self.actions.clone(),
+        }
+    }
+
+    /// Writes the trace into a folder, under a name that says what it breaks and that the same trace
+    /// always gets.
+    pub(crate) fn save(&self, folder: &Path) -> PathBuf {
+        let mut contents = Vec::new();
+        self.trace().write(&mut contents).expect("memory takes everything");
+        let name = format!("{}-{:016x}.jsonl", self.property.name(), fnv1a(&contents));
+        let path = folder.join(name);
+        std::fs::write(&path, contents).expect("the folder can be written to");
+        path
+    }
+}
+
+/// The Fowler-Noll-Vo hash, 64 bits: the same on every machine and in every release.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}

@@ -1,0 +1,109 @@
+//! Nothing depends on which server has which name: whatever a server does, it does under any other
+//! name as well, and the messages go to the servers with the other names. Symmetry reduction rests
+//! on this law.
+
+use quickcheck::{Arbitrary, Gen, QuickCheck};
+use raft_checker::cluster::Cluster;
+use raft_checker::cluster::rename::Renaming;
+use raft_checker::cluster::server::Server;
+use raft_core::{Limits, Paper};
+use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
+
+use crate::choice::{Choice, Schedule};
+
+impl Arbitrary for Schedule {
+    fn arbitrary(g: &mut Gen) -> Schedule {
+        let mut up_to = |limit: usize| 1 + usize::arbitrary(g) % limit;
+        let limits = Limits { batch: up_to(3), window: up_to(6), reads: up_to(3) };
+        let settings = Settings {
+            servers: *g.choose(&[3, 5]).expect("two numbers"),
+            limits,
+            disk: *g.choose(&[DiskMode::Atomic, DiskMode::Queued]).expect("two modes"),
+            apply: *g.choose(&[ApplyMode::AtOnce, ApplyMode::Separate]).expect("two modes"),
+        };
+        Schedule { settings, choices: Vec::arbitrary(g) }
+    }
+
+    fn shrink(&self) -> Box<dyn Iterator<Item = Schedule>> {
+        let settings = self.settings.clone();
+        let shorter = move |choices| Schedule { settings: settings.clone(), choices };
+        Box::new(self.choices.shrink().map(shorter))
+    }
+}
+
+impl Arbitrary for Choice {
+    fn arbitrary(g: &mut Gen) -> Choice {
+        let (kind, which, how) = Arbitrary::arbitrary(g);
+        Choice { kind, which, how }
+    }
+}
+
+#[test]
+fn a_server_acts_alike_under_every_name() {
+    fn law(schedule: Schedule) -> bool {
+        let Schedule { settings, choices } = schedule;
+        let renamings = Renaming::all(settings.servers);
+        let mut cluster = Cluster::boot(&settings, &Paper);
+        choices.into_iter().enumerate().all(|(number, choice)| {
+            let Some(action) = choice.action(&settings, &cluster, number) else {
+                return true;
+            };
+            let before = action.server().and_then(|id| cluster.server(id)).cloned();
+            let possible = cluster.act(&settings, &Paper, &action).is_ok();
+            before.is_none_or(|before| {
+                let alike = |renaming| acts_alike(&settings, &before, &action, renaming);
+                !possible || renamings.iter().all(alike)
+            })
+        })
+    }
+    QuickCheck::new().rng(Gen::new(400)).tests(40).quickcheck(law as fn(Schedule) -> bool);
+}
+
+/// Whether to act and then to rename is the same as to rename and then to act.
+fn acts_alike(settings: &Settings, before: &Server, action: &Action, renaming: &Renaming) -> bool {
+    let mut acted = before.clone();
+    let mut renamed = renaming.server(before);
+    let seen = acted.act(settings, &Paper, action).expect("it was possible");
+    let Ok(seen_renamed) = renamed.act(settings, &Paper, &rename(action, renaming)) else {
+        return false;
+    };
+    let sent = seen.sent.iter().map(|envelope| renaming.envelope(envelope));
+    sorted(sent) == sorted(seen_renamed.sent)
+        && as_set(&renamed, settings) == renaming.server(&acted)
+        && (seen.facts, seen.broken, seen.witnessed)
+            == (seen_renamed.facts, seen_renamed.broken, seen_renamed.witnessed)
+}
+
+/// The server with the messages that wait for its disk in the order in which a renaming puts them;
+/// for they are a set.
+fn as_set(server: &Server, settings: &Settings) -> Server {
+    let unchanged = &Renaming::all(settings.servers)[0];
+    unchanged.server(server)
+}
+
+/// The order in which messages leave means nothing: the network is a multiset.
+fn sorted(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Envelope> {
+    let mut envelopes: Vec<Envelope> = envelopes.into_iter().collect();
+    envelopes.sort();
+    envelopes
+}
+
+fn rename(action: &Action, renaming: &Renaming) -> Action {
+    let mut renamed = action.clone();
+    match &mut renamed {
+        Action::ElectionTimeout { server }
+        | Action::Heartbeat { server }
+        | Action::Propose { server, .. }
+        | Action::Read { server, .. }
+        | Action::Sync { server, .. }
+        | Action::Apply { server }
+        | Action::Crash { server, .. }
+        | Action::Restart { server }
+        | Action::StartSnapshot { server }
+        | Action::FinishSnapshot { server } => *server = renaming.id(*server),
+        Action::Deliver(envelope) | Action::Drop(envelope) | Action::Duplicate(envelope) => {
+            *envelope = renaming.envelope(envelope);
+        }
+    }
+    renamed
+}

@@ -1,0 +1,100 @@
+//! Doing actions, one after the other, and noting what they show.
+
+use raft_checker::cluster::{Cluster, Impossible};
+use raft_checker::properties::{Property, PropertySet, Witness, WitnessSet, can_recover};
+use raft_core::Rules;
+use raft_trace::{Action, Envelope, Settings};
+
+use crate::choice::Schedule;
+
+/// A run of a cluster, up to the first action that breaks something.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) settings: Settings,
+    pub(crate) cluster: Cluster,
+    /// What was done.
+    pub(crate) actions: Vec<Action>,
+    /// What the last action, or the end, broke.
+    pub(crate) broken: PropertySet,
+    pub(crate) witnessed: WitnessSet,
+}
+
+impl Run {
+    /// A run in which nothing has happened yet.
+    pub(crate) fn begin<R: Rules>(settings: &Settings, rules: &R) -> Run {
+        Run {
+            settings: settings.clone(),
+            cluster: Cluster::boot(settings, rules),
+            actions: Vec::new(),
+            broken: PropertySet::default(),
+            witnessed: WitnessSet::default(),
+        }
+    }
+
+    /// The run that a schedule means.
+    pub(crate) fn of_schedule<R: Rules>(schedule: &Schedule, rules: &R) -> Run {
+        let mut run = Run::begin(&schedule.settings, rules);
+        for choice in &schedule.choices {
+            let done = run.actions.len();
+            if let Some(action) = choice.action(&run.settings, &run.cluster, done) {
+                // The oldest application may have to wait for the disk; nothing else is impossible.
+                let _ = run.act(rules, &action);
+            }
+        }
+        run.end(rules);
+        run
+    }
+
+    /// The run of those actions that are possible, or nearly so, when their turn comes.
+    pub(crate) fn of_actions<'a, R: Rules>(
+        settings: &Settings,
+        rules: &R,
+        actions: impl IntoIterator<Item = &'a Action>,
+    ) -> Run {
+        let mut run = Run::begin(settings, rules);
+        for action in actions {
+            let _ = run.act(rules, action).or_else(|_| run.act(rules, &run.nearest(action)));
+        }
+        run.end(rules);
+        run
+    }
+
+    /// The same with another message of the same kind between the same servers.
+    fn nearest(&self, action: &Action) -> Action {
+        let is_alike = |gone: &Envelope, other: &Envelope| {
+            let kind = |envelope: &Envelope| std::mem::discriminant(&envelope.message);
+            (gone.from, gone.to, kind(gone)) == (other.from, other.to, kind(other))
+        };
+        let mut nearest = action.clone();
+        if let Action::Deliver(envelope) | Action::Drop(envelope) | Action::Duplicate(envelope) =
+            &mut nearest
+            && let Some(other) = self.cluster.network.keys().find(|other| is_alike(envelope, other))
+        {
+            *envelope = other.clone();
+        }
+        nearest
+    }
+
+    /// Does one action, unless something is broken already.
+    pub(crate) fn act<R: Rules>(&mut self, rules: &R, action: &Action) -> Result<(), Impossible> {
+        if self.broken.is_empty() {
+            let seen = self.cluster.act(&self.settings, rules, action)?;
+            self.actions.push(action.clone());
+            self.broken = seen.broken;
+            self.witnessed.extend(seen.witnessed);
+        }
+        Ok(())
+    }
+
+    /// Asks whether every majority can recover from here.
+    pub(crate) fn end<R: Rules>(&mut self, rules: &R) {
+        if !self.broken.is_empty() {
+            return;
+        }
+        match can_recover::check(&self.settings, rules, &self.cluster) {
+            Ok(true) => self.witnessed.insert(Witness::RecoveredWithoutLeader),
+            Ok(false) => {}
+            Err(_) => self.broken.insert(Property::CanRecover),
+        }
+    }
+}
