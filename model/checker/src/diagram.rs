@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use raft_core::NodeId;
 use raft_trace::{Action, Envelope};
 
+use crate::properties::Property;
 use crate::replay::{Replay, Step};
 use crate::view;
 
@@ -53,8 +54,8 @@ fn flights(replay: &Replay) -> Vec<Flight<'_>> {
 pub fn svg(replay: &Replay) -> String {
     let servers = replay.start.servers.len();
     let lane = |id: NodeId| LANE / 2 + usize::try_from(id.0.saturating_sub(1)).unwrap_or(0) * LANE;
-    let line = |row: usize| TOP + (row + 1) * ROW;
-    let (width, height) = (servers * LANE, line(replay.steps.len()) + ROW);
+    let height_of = |row: usize| TOP + (row + 1) * ROW;
+    let (width, height) = (servers * LANE, height_of(replay.steps.len()) + ROW);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" font-family=\"monospace\" font-size=\"11\">\n\
@@ -79,13 +80,13 @@ pub fn svg(replay: &Replay) -> String {
             out,
             "<path d=\"M{} {}L{} {}\" stroke=\"steelblue\" fill=\"none\"{style}/>",
             lane(*from),
-            line(flight.sent_at),
+            height_of(flight.sent_at),
             lane(*to),
-            line(flight.arrives_at)
+            height_of(flight.arrives_at)
         );
     }
     for (row, step) in replay.steps.iter().enumerate() {
-        svg_step(&mut out, row, step, &lane, line(row));
+        svg_step(&mut out, row, step, &lane, height_of(row));
     }
     out.push_str("</svg>\n");
     out
@@ -141,7 +142,7 @@ pub fn mermaid(replay: &Replay) -> String {
                 writeln!(out, "    Note over {at}: {number} {}", view::describe_action(action))
             }
         };
-        let broken: Vec<&str> = step.broken.iter().map(|property| property.name()).collect();
+        let broken: Vec<&str> = step.broken.iter().map(Property::name).collect();
         if !broken.is_empty()
             && let Some(at) = step.action.server()
         {

@@ -258,19 +258,20 @@ fn explain_rules(step: &Step, place: usize) -> String {
     out
 }
 
-/// Breaks a text into lines of the table's width.
+/// Breaks a text into indented lines of at most 100 columns.
 pub fn wrap(text: &str, indent: &str) -> String {
-    let mut lines = vec![indent.to_owned()];
+    let (mut out, mut width) = (indent.to_owned(), indent.len());
     for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.len() > indent.len() && line.len() + 1 + word.len() > WIDTH {
-            lines.push(format!("{indent}{word}"));
-        } else {
-            if line.len() > indent.len() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        if width > indent.len() && width + 1 + word.len() > WIDTH {
+            out.push('\n');
+            out.push_str(indent);
+            width = indent.len();
+        } else if width > indent.len() {
+            out.push(' ');
+            width += 1;
         }
+        out.push_str(word);
+        width += word.len();
     }
-    lines.join("\n")
+    out
 }

@@ -100,6 +100,10 @@ pub enum Impossible {
 
 impl Server {
     /// A server that starts for the first time.
+    ///
+    /// # Panics
+    ///
+    /// Never: a server that is down can be started.
     pub fn boot<R: Rules>(settings: &Settings, rules: &R, id: NodeId) -> Server {
         let mut server = Server {
             id,

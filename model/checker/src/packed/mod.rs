@@ -1,6 +1,6 @@
 //! The cluster model in packed form, fast enough to explore tens of millions of states.
 //!
-//! Two old ideas, SPIN's collapse mode and LTSmin's transition caching, allow the transition
+//! Two old ideas, SPIN's collapse mode and `LTSmin`'s transition caching, allow the transition
 //! functions to be written for the reader:
 //!
 //! - every distinct server (with its disk, its waiting writes and messages, its state machine),
@@ -189,12 +189,12 @@ impl<R: Rules> ClusterModel<R> {
         let mut servers = [0; MAX_SERVERS];
         for (place, id) in (1..=self.config.settings.servers).enumerate() {
             let server = Server::boot(&self.config.settings, &self.rules, NodeId(id));
-            servers[place] = self.intern_server(server);
+            servers[place] = self.intern_server(&server);
         }
         let mut state = State {
             servers,
             network: Network::EMPTY,
-            history: self.intern_history(History::default()),
+            history: self.intern_history(&History::default()),
             used: Used::default(),
             broken: PropertySet::default(),
             orbit: 1,
@@ -326,7 +326,7 @@ impl<R: Rules> ClusterModel<R> {
             let mut history = self.histories.get(history).history.clone();
             let mut broken = PropertySet::default();
             transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
-            (self.intern_history(history), broken)
+            (self.intern_history(&history), broken)
         })
     }
 
@@ -334,14 +334,13 @@ impl<R: Rules> ClusterModel<R> {
     fn transition(&self, server: u32, label: Label, used: Used) -> (u32, &LocalTransition) {
         let key = pair(server, label.0);
         let ids = self.transition_ids.pin();
-        let id = match ids.get(&key) {
-            Some(id) => *id,
-            None => {
-                let transition = self.compute(server, label, used);
-                *ids.get_or_insert_with(key, || {
-                    u32::try_from(self.transitions.push(transition)).expect("fewer than 2^32")
-                })
-            }
+        let id = if let Some(id) = ids.get(&key) {
+            *id
+        } else {
+            let transition = self.compute(server, label, used);
+            *ids.get_or_insert_with(key, || {
+                u32::try_from(self.transitions.push(transition)).expect("fewer than 2^32")
+            })
         };
         (id, &self.transitions[id as usize])
     }
@@ -349,22 +348,21 @@ impl<R: Rules> ClusterModel<R> {
     fn compute(&self, id: u32, label: Label, used: Used) -> LocalTransition {
         let known = self.servers.get(id);
         let mut hash_change = known.hashes[0].wrapping_neg();
-        let action = match label.as_local() {
-            Some(action) => action.of(known.server.id, used),
-            None => {
-                let message = self.messages.get(label.0);
-                hash_change = hash_change.wrapping_sub(message.hashes[0]);
-                Action::Deliver(message.envelope.clone())
-            }
+        let action = if let Some(action) = label.as_local() {
+            action.of(known.server.id, used)
+        } else {
+            let message = self.messages.get(label.0);
+            hash_change = hash_change.wrapping_sub(message.hashes[0]);
+            Action::Deliver(message.envelope.clone())
         };
         self.transition_classes.pin().insert(self.transition_class(known, label), ());
         let mut server = known.server.clone();
         let reaction = server
             .act(&self.config.settings, &Noting { model: self }, &action)
             .expect("only possible actions are enabled");
-        let server = self.intern_server(server);
+        let server = self.intern_server(&server);
         let sent: Box<[u32]> =
-            reaction.sent.into_iter().map(|envelope| self.intern_message(envelope)).collect();
+            reaction.sent.into_iter().map(|envelope| self.intern_message(&envelope)).collect();
         let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
         let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
         let facts: Box<[Fact]> = reaction.facts.into();
@@ -418,15 +416,15 @@ impl<R: Rules> ClusterModel<R> {
         state.orbit = u16::try_from(sums.len() / unmoved).unwrap_or(u16::MAX);
     }
 
-    fn intern_server(&self, server: Server) -> u32 {
-        let hash = content_hash(&server);
+    fn intern_server(&self, server: &Server) -> u32 {
+        let hash = content_hash(server);
         self.servers.intern(
             hash,
-            |known| known.server == server,
+            |known| known.server == *server,
             || {
-                let renamed = self.renamings.iter().map(|renaming| renaming.server(&server));
+                let renamed = self.renamings.iter().map(|renaming| renaming.server(server));
                 KnownServer {
-                    view: View::of(&server),
+                    view: View::of(server),
                     hashes: renamed.map(|server| content_hash(&server)).collect(),
                     local_actions: server
                         .local_actions(&self.config.settings, self.config.bounds.max_term())
@@ -437,13 +435,13 @@ impl<R: Rules> ClusterModel<R> {
         )
     }
 
-    fn intern_message(&self, envelope: Envelope) -> u32 {
-        let hash = content_hash(&envelope);
+    fn intern_message(&self, envelope: &Envelope) -> u32 {
+        let hash = content_hash(envelope);
         self.messages.intern(
             hash,
-            |known| known.envelope == envelope,
+            |known| known.envelope == *envelope,
             || {
-                let renamed = self.renamings.iter().map(|renaming| renaming.envelope(&envelope));
+                let renamed = self.renamings.iter().map(|renaming| renaming.envelope(envelope));
                 KnownMessage {
                     hashes: renamed.map(|envelope| content_hash(&envelope)).collect(),
                     to: u8::try_from(envelope.to.0 - 1).expect("ids are small"),
@@ -453,11 +451,11 @@ impl<R: Rules> ClusterModel<R> {
         )
     }
 
-    fn intern_history(&self, history: History) -> u32 {
-        let hash = content_hash(&history);
+    fn intern_history(&self, history: &History) -> u32 {
+        let hash = content_hash(history);
         self.histories.intern(
             hash,
-            |known| known.history == history,
+            |known| known.history == *history,
             || KnownHistory { history: history.clone(), hash },
         )
     }
@@ -483,6 +481,10 @@ impl<R: Rules> ClusterModel<R> {
     }
 
     /// The plain form of an action in a state.
+    ///
+    /// # Panics
+    ///
+    /// If the action was made for another model.
     pub fn unpack_action(&self, state: &State, action: PackedAction) -> Action {
         let envelope = |message: u32| self.messages.get(message).envelope.clone();
         match action {

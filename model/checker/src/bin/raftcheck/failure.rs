@@ -53,10 +53,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-
     /// Prints what happened, where, and what to do.
     pub(crate) fn print(&self) {
         let mut diagnostic = MietteDiagnostic::new(self.to_string());

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
             failure.print();
-            failure.exit()
+            Exit::Usage
         }
         // The panic itself is on stderr already.
         Err(_) => Exit::Internal,

@@ -5,13 +5,14 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
 use raft_checker::config::BoundedConfig;
 use raft_checker::properties::Property;
+use raft_checker::view::wrap;
 
 /// A number with separators between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -80,45 +81,25 @@ pub(crate) fn witnesses(reports: &[Report]) -> String {
 
 /// The configurations and what they leave out.
 pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
-    let mut out = String::new();
-    for config in configs {
-        let leaves_out = config.leaves_out.split_whitespace().collect::<Vec<_>>().join(" ");
-        out.push_str(&format!("{}  ({})\n", config.name, config.tier.name()));
-        out.push_str(&wrap(&config.about));
-        out.push_str(&wrap(&format!("Leaves out: {leaves_out}")));
-        out.push('\n');
-    }
-    out
+    let describe = |config: &BoundedConfig| {
+        let about = wrap(&config.about, INDENT);
+        let leaves_out = wrap(&format!("Leaves out: {}", config.leaves_out), INDENT);
+        format!("{}  ({})\n{about}\n{leaves_out}\n", config.name, config.tier.name())
+    };
+    configs.iter().map(describe).collect::<Vec<_>>().join("\n")
 }
 
 /// The properties, what they say and what witnesses them.
 pub(crate) fn properties() -> String {
-    let mut out = String::new();
-    for property in Property::ALL {
-        out.push_str(&format!("{}\n", property.name()));
-        out.push_str(&wrap(property.sentence()));
-        out.push_str(&wrap(&format!("Witness: {}", property.witness().name())));
-        out.push('\n');
-    }
-    out
+    let describe = |property: Property| {
+        let sentence = wrap(property.sentence(), INDENT);
+        let witness = property.witness().name();
+        format!("{}\n{sentence}\n{INDENT}Witness: {witness}\n", property.name())
+    };
+    Property::ALL.map(describe).join("\n")
 }
 
-/// Breaks a text into indented lines of at most 100 columns.
-pub(crate) fn wrap(text: &str) -> String {
-    let mut out = String::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.len() + word.len() > 94 {
-            out.push_str(&format!("    {line}\n"));
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    out + &format!("    {line}\n")
-}
+const INDENT: &str = "    ";
 
 fn trim(table: &Table) -> String {
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
