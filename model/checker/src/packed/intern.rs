@@ -1,44 +1,18 @@
 //! Interning: every distinct content gets a small number, once, and keeps it.
 
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A concurrent map from 64-bit numbers. Reading takes no lock.
-pub(crate) type Table<V> = papaya::HashMap<u64, V, BuildHasherDefault<Mixed>>;
+use super::table::Table;
 
-/// Two numbers as a key of a [`Table`].
-pub(crate) fn pair(first: u32, second: u32) -> u64 {
-    u64::from(first) << 32 | u64::from(second)
-}
-
-/// Hashes one 64-bit number.
-#[derive(Default)]
-pub(crate) struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("the keys are 64-bit numbers");
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = mix(number);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// A table from contents to numbers and back. Reading takes no lock.
+/// A list from contents to numbers and back. Reading takes no lock.
 pub(crate) struct Interner<T> {
-    ids: Table<u32>,
+    ids: Table,
     items: boxcar::Vec<T>,
-    adding: Mutex<()>,
 }
 
 impl<T> Interner<T> {
     pub(crate) fn new() -> Interner<T> {
-        Interner { ids: Table::default(), items: boxcar::Vec::new(), adding: Mutex::new(()) }
+        Interner { ids: Table::new(), items: boxcar::Vec::new() }
     }
 
     /// The number of the item with that content hash; if there is none yet, of the one that `make`
@@ -53,35 +27,36 @@ impl<T> Interner<T> {
         same: impl Fn(&T) -> bool,
         make: impl FnOnce() -> T,
     ) -> u32 {
-        let mut hash = hash;
-        if let Some(id) = self.find(&mut hash, &same) {
-            return id;
-        }
-        let item = make();
-        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = self.find(&mut hash, &same) {
-            return id;
-        }
-        let id = u32::try_from(self.items.push(item)).expect("fewer than 2^32 distinct items");
-        self.ids.pin().insert(hash, id);
-        id
-    }
-
-    /// Looks an item up; on a collision of hashes it goes on to the next free hash.
-    fn find(&self, hash: &mut u64, same: &impl Fn(&T) -> bool) -> Option<u32> {
-        let ids = self.ids.pin();
+        let mut made = Some(make);
+        let mut key = hash;
         loop {
-            let id = *ids.get(hash)?;
+            let add = || number(self.items.push(made.take().expect("added once")()));
+            let id = self.ids.get_or_insert(key, add);
             if same(self.get(id)) {
-                return Some(id);
+                return id;
             }
-            *hash = hash.wrapping_add(1);
+            // Another content has this hash: the next free key.
+            key = key.wrapping_add(1);
         }
     }
 
     pub(crate) fn get(&self, id: u32) -> &T {
         &self.items[id as usize]
     }
+}
+
+/// The place of an item, as a number.
+///
+/// # Panics
+///
+/// If there are more than 2^32 items; the memory for them does not exist.
+pub(crate) fn number(place: usize) -> u32 {
+    u32::try_from(place).expect("fewer than 2^32 items")
+}
+
+/// Two numbers as a key of a [`Table`].
+pub(crate) fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
 }
 
 /// A 64-bit hash of a content, the same in every run of one build.

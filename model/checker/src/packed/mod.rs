@@ -15,6 +15,7 @@
 
 mod intern;
 mod state;
+mod table;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -29,9 +30,10 @@ use crate::cluster::rename::Renaming;
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
-use intern::{Interner, Table, content_hash, mix, pair};
+use intern::{Interner, content_hash, mix, number, pair};
 use state::Network;
 pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
+use table::Table;
 
 /// The model of one bounded configuration.
 pub struct ClusterModel<R: Rules = Paper> {
@@ -43,13 +45,14 @@ pub struct ClusterModel<R: Rules = Paper> {
     messages: Interner<KnownMessage>,
     histories: Interner<KnownHistory>,
     /// Number of a local transition, by server and label.
-    transition_ids: Table<u32>,
+    transition_ids: Table,
     /// The local transitions up to renaming: which of several symmetric servers is met first
     /// depends on the order of the threads.
-    transition_classes: Table<()>,
+    transition_classes: Table,
     transitions: boxcar::Vec<LocalTransition>,
     /// What a local transition does to a history.
-    history_steps: Table<(u32, PropertySet)>,
+    history_step_ids: Table,
+    history_steps: boxcar::Vec<(u32, PropertySet)>,
     observed: Observed,
 }
 
@@ -143,10 +146,11 @@ impl<R: Rules> ClusterModel<R> {
             servers: Interner::new(),
             messages: Interner::new(),
             histories: Interner::new(),
-            transition_ids: Table::default(),
-            transition_classes: Table::default(),
+            transition_ids: Table::new(),
+            transition_classes: Table::new(),
             transitions: boxcar::Vec::new(),
-            history_steps: Table::default(),
+            history_step_ids: Table::new(),
+            history_steps: boxcar::Vec::new(),
             observed: Observed::default(),
         }
     }
@@ -321,27 +325,24 @@ impl<R: Rules> ClusterModel<R> {
         id: u32,
         transition: &LocalTransition,
     ) -> (u32, PropertySet) {
-        let steps = self.history_steps.pin();
-        *steps.get_or_insert_with(pair(history, id), || {
+        let key = pair(history, id);
+        let step = self.history_step_ids.get(key).unwrap_or_else(|| {
             let mut history = self.histories.get(history).history.clone();
             let mut broken = PropertySet::default();
             transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
-            (self.intern_history(&history), broken)
-        })
+            let step = (self.intern_history(&history), broken);
+            self.history_step_ids.get_or_insert(key, || number(self.history_steps.push(step)))
+        });
+        self.history_steps[step as usize]
     }
 
     /// Looks a local transition up, or computes it.
     fn transition(&self, server: u32, label: Label, used: Used) -> (u32, &LocalTransition) {
         let key = pair(server, label.0);
-        let ids = self.transition_ids.pin();
-        let id = if let Some(id) = ids.get(&key) {
-            *id
-        } else {
+        let id = self.transition_ids.get(key).unwrap_or_else(|| {
             let transition = self.compute(server, label, used);
-            *ids.get_or_insert_with(key, || {
-                u32::try_from(self.transitions.push(transition)).expect("fewer than 2^32")
-            })
-        };
+            self.transition_ids.get_or_insert(key, || number(self.transitions.push(transition)))
+        });
         (id, &self.transitions[id as usize])
     }
 
@@ -355,7 +356,7 @@ impl<R: Rules> ClusterModel<R> {
             hash_change = hash_change.wrapping_sub(message.hashes[0]);
             Action::Deliver(message.envelope.clone())
         };
-        self.transition_classes.pin().insert(self.transition_class(known, label), ());
+        self.transition_classes.get_or_insert(self.transition_class(known, label), || 0);
         let mut server = known.server.clone();
         let reaction = server
             .act(&self.config.settings, &Noting { model: self }, &action)
