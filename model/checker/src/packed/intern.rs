@@ -27,10 +27,10 @@ impl<T> Interner<T> {
         same: impl Fn(&T) -> bool,
         make: impl FnOnce() -> T,
     ) -> u32 {
-        let mut made = Some(make);
+        let mut pending = Some(make);
         let mut key = hash;
         loop {
-            let add = || number(self.items.push(made.take().expect("added once")()));
+            let add = || number(self.items.push(pending.take().expect("added once")()));
             let id = self.ids.get_or_insert(key, add);
             if same(self.get(id)) {
                 return id;
