@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::{Paper, Rule};
+use raft_core::Rule;
 use raft_trace::{Action, ClusterTrace};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BoundedConfig;
 use crate::packed::ClusterModel;
 use crate::properties::{Property, PropertySet, Witness};
+use crate::protocol::Noting;
 use crate::search::level::{self, Goal};
 use crate::search::path::{self, Path};
 use crate::search::{Control, Counts, StopReason, stateright};
@@ -119,7 +120,7 @@ pub struct Violation {
 /// Checks one configuration under the paper's rules.
 pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Report {
     let started = Instant::now();
-    let model = Arc::new(ClusterModel::new(config.clone(), options.symmetry));
+    let model = Arc::new(fresh(config, options));
     let found = match options.strategy {
         Strategy::Level => by_level(config, &model, options, control),
         Strategy::Stateright(strategy) => {
@@ -143,7 +144,7 @@ struct Found {
 
 fn by_level(
     config: &BoundedConfig,
-    model: &ClusterModel<Paper>,
+    model: &ClusterModel<Noting>,
     options: Options,
     control: &Control,
 ) -> Found {
@@ -153,8 +154,8 @@ fn by_level(
     Found { counts: outcome.counts, run, complete: outcome.complete }
 }
 
-fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Paper> {
-    ClusterModel::new(config.clone(), options.symmetry)
+fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Noting> {
+    ClusterModel::with_protocol(config.clone(), options.symmetry, Noting::default())
 }
 
 /// Stateright's runs are not the shortest: looks for a shorter one in level order, as long as the
@@ -182,7 +183,7 @@ fn trace_noted(
 fn report(
     config: &BoundedConfig,
     options: Options,
-    model: &ClusterModel<Paper>,
+    model: &ClusterModel<Noting>,
     found: Found,
     control: &Control,
     elapsed: Duration,
@@ -224,7 +225,7 @@ fn report(
         property: all.next(),
         also_broken: all.collect(),
         trace: None,
-        rules_asked: model.rules_asked(),
+        rules_asked: model.protocol().asked(),
         violation: run.map(|(run, shortest)| Violation {
             trace: trace(config, run.actions, &describe(config, run.broken)),
             shortest,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`properties`] | what must hold, each with its exact meaning and its witness |
 //! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
+//! | [`protocol`] | what runs on its servers |
 //! | [`config`] | bounded configurations, and what they leave out |
 //! | [`packed`] | the same model, interned and cached, to explore millions of states |
 //! | [`search`] | level order for shortest traces and depths; stateright's strategies |
@@ -18,6 +19,7 @@ pub mod diagram;
 pub mod packed;
 pub mod plain;
 pub mod properties;
+pub mod protocol;
 pub mod replay;
 pub mod search;
 pub mod view;

@@ -338,7 +338,7 @@ impl Rules for VotesForAll {
 #[test]
 fn symmetry_hides_no_violation() {
     let found_at = |symmetry| {
-        let model = ClusterModel::with_rules(config(ELECTION), symmetry, VotesForAll);
+        let model = ClusterModel::with_protocol(config(ELECTION), symmetry, VotesForAll);
         level::search(&model, Goal::Violation, 2, &Control::default()).found_at
     };
     assert!(found_at(false).is_some());

@@ -14,10 +14,11 @@ pub(crate) mod snapshot_data;
 
 use std::collections::BTreeMap;
 
-use raft_core::{NodeId, Rules};
+use raft_core::NodeId;
 use raft_trace::{Action, Envelope, Settings};
 
 use crate::properties::{self, PropertySet, View, WitnessSet};
+use crate::protocol::Protocol;
 use history::History;
 pub use server::Impossible;
 use server::{Reaction, Server};
@@ -46,10 +47,10 @@ pub struct Observation {
 
 impl Cluster {
     /// A cluster whose servers start for the first time.
-    pub fn boot<R: Rules>(settings: &Settings, rules: &R) -> Cluster {
+    pub fn boot<P: Protocol>(settings: &Settings, protocol: &P) -> Cluster {
         let ids = (1..=settings.servers).map(NodeId);
         Cluster {
-            servers: ids.map(|id| Server::boot(settings, rules, id)).collect(),
+            servers: ids.map(|id| Server::boot(settings, protocol, id)).collect(),
             network: BTreeMap::new(),
             history: History::default(),
         }
@@ -60,10 +61,10 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Impossible`], with the cluster as it was, if the action cannot be done now.
-    pub fn act<R: Rules>(
+    pub fn act<P: Protocol>(
         &mut self,
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         action: &Action,
     ) -> Result<Observation, Impossible> {
         if let Action::Deliver(envelope) | Action::Drop(envelope) | Action::Duplicate(envelope) =
@@ -74,7 +75,7 @@ impl Cluster {
         }
         let mut reaction = Reaction::default();
         if let Some(id) = action.server() {
-            reaction = self.server_mut(id)?.act(settings, rules, action)?;
+            reaction = self.server_mut(id)?.act(settings, protocol, action)?;
         }
         match action {
             Action::Deliver(envelope) | Action::Drop(envelope) => self.take(envelope),

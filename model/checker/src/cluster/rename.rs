@@ -65,14 +65,22 @@ impl Renaming {
     }
 
     fn process(&self, process: Process) -> Process {
-        let Process { node, writes, outbox, apply_queue, storing } = process;
+        let Process { node, writes, outbox, apply_queue, storing, memory } = process;
         let writes = writes.into_iter().map(|(mark, write)| (mark, self.write(write)));
+        let memory = memory.into_iter().map(|(id, index)| (self.id(id), index)).collect();
         let outbox = outbox
             .iter()
             .map(|(mark, envelope)| (*mark, self.envelope(envelope)))
             .sorted()
             .collect();
-        Process { node: self.node(&node), writes: writes.collect(), outbox, apply_queue, storing }
+        Process {
+            node: self.node(&node),
+            writes: writes.collect(),
+            outbox,
+            apply_queue,
+            storing,
+            memory,
+        }
     }
 
     fn write(&self, write: Write) -> Write {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use raft_core::{
     Bytes, Config, Effect, Entry, Index, Input, Mark, Message, Node, NodeId, PersistentState,
-    ReadId, Role, Rules, Snapshot, Term, Write, step,
+    ReadId, Role, Snapshot, Term, Write,
 };
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
@@ -13,6 +13,7 @@ use super::history::Fact;
 use super::local_action::LocalAction;
 use super::snapshot_data::{decode, encode};
 use crate::properties::{self, Property, PropertySet, Witness, WitnessSet};
+use crate::protocol::{Memory, Protocol};
 
 /// A server, up or down.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ pub struct Process {
     pub apply_queue: VecDeque<ApplyTask>,
     /// The snapshot that is being stored: up to where it reaches, and its data.
     pub storing: Option<(Index, Bytes)>,
+    /// What the protocol keeps beside the node.
+    pub memory: Memory,
 }
 
 /// Something that the state machine was asked to do.
@@ -104,7 +107,7 @@ impl Server {
     /// # Panics
     ///
     /// Never: a server that is down can be started.
-    pub fn boot<R: Rules>(settings: &Settings, rules: &R, id: NodeId) -> Server {
+    pub fn boot<P: Protocol>(settings: &Settings, protocol: &P, id: NodeId) -> Server {
         let mut server = Server {
             id,
             disk: PersistentState::default(),
@@ -113,7 +116,7 @@ impl Server {
             released_vote: None,
         };
         let mut reaction = Reaction::default();
-        server.restart(settings, rules, &mut reaction).expect("it is down");
+        server.restart(settings, protocol, &mut reaction).expect("it is down");
         server
     }
 
@@ -122,14 +125,14 @@ impl Server {
     /// # Errors
     ///
     /// [`Impossible`], with the server as it was, if the action cannot be done now.
-    pub fn act<R: Rules>(
+    pub fn act<P: Protocol>(
         &mut self,
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         action: &Action,
     ) -> Result<Reaction, Impossible> {
         let before = self.clone();
-        let mut reaction = self.run(settings, rules, action)?;
+        let mut reaction = self.run(settings, protocol, action)?;
         properties::check_step(&before, self, action, &mut reaction);
         Ok(reaction)
     }
@@ -139,38 +142,38 @@ impl Server {
     /// # Errors
     ///
     /// [`Impossible`], with the server as it was, if the action cannot be done now.
-    pub(crate) fn run<R: Rules>(
+    pub(crate) fn run<P: Protocol>(
         &mut self,
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         action: &Action,
     ) -> Result<Reaction, Impossible> {
         let mut reaction = Reaction::default();
         let out = &mut reaction;
         match action {
-            Action::ElectionTimeout { .. } => self.feed(rules, Input::ElectionTimeout, out)?,
-            Action::Heartbeat { .. } => self.feed(rules, Input::Heartbeat, out)?,
+            Action::ElectionTimeout { .. } => self.feed(protocol, Input::ElectionTimeout, out)?,
+            Action::Heartbeat { .. } => self.feed(protocol, Input::Heartbeat, out)?,
             Action::Propose { command, .. } => {
-                self.feed(rules, Input::Propose { commands: vec![command.clone()] }, out)?;
+                self.feed(protocol, Input::Propose { commands: vec![command.clone()] }, out)?;
             }
             Action::Read { id, .. } => {
                 out.facts.push(Fact::ReadBegan(*id));
-                self.feed(rules, Input::Read { id: *id }, out)?;
+                self.feed(protocol, Input::Read { id: *id }, out)?;
             }
             Action::Deliver(Envelope { from, message, .. }) => {
-                self.feed(rules, Input::Receive { from: *from, message: message.clone() }, out)?;
+                self.feed(protocol, Input::Receive { from: *from, message: message.clone() }, out)?;
             }
             Action::Drop(_) | Action::Duplicate(_) => {}
-            Action::Sync { writes, .. } => self.sync(rules, *writes, out)?,
-            Action::Apply { .. } => self.apply_next(rules, out)?,
+            Action::Sync { writes, .. } => self.sync(protocol, *writes, out)?,
+            Action::Apply { .. } => self.apply_next(protocol, out)?,
             Action::Crash { writes_kept, applied_kept, .. } => {
                 self.crash(settings, *writes_kept, *applied_kept, out)?;
             }
-            Action::Restart { .. } => self.restart(settings, rules, out)?,
-            Action::StartSnapshot { .. } => self.start_snapshot(settings, rules, out)?,
-            Action::FinishSnapshot { .. } => self.finish_snapshot(rules, out)?,
+            Action::Restart { .. } => self.restart(settings, protocol, out)?,
+            Action::StartSnapshot { .. } => self.start_snapshot(settings, protocol, out)?,
+            Action::FinishSnapshot { .. } => self.finish_snapshot(protocol, out)?,
         }
-        self.settle(settings, rules, out);
+        self.settle(settings, protocol, out);
         self.forget_what_is_settled();
         Ok(reaction)
     }
@@ -181,9 +184,9 @@ impl Server {
     }
 
     /// Gives the node an input and does what it asks for.
-    fn feed<R: Rules>(
+    fn feed<P: Protocol>(
         &mut self,
-        rules: &R,
+        protocol: &P,
         input: Input,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
@@ -197,7 +200,7 @@ impl Server {
             _ => None,
         };
         let mut effects = Vec::new();
-        step(rules, &mut process.node, input, &mut effects);
+        protocol.step(&mut process.node, &mut process.memory, input, &mut effects);
 
         let node = &process.node;
         if let Some(snapshot) = snapshot_offered
@@ -272,6 +275,12 @@ impl Server {
         let (free, waiting): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(mark, _)| *mark <= durable);
         process.outbox = waiting;
+        let broken = |(_, envelope): &(Mark, Envelope)| {
+            properties::promise_is_durable::broken_by(envelope, &self.disk, process)
+        };
+        if free.iter().any(broken) {
+            out.broken.insert(Property::PromiseIsDurable);
+        }
         for (_, envelope) in free {
             if let Message::RequestVoteReply(reply) = &envelope.message
                 && reply.granted
@@ -292,9 +301,9 @@ impl Server {
     }
 
     /// The oldest `count` writes reach the disk.
-    fn sync<R: Rules>(
+    fn sync<P: Protocol>(
         &mut self,
-        rules: &R,
+        protocol: &P,
         count: usize,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
@@ -308,13 +317,17 @@ impl Server {
             self.disk.write(write);
         }
         let mark = done[count - 1].0;
-        self.feed(rules, Input::Durable { mark }, out)?;
+        self.feed(protocol, Input::Durable { mark }, out)?;
         self.release_sends(out);
         Ok(())
     }
 
     /// The state machine does one thing.
-    fn apply_next<R: Rules>(&mut self, rules: &R, out: &mut Reaction) -> Result<(), Impossible> {
+    fn apply_next<P: Protocol>(
+        &mut self,
+        protocol: &P,
+        out: &mut Reaction,
+    ) -> Result<(), Impossible> {
         let process = self.running()?;
         let durable = process.node.disk.durable;
         let task = match process.apply_queue.front() {
@@ -344,7 +357,7 @@ impl Server {
                 snapshot.last_included_index
             }
         };
-        self.feed(rules, Input::Applied { index }, out)
+        self.feed(protocol, Input::Applied { index }, out)
     }
 
     fn crash(
@@ -399,10 +412,10 @@ impl Server {
         }
     }
 
-    fn restart<R: Rules>(
+    fn restart<P: Protocol>(
         &mut self,
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
         if self.process.is_some() {
@@ -411,7 +424,7 @@ impl Server {
         let voters = (1..=settings.servers).map(NodeId).collect();
         let config = Config { id: self.id, voters, limits: settings.limits };
         let applied = Index(self.state_machine.len() as u64);
-        match Node::restart(rules, config, self.disk.clone(), applied) {
+        match protocol.restart(config, self.disk.clone(), applied) {
             Ok(node) => {
                 self.process = Some(Process {
                     node,
@@ -419,6 +432,7 @@ impl Server {
                     outbox: Vec::new(),
                     apply_queue: VecDeque::new(),
                     storing: None,
+                    memory: Memory::new(),
                 });
             }
             Err(_) => out.broken.insert(Property::NobodyHalts),
@@ -426,10 +440,10 @@ impl Server {
         Ok(())
     }
 
-    fn start_snapshot<R: Rules>(
+    fn start_snapshot<P: Protocol>(
         &mut self,
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
         if !self.can_start_snapshot() {
@@ -439,7 +453,7 @@ impl Server {
         let handle = encode(&self.state_machine);
         self.running()?.storing = Some((index, handle));
         match settings.apply {
-            ApplyMode::AtOnce => self.finish_snapshot(rules, out),
+            ApplyMode::AtOnce => self.finish_snapshot(protocol, out),
             ApplyMode::Separate => Ok(()),
         }
     }
@@ -451,24 +465,24 @@ impl Server {
         })
     }
 
-    fn finish_snapshot<R: Rules>(
+    fn finish_snapshot<P: Protocol>(
         &mut self,
-        rules: &R,
+        protocol: &P,
         out: &mut Reaction,
     ) -> Result<(), Impossible> {
         let stored = self.running()?.storing.take();
         let (index, handle) = stored.ok_or(Impossible::NoSnapshot)?;
-        self.feed(rules, Input::SnapshotTaken { index, handle }, out)
+        self.feed(protocol, Input::SnapshotTaken { index, handle }, out)
     }
 
     /// Does what takes no time in these settings: writes of an atomic disk, applying at once.
-    fn settle<R: Rules>(&mut self, settings: &Settings, rules: &R, out: &mut Reaction) {
+    fn settle<P: Protocol>(&mut self, settings: &Settings, protocol: &P, out: &mut Reaction) {
         while let Some(process) = &self.process {
             let writes = process.writes.len();
             let settled = if settings.disk == DiskMode::Atomic && writes > 0 {
-                self.sync(rules, writes, out)
+                self.sync(protocol, writes, out)
             } else if settings.apply == ApplyMode::AtOnce {
-                self.apply_next(rules, out)
+                self.apply_next(protocol, out)
             } else {
                 return;
             };

@@ -19,7 +19,7 @@ mod table;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use raft_core::{NodeId, Paper, Rule, Rules};
+use raft_core::{NodeId, Paper};
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
@@ -30,15 +30,16 @@ use crate::cluster::rename::Renaming;
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
+use crate::protocol::Protocol;
 use intern::{Interner, content_hash, mix, number, pair};
 use state::Network;
 pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
 use table::Table;
 
 /// The model of one bounded configuration.
-pub struct ClusterModel<R: Rules = Paper> {
+pub struct ClusterModel<P: Protocol = Paper> {
     config: BoundedConfig,
-    rules: R,
+    protocol: P,
     /// What states are folded under: all renamings, or only the one that changes nothing.
     renamings: Vec<Renaming>,
     servers: Interner<KnownServer>,
@@ -97,7 +98,6 @@ struct Observed {
     witnessed: AtomicU32,
     noted: AtomicU32,
     blocked: AtomicU64,
-    rules_asked: AtomicU64,
 }
 
 /// What an action leads to.
@@ -130,18 +130,18 @@ impl Seen {
 impl ClusterModel<Paper> {
     /// The model of a configuration under the paper's rules.
     pub fn new(config: BoundedConfig, symmetry: bool) -> ClusterModel<Paper> {
-        ClusterModel::with_rules(config, symmetry, Paper)
+        ClusterModel::with_protocol(config, symmetry, Paper)
     }
 }
 
-impl<R: Rules> ClusterModel<R> {
-    /// The model of a configuration under other rules.
-    pub fn with_rules(config: BoundedConfig, symmetry: bool, rules: R) -> ClusterModel<R> {
+impl<P: Protocol> ClusterModel<P> {
+    /// The model of a configuration with another protocol on its servers.
+    pub fn with_protocol(config: BoundedConfig, symmetry: bool, protocol: P) -> ClusterModel<P> {
         let mut renamings = Renaming::all(config.settings.servers);
         renamings.truncate(if symmetry { renamings.len() } else { 1 });
         ClusterModel {
             config,
-            rules,
+            protocol,
             renamings,
             servers: Interner::new(),
             messages: Interner::new(),
@@ -176,11 +176,9 @@ impl<R: Rules> ClusterModel<R> {
         PropertySet::from_bits(self.observed.noted.load(Ordering::Relaxed))
     }
 
-    /// The rules that some local transition asked.
-    pub fn rules_asked(&self) -> Vec<Rule> {
-        let asked = self.observed.rules_asked.load(Ordering::Relaxed);
-        let all = Rule::ALL.iter().copied();
-        all.filter(|rule| asked & (1 << *rule as u64) != 0).collect()
+    /// What runs on its servers.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
     }
 
     /// How often a full network made an action impossible.
@@ -192,7 +190,7 @@ impl<R: Rules> ClusterModel<R> {
     pub fn init(&self) -> State {
         let mut servers = [0; MAX_SERVERS];
         for (place, id) in (1..=self.config.settings.servers).enumerate() {
-            let server = Server::boot(&self.config.settings, &self.rules, NodeId(id));
+            let server = Server::boot(&self.config.settings, &self.protocol, NodeId(id));
             servers[place] = self.intern_server(&server);
         }
         let mut state = State {
@@ -359,7 +357,7 @@ impl<R: Rules> ClusterModel<R> {
         self.transition_classes.get_or_insert(self.transition_class(known, label), || 0);
         let mut server = known.server.clone();
         let reaction = server
-            .act(&self.config.settings, &Noting { model: self }, &action)
+            .act(&self.config.settings, &self.protocol, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(&server);
         let sent: Box<[u32]> =
@@ -506,7 +504,7 @@ impl<R: Rules> ClusterModel<R> {
         let mut broken = state.broken;
         if self.config.recover {
             let BoundedConfig { settings, .. } = &self.config;
-            match properties::can_recover::check(settings, &self.rules, &self.unpack(state)) {
+            match properties::can_recover::check(settings, &self.protocol, &self.unpack(state)) {
                 Ok(true) => seen.witnessed.insert(Witness::RecoveredWithoutLeader),
                 Ok(false) => {}
                 Err(_) => broken.insert(Property::CanRecover),
@@ -529,31 +527,6 @@ impl<R: Rules> ClusterModel<R> {
     /// Remembers that a full network made actions impossible.
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
-    }
-}
-
-/// The model's rules, with a note of which were asked.
-struct Noting<'a, R: Rules> {
-    model: &'a ClusterModel<R>,
-}
-
-const _: () = assert!(Rule::ALL.len() <= 64, "one bit for each rule");
-
-impl<R: Rules> Noting<'_, R> {
-    fn note(&self, rule: Rule) {
-        self.model.observed.rules_asked.fetch_or(1 << rule as u64, Ordering::Relaxed);
-    }
-}
-
-impl<R: Rules> Rules for Noting<'_, R> {
-    fn holds(&self, rule: Rule, answer: bool) -> bool {
-        self.note(rule);
-        self.model.rules.holds(rule, answer)
-    }
-
-    fn value(&self, rule: Rule, value: u64) -> u64 {
-        self.note(rule);
-        self.model.rules.value(rule, value)
     }
 }
 

@@ -16,11 +16,12 @@
 use std::collections::VecDeque;
 
 use itertools::Itertools;
-use raft_core::{Bytes, Entry, Index, NodeId, Payload, Rules, Term};
+use raft_core::{Bytes, Entry, Index, NodeId, Payload, Term};
 use raft_trace::{Action, Envelope, Settings};
 
 use crate::cluster::Cluster;
 use crate::cluster::server::Server;
+use crate::protocol::Protocol;
 
 /// How many rounds a cluster of `servers` may take: three for each of its servers to try an election
 /// in vain, to win one and to catch up, and three to spread the news.
@@ -47,12 +48,16 @@ pub struct Stuck {
 /// # Errors
 ///
 /// [`Stuck`] names the first majority that does not recover.
-pub fn check<R: Rules>(settings: &Settings, rules: &R, cluster: &Cluster) -> Result<bool, Stuck> {
+pub fn check<P: Protocol>(
+    settings: &Settings,
+    protocol: &P,
+    cluster: &Cluster,
+) -> Result<bool, Stuck> {
     let smallest = raft_core::quorum::majority(cluster.servers.len());
     let mut elected = false;
     for size in smallest..=cluster.servers.len() {
         for majority in cluster.servers.iter().map(|server| server.id).combinations(size) {
-            let mut recovery = Recovery::begin(settings, rules, cluster, &majority);
+            let mut recovery = Recovery::begin(settings, protocol, cluster, &majority);
             elected |= recovery.leader().is_none();
             if !recovery.succeeds() {
                 return Err(Stuck { majority });
@@ -62,26 +67,26 @@ pub fn check<R: Rules>(settings: &Settings, rules: &R, cluster: &Cluster) -> Res
     Ok(elected)
 }
 
-struct Recovery<'a, R: Rules> {
+struct Recovery<'a, P: Protocol> {
     settings: &'a Settings,
-    rules: &'a R,
+    protocol: &'a P,
     live: Vec<Server>,
     network: VecDeque<Envelope>,
     /// The term in which the command was proposed last, so that each leader proposes it once.
     proposed_in: Term,
 }
 
-impl<'a, R: Rules> Recovery<'a, R> {
+impl<'a, P: Protocol> Recovery<'a, P> {
     fn begin(
         settings: &'a Settings,
-        rules: &'a R,
+        protocol: &'a P,
         cluster: &Cluster,
         majority: &[NodeId],
-    ) -> Recovery<'a, R> {
+    ) -> Recovery<'a, P> {
         let live = cluster.servers.iter().filter(|server| majority.contains(&server.id)).cloned();
         let mut recovery = Recovery {
             settings,
-            rules,
+            protocol,
             live: live.collect(),
             network: VecDeque::new(),
             proposed_in: Term::ZERO,
@@ -217,7 +222,7 @@ impl<'a, R: Rules> Recovery<'a, R> {
 
     /// Does an action if it is possible; messages to the dead are lost.
     fn act(&mut self, place: usize, action: &Action) -> bool {
-        let reaction = self.live[place].run(self.settings, self.rules, action);
+        let reaction = self.live[place].run(self.settings, self.protocol, action);
         let done = reaction.is_ok();
         self.network.extend(reaction.map(|reaction| reaction.sent).unwrap_or_default());
         done

@@ -5,22 +5,27 @@
 //! at one step of one server, at all servers together with the run's history, or at both.
 
 pub mod can_recover;
+pub mod commit_is_fact;
 pub mod commit_not_stalled;
 pub mod committed_on_majority;
+pub mod disk_is_fact;
 pub mod election_safety;
 pub mod leader_append_only;
 pub mod leader_completeness;
 pub mod log_matching;
+pub mod match_is_fact;
 pub mod monotonic;
 pub mod nothing_rejected;
 pub mod own_term_commit;
+pub mod promise_is_durable;
 pub mod reads;
 pub mod snapshot_prefix;
 pub mod state_machine_safety;
 pub mod vote_once;
+pub mod votes_are_facts;
 
 use itertools::Itertools;
-use raft_core::{Entry, Index, Node, Role, Term};
+use raft_core::{Entry, Index, Node, NodeId, Role, Term};
 use raft_trace::Action;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +59,16 @@ pub enum Property {
     VoteOnce,
     /// See [`snapshot_prefix`].
     SnapshotIsPrefix,
+    /// See [`votes_are_facts`].
+    VotesAreFacts,
+    /// See [`match_is_fact`].
+    MatchIsFact,
+    /// See [`commit_is_fact`].
+    CommitIsFact,
+    /// See [`disk_is_fact`].
+    DiskIsFact,
+    /// See [`promise_is_durable`].
+    PromiseIsDurable,
     /// See [`reads`].
     Reads,
     /// See [`can_recover`].
@@ -66,7 +81,7 @@ pub enum Property {
 
 impl Property {
     /// All properties.
-    pub const ALL: [Property; 15] = [
+    pub const ALL: [Property; 20] = [
         Property::ElectionSafety,
         Property::LeaderAppendOnly,
         Property::LogMatching,
@@ -78,6 +93,11 @@ impl Property {
         Property::Monotonic,
         Property::VoteOnce,
         Property::SnapshotIsPrefix,
+        Property::VotesAreFacts,
+        Property::MatchIsFact,
+        Property::CommitIsFact,
+        Property::DiskIsFact,
+        Property::PromiseIsDurable,
         Property::Reads,
         Property::CanRecover,
         Property::NothingRejected,
@@ -98,6 +118,11 @@ impl Property {
             Property::Monotonic => "monotonic",
             Property::VoteOnce => "vote-once",
             Property::SnapshotIsPrefix => "snapshot-is-prefix",
+            Property::VotesAreFacts => "votes-are-facts",
+            Property::MatchIsFact => "match-is-fact",
+            Property::CommitIsFact => "commit-is-fact",
+            Property::DiskIsFact => "disk-is-fact",
+            Property::PromiseIsDurable => "promise-is-durable",
             Property::Reads => "reads",
             Property::CanRecover => "can-recover",
             Property::NothingRejected => "nothing-rejected",
@@ -150,6 +175,26 @@ impl Property {
                 "An installed snapshot stands for exactly the entries that it replaces (paper, 7 \
                  and Figure 13)."
             }
+            Property::VotesAreFacts => {
+                "A leader has the votes of a majority for its term, and they are on the voters' \
+                 disks (paper, 5.2)."
+            }
+            Property::MatchIsFact => {
+                "match_index is the highest entry known to be replicated: the follower's disk holds \
+                 it (paper, Figure 2, State; 5.3)."
+            }
+            Property::CommitIsFact => {
+                "commit_index is the highest entry known to be committed: a leader has committed it \
+                 (paper, Figure 2, State)."
+            }
+            Property::DiskIsFact => {
+                "Term, vote and log are on the disk or on their way, and a server knows which \
+                 (paper, Figure 2, State)."
+            }
+            Property::PromiseIsDurable => {
+                "What a reply confirms is on stable storage before it leaves (paper, Figure 2, \
+                 State; thesis, 10.2.1)."
+            }
             Property::Reads => {
                 "A read sees everything that was committed when it began (paper, 8; thesis, 6.4)."
             }
@@ -181,6 +226,11 @@ impl Property {
             Property::Monotonic => Witness::LateAcknowledgement,
             Property::VoteOnce => Witness::SecondVoteRefused,
             Property::SnapshotIsPrefix => Witness::SnapshotInstalled,
+            Property::VotesAreFacts => Witness::LeaderLeftBehind,
+            Property::MatchIsFact => Witness::MatchKnown,
+            Property::CommitIsFact => Witness::CommitLearned,
+            Property::DiskIsFact => Witness::LogWriteWaits,
+            Property::PromiseIsDurable => Witness::MessageWaited,
             Property::Reads => Witness::ReadServed,
             Property::CanRecover => Witness::RecoveredWithoutLeader,
             Property::NothingRejected => Witness::LateLeaderAnswered,
@@ -221,6 +271,16 @@ pub enum Witness {
     SecondVoteRefused,
     /// A follower replaced its log by a snapshot.
     SnapshotInstalled,
+    /// A server leads while another one is in a later term.
+    LeaderLeftBehind,
+    /// A leader knows that a follower has some of its log.
+    MatchKnown,
+    /// A server that does not lead was told what is committed.
+    CommitLearned,
+    /// A change of the log waits for the disk.
+    LogWriteWaits,
+    /// A message had to wait for the disk.
+    MessageWaited,
     /// A read was served.
     ReadServed,
     /// A majority recovered from a state in which none of its servers led.
@@ -233,8 +293,8 @@ pub enum Witness {
 
 impl Witness {
     /// All witnesses, each that of the property at the same place.
-    pub const ALL: [Witness; 15] = {
-        let mut all = [Witness::ReadServed; 15];
+    pub const ALL: [Witness; 20] = {
+        let mut all = [Witness::ReadServed; 20];
         let mut place = 0;
         while place < all.len() {
             all[place] = Property::ALL[place].witness();
@@ -257,6 +317,11 @@ impl Witness {
             Witness::LateAcknowledgement => "late-acknowledgement",
             Witness::SecondVoteRefused => "second-vote-refused",
             Witness::SnapshotInstalled => "snapshot-installed",
+            Witness::LeaderLeftBehind => "leader-left-behind",
+            Witness::MatchKnown => "match-known",
+            Witness::CommitLearned => "commit-learned",
+            Witness::LogWriteWaits => "log-write-waits",
+            Witness::MessageWaited => "message-waited",
             Witness::ReadServed => "read-served",
             Witness::RecoveredWithoutLeader => "recovered-without-leader",
             Witness::LateLeaderAnswered => "late-leader-answered",
@@ -355,12 +420,26 @@ impl WitnessSet {
 /// What the properties of the whole cluster need of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
+    /// The server.
+    pub id: NodeId,
     /// Its log from index 1 on, snapshots unfolded: the node's while it runs, else the disk's.
     pub log: Vec<Entry>,
     /// The same of its disk.
     pub durable: Vec<Entry>,
+    /// The term on its disk.
+    pub disk_term: Term,
+    /// The vote on its disk.
+    pub disk_vote: Option<NodeId>,
+    /// The term that it is in, while it runs.
+    pub term: Term,
+    /// Whose votes it has counted, while it is a candidate.
+    pub votes: Vec<NodeId>,
     /// The term that it leads.
     pub leads: Option<Term>,
+    /// While it leads, each follower's `match_index`.
+    pub matches: Vec<(NodeId, Index)>,
+    /// What it believes to be committed, while it runs.
+    pub commit: Index,
     /// How many client commands its state machine has applied.
     pub commands_applied: usize,
 }
@@ -376,7 +455,22 @@ impl View {
         let node = server.process.as_ref().map(|process| &process.node);
         let durable = unfold(&server.disk.log);
         let is_command = |entry: &&Entry| matches!(entry.payload, raft_core::Payload::Command(_));
+        let (votes, matches) = match node.map(|node| &node.role) {
+            Some(Role::Candidate { votes, .. }) => (votes.iter().copied().collect(), Vec::new()),
+            Some(Role::Leader(leadership)) => {
+                let followers = leadership.followers.iter();
+                (Vec::new(), followers.map(|(id, f)| (*id, f.match_index)).collect())
+            }
+            Some(Role::Follower { .. }) | None => (Vec::new(), Vec::new()),
+        };
         View {
+            id: server.id,
+            disk_term: server.disk.current_term,
+            disk_vote: server.disk.voted_for,
+            term: node.map_or(Term::ZERO, |node| node.current_term),
+            votes,
+            matches,
+            commit: node.map_or(Index::ZERO, |node| node.commit_index),
             log: node.map_or_else(|| durable.clone(), |node| unfold(&node.log)),
             durable,
             leads: node.filter(|node| node.is_leader()).map(|node| node.current_term),
@@ -402,6 +496,8 @@ pub(crate) fn check_step(
         }
     };
     check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
+    check(Property::DiskIsFact, disk_is_fact::broken(after));
+    check(Property::SnapshotIsPrefix, snapshot_prefix::broken_at_base(&after.disk.log));
     if let Some((before, after_node)) = nodes {
         check(Property::LeaderAppendOnly, leader_append_only::broken(before, after_node));
         check(Property::OwnTermCommit, own_term_commit::broken(before, after_node));
@@ -425,6 +521,8 @@ pub(crate) fn check_step(
         witness(W::SnapshotInstalled, snapshot_prefix::witnessed(before, after, action));
         witness(W::LateLeaderAnswered, nothing_rejected::witnessed(before, action));
     }
+    witness(Witness::MessageWaited, promise_is_durable::witnessed(before, after, action));
+    witness(Witness::LogWriteWaits, disk_is_fact::witnessed(after));
     if let Action::Restart { .. } = action {
         witness(Witness::RestartedWithLog, after.disk.log.last_index().0 > 0);
     }
@@ -433,7 +531,6 @@ pub(crate) fn check_step(
 /// Checks what the servers can break together, and what the history can tell about them.
 pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, WitnessSet) {
     let mut broken = PropertySet::default();
-    let mut witnessed = WitnessSet::default();
     let pairs = || views.iter().array_combinations();
     if pairs().any(|[a, b]| election_safety::broken(a, b)) {
         broken.insert(Property::ElectionSafety);
@@ -447,19 +544,36 @@ pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, Witnes
     if committed_on_majority::broken(views, history) {
         broken.insert(Property::CommittedOnMajority);
     }
-    if pairs().any(|[a, b]| election_safety::witnessed(a, b)) {
-        witnessed.insert(Witness::TwoLeadersOfDifferentTerms);
+    if votes_are_facts::broken(views) {
+        broken.insert(Property::VotesAreFacts);
     }
-    if views.iter().any(|view| leader_completeness::witnessed(view, history)) {
-        witnessed.insert(Witness::LeaderAfterCommit);
+    if views.iter().any(|view| match_is_fact::broken(view, views)) {
+        broken.insert(Property::MatchIsFact);
     }
-    if state_machine_safety::witnessed(views) {
-        witnessed.insert(Witness::AppliedEverywhere);
+    if views.iter().any(|view| commit_is_fact::broken(view, history)) {
+        broken.insert(Property::CommitIsFact);
     }
-    if committed_on_majority::witnessed(views, history) {
-        witnessed.insert(Witness::CommittedWithoutOne);
-    }
+    let witnessed = cluster_witnesses(views, history);
     (broken, witnessed)
+}
+
+fn cluster_witnesses(views: &[&View], history: &History) -> WitnessSet {
+    let mut witnessed = WitnessSet::default();
+    let mut witness = |witness: Witness, reached: bool| {
+        if reached {
+            witnessed.insert(witness);
+        }
+    };
+    let two = |[a, b]: [&&View; 2]| election_safety::witnessed(a, b);
+    witness(Witness::TwoLeadersOfDifferentTerms, views.iter().array_combinations().any(two));
+    let any = |reached: &dyn Fn(&View) -> bool| views.iter().any(|view| reached(view));
+    witness(Witness::LeaderAfterCommit, any(&|v| leader_completeness::witnessed(v, history)));
+    witness(Witness::AppliedEverywhere, state_machine_safety::witnessed(views));
+    witness(Witness::CommittedWithoutOne, committed_on_majority::witnessed(views, history));
+    witness(Witness::LeaderLeftBehind, votes_are_facts::witnessed(views));
+    witness(Witness::MatchKnown, any(&match_is_fact::witnessed));
+    witness(Witness::CommitLearned, any(&commit_is_fact::witnessed));
+    witnessed
 }
 
 /// Whether a server leads the same term before and after a step.

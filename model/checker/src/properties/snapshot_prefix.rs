@@ -2,12 +2,13 @@
 //! of the log that it replaces.
 //!
 //! Exactly: after a server accepts an InstallSnapshot (one that reaches beyond its commit index), the
-//! term at the last included index is the snapshot's; and a snapshot that a state machine is restored
-//! from is the result of applying exactly the entries up to that index.
+//! term at the last included index is the snapshot's; and a snapshot at the base of a log on a disk,
+//! or one that a state machine is restored from, is the result of applying exactly the entries up to
+//! its last included index.
 //!
 //! Witness: a follower replaced its log by a snapshot.
 
-use raft_core::{Index, Message, Node, Snapshot, TermAt};
+use raft_core::{Index, Log, Message, Node, Snapshot, TermAt};
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::snapshot_data::decode;
@@ -24,6 +25,11 @@ pub fn broken_by_contents(snapshot: &Snapshot) -> bool {
     let state_machine = decode(&snapshot.handle);
     state_machine.len() as u64 != snapshot.last_included_index.0
         || state_machine.last().map(|entry| entry.term) != Some(snapshot.last_included_term)
+}
+
+/// Whether the snapshot at the base of a log is not what its name says.
+pub fn broken_at_base(log: &Log) -> bool {
+    log.base().index > Index::ZERO && broken_by_contents(log.snapshot())
 }
 
 /// Whether a snapshot from the leader became the base of the log.

@@ -8,11 +8,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use raft_core::Rules;
-
 use super::{Control, Counts};
 use crate::packed::{ClusterModel, Next, Seen, State};
 use crate::properties::{Property, PropertySet, Witness};
+use crate::protocol::Protocol;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +47,8 @@ pub struct LevelOutcome {
 }
 
 /// Searches until the goal is found, everything is visited, or the control says to stop.
-pub fn search<R: Rules + Sync>(
-    model: &ClusterModel<R>,
+pub fn search<P: Protocol + Sync>(
+    model: &ClusterModel<P>,
     goal: Goal,
     threads: usize,
     control: &Control,
@@ -89,8 +88,8 @@ pub fn search<R: Rules + Sync>(
 }
 
 /// One level, to be expanded.
-struct Level<'a, R: Rules> {
-    model: &'a ClusterModel<R>,
+struct Level<'a, P: Protocol> {
+    model: &'a ClusterModel<P>,
     goal: Goal,
     visited: &'a Visited,
     frontier: &'a [State],
@@ -110,7 +109,7 @@ struct Expanded {
 /// How many states a thread takes at a time.
 const CHUNK: usize = 512;
 
-impl<R: Rules + Sync> Level<'_, R> {
+impl<P: Protocol + Sync> Level<'_, P> {
     fn expand(&self, threads: usize) -> Expanded {
         let place = AtomicUsize::new(0);
         let found = AtomicBool::new(false);

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use raft_core::Rules;
 use raft_trace::Action;
 
 use super::level::{Fingerprint, Goal};
 use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::PropertySet;
+use crate::protocol::Protocol;
 
 /// A run from the start to what was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Path {
 type Parents = HashMap<u64, u64, BuildHasherDefault<Fingerprint>>;
 
 /// Finds a shortest path to the goal, of at most `depth` steps.
-pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Option<Path> {
+pub fn shortest<P: Protocol>(model: &ClusterModel<P>, goal: Goal, depth: u64) -> Option<Path> {
     let init = model.init();
     let mut parents = Parents::default();
     parents.insert(init.fingerprint, init.fingerprint);
@@ -62,8 +62,8 @@ pub fn shortest<R: Rules>(model: &ClusterModel<R>, goal: Goal, depth: u64) -> Op
 
 /// The actions from the start to a state that is equivalent to `state`, and that state. Under
 /// symmetry the run may end in another state of the same orbit.
-fn retrace<R: Rules>(
-    model: &ClusterModel<R>,
+fn retrace<P: Protocol>(
+    model: &ClusterModel<P>,
     init: &State,
     parents: &Parents,
     state: &State,
@@ -87,8 +87,8 @@ fn retrace<R: Rules>(
 
 /// The last step, from the state that the run has really reached: to the same orbit, showing the
 /// same.
-fn last_step<R: Rules>(
-    model: &ClusterModel<R>,
+fn last_step<P: Protocol>(
+    model: &ClusterModel<P>,
     from: &State,
     target: &State,
     shown: Seen,
@@ -104,8 +104,8 @@ fn last_step<R: Rules>(
     found.map(|(action, _)| action)
 }
 
-fn step_to<R: Rules>(
-    model: &ClusterModel<R>,
+fn step_to<P: Protocol>(
+    model: &ClusterModel<P>,
     from: &State,
     wanted: impl Fn(&State, &Seen) -> bool,
 ) -> Option<(PackedAction, State)> {

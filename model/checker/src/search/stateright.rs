@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use raft_core::Rules;
 use stateright::{Checker, HasDiscoveries, Model, Property as Condition, UniformChooser};
 
 use super::path::Path;
 use super::{Control, Counts};
 use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::Property;
+use crate::protocol::Protocol;
 
 /// Which of stateright's strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct Outcome {
 }
 
 /// The model as stateright sees it.
-pub struct Explored<R: Rules> {
-    model: Arc<ClusterModel<R>>,
+pub struct Explored<P: Protocol> {
+    model: Arc<ClusterModel<P>>,
     counters: Arc<Counters>,
     /// Whether a stop has to look like a violation, because nothing else ends a simulation.
     simulates: bool,
@@ -85,7 +85,7 @@ impl Counters {
     }
 }
 
-impl<R: Rules + Send + Sync> Model for Explored<R> {
+impl<P: Protocol + Send + Sync> Model for Explored<P> {
     type State = State;
     type Action = PackedAction;
 
@@ -156,8 +156,8 @@ const GOES_ON: &str = "the simulation goes on";
 const PATROL: Duration = Duration::from_millis(20);
 
 /// Runs one of stateright's strategies.
-pub fn search<R: Rules + Send + Sync + 'static>(
-    model: &Arc<ClusterModel<R>>,
+pub fn search<P: Protocol + Send + Sync + 'static>(
+    model: &Arc<ClusterModel<P>>,
     strategy: Strategy,
     threads: usize,
     control: &Control,
@@ -184,11 +184,11 @@ pub fn search<R: Rules + Send + Sync + 'static>(
 }
 
 /// Waits for stateright, or stops it: without actions, every search comes to its end.
-fn supervise<R: Rules + Send + Sync + 'static>(
-    mut checker: impl Checker<Explored<R>>,
+fn supervise<P: Protocol + Send + Sync + 'static>(
+    mut checker: impl Checker<Explored<P>>,
     counters: &Counters,
     control: &Control,
-    model: &ClusterModel<R>,
+    model: &ClusterModel<P>,
     exhaustive: bool,
 ) -> Outcome {
     let handles = checker.handles();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use raft_checker::properties::Property;
-use raft_core::Rules;
+use raft_checker::protocol::Protocol;
 use raft_trace::{Action, ClusterTrace, Settings};
 
 use crate::choice::schedules;
@@ -23,21 +23,21 @@ impl Counterexample {
     ///
     /// Proptest leaves choices out as long as what is left still fails. What remains is shrunk once
     /// more as explicit actions, which mean the same when others before them are left out.
-    pub(crate) fn search<R: Rules>(
+    pub(crate) fn search<P: Protocol>(
         mut config: Config,
         lengths: std::ops::Range<usize>,
-        rules: &R,
+        protocol: &P,
     ) -> Option<Counterexample> {
         config.max_shrink_iters = config.max_shrink_iters.min(1000);
         let fails = |schedule| {
-            let run = Run::of_schedule(&schedule, rules);
+            let run = Run::of_schedule(&schedule, protocol);
             if run.broken.is_empty() { Ok(()) } else { Err(TestCaseError::fail("broken")) }
         };
         match TestRunner::new(config).run(&schedules(lengths), fails) {
             Ok(()) => None,
             Err(TestError::Fail(_, schedule)) => {
-                let run = Run::of_schedule(&schedule, rules);
-                Some(Counterexample::of(&run)?.shrunk(rules))
+                let run = Run::of_schedule(&schedule, protocol);
+                Some(Counterexample::of(&run)?.shrunk(protocol))
             }
             Err(TestError::Abort(reason)) => panic!("the search was given up: {reason}"),
         }
@@ -53,13 +53,13 @@ impl Counterexample {
     }
 
     /// Leaves out every stretch of actions, long ones first, without which the property breaks too.
-    fn shrunk<R: Rules>(mut self, rules: &R) -> Counterexample {
+    fn shrunk<P: Protocol>(mut self, protocol: &P) -> Counterexample {
         let mut stretch = self.actions.len().next_power_of_two();
         while stretch > 0 {
             let before = self.actions.len();
             for start in (0..before).step_by(stretch).collect::<Vec<_>>().into_iter().rev() {
                 if start < self.actions.len() {
-                    self.leave_out(start, stretch, rules);
+                    self.leave_out(start, stretch, protocol);
                 }
             }
             if self.actions.len() == before {
@@ -69,10 +69,10 @@ impl Counterexample {
         self
     }
 
-    fn leave_out<R: Rules>(&mut self, start: usize, count: usize, rules: &R) {
+    fn leave_out<P: Protocol>(&mut self, start: usize, count: usize, protocol: &P) {
         let end = self.actions.len().min(start + count);
         let rest = self.actions[..start].iter().chain(&self.actions[end..]);
-        let run = Run::of_actions(&self.settings, rules, rest);
+        let run = Run::of_actions(&self.settings, protocol, rest);
         if run.broken.contains(self.property) {
             self.actions = run.actions;
         }

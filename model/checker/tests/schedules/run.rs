@@ -2,7 +2,7 @@
 
 use raft_checker::cluster::{Cluster, Impossible};
 use raft_checker::properties::{Property, PropertySet, Witness, WitnessSet, can_recover};
-use raft_core::Rules;
+use raft_checker::protocol::Protocol;
 use raft_trace::{Action, Envelope, Settings};
 
 use crate::choice::Schedule;
@@ -21,10 +21,10 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run in which nothing has happened yet.
-    pub(crate) fn begin<R: Rules>(settings: &Settings, rules: &R) -> Run {
+    pub(crate) fn begin<P: Protocol>(settings: &Settings, protocol: &P) -> Run {
         Run {
             settings: settings.clone(),
-            cluster: Cluster::boot(settings, rules),
+            cluster: Cluster::boot(settings, protocol),
             actions: Vec::new(),
             broken: PropertySet::default(),
             witnessed: WitnessSet::default(),
@@ -32,30 +32,30 @@ impl Run {
     }
 
     /// The run that a schedule means.
-    pub(crate) fn of_schedule<R: Rules>(schedule: &Schedule, rules: &R) -> Run {
-        let mut run = Run::begin(&schedule.settings, rules);
+    pub(crate) fn of_schedule<P: Protocol>(schedule: &Schedule, protocol: &P) -> Run {
+        let mut run = Run::begin(&schedule.settings, protocol);
         for choice in &schedule.choices {
             let done = run.actions.len();
             if let Some(action) = choice.action(&run.settings, &run.cluster, done) {
                 // The oldest application may have to wait for the disk; nothing else is impossible.
-                let _ = run.act(rules, &action);
+                let _ = run.act(protocol, &action);
             }
         }
-        run.end(rules);
+        run.end(protocol);
         run
     }
 
     /// The run of those actions that are possible, or nearly so, when their turn comes.
-    pub(crate) fn of_actions<'a, R: Rules>(
+    pub(crate) fn of_actions<'a, P: Protocol>(
         settings: &Settings,
-        rules: &R,
+        protocol: &P,
         actions: impl IntoIterator<Item = &'a Action>,
     ) -> Run {
-        let mut run = Run::begin(settings, rules);
+        let mut run = Run::begin(settings, protocol);
         for action in actions {
-            let _ = run.act(rules, action).or_else(|_| run.act(rules, &run.nearest(action)));
+            let _ = run.act(protocol, action).or_else(|_| run.act(protocol, &run.nearest(action)));
         }
-        run.end(rules);
+        run.end(protocol);
         run
     }
 
@@ -76,9 +76,13 @@ impl Run {
     }
 
     /// Does one action, unless something is broken already.
-    pub(crate) fn act<R: Rules>(&mut self, rules: &R, action: &Action) -> Result<(), Impossible> {
+    pub(crate) fn act<P: Protocol>(
+        &mut self,
+        protocol: &P,
+        action: &Action,
+    ) -> Result<(), Impossible> {
         if self.broken.is_empty() {
-            let seen = self.cluster.act(&self.settings, rules, action)?;
+            let seen = self.cluster.act(&self.settings, protocol, action)?;
             self.actions.push(action.clone());
             self.broken = seen.broken;
             self.witnessed.extend(seen.witnessed);
@@ -87,11 +91,11 @@ impl Run {
     }
 
     /// Asks whether every majority can recover from here.
-    pub(crate) fn end<R: Rules>(&mut self, rules: &R) {
+    pub(crate) fn end<P: Protocol>(&mut self, protocol: &P) {
         if !self.broken.is_empty() {
             return;
         }
-        match can_recover::check(&self.settings, rules, &self.cluster) {
+        match can_recover::check(&self.settings, protocol, &self.cluster) {
             Ok(true) => self.witnessed.insert(Witness::RecoveredWithoutLeader),
             Ok(false) => {}
             Err(_) => self.broken.insert(Property::CanRecover),

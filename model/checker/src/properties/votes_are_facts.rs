@@ -1,0 +1,46 @@
+//! **Votes are facts** (paper, section 5.2): a candidate wins with the votes of a majority *for the
+//! same term*, and a vote is on the voter's disk.
+//!
+//! Exactly: each server whose vote a candidate has counted, and a majority for every leader, has on
+//! its disk either that term with this vote, or a later term. And whom a disk names as the choice of
+//! a term has entered that term.
+//!
+//! Election Safety needs two leaders; this needs one that was not elected. It is also what an
+//! election is for: a leader that a majority has not accepted may lack committed entries.
+//!
+//! Witness: a leader has a voter that has moved on to a later term.
+
+use raft_core::{NodeId, Term};
+
+use super::View;
+
+/// Whether somebody counts on a vote that nobody has given.
+pub fn broken(views: &[&View]) -> bool {
+    views.iter().any(|view| {
+        let counted = |voter: NodeId| {
+            let voter = views.iter().find(|view| view.id == voter);
+            voter.is_some_and(|voter| has_voted(voter, view.term, view.id))
+        };
+        let supporters = || views.iter().filter(|v| has_voted(v, view.term, view.id)).count();
+        view.votes.iter().any(|voter| !counted(*voter))
+            || (view.leads.is_some() && 2 * supporters() <= views.len())
+            || votes_for_nobody(view, views)
+    })
+}
+
+fn has_voted(voter: &View, term: Term, candidate: NodeId) -> bool {
+    voter.disk_term > term || (voter.disk_term == term && voter.disk_vote == Some(candidate))
+}
+
+fn votes_for_nobody(voter: &View, views: &[&View]) -> bool {
+    voter.disk_vote.is_some_and(|candidate| {
+        let candidate = views.iter().find(|view| view.id == candidate);
+        candidate.is_none_or(|candidate| candidate.disk_term < voter.disk_term)
+    })
+}
+
+/// Whether a server leads that some other has left behind.
+pub fn witnessed(views: &[&View]) -> bool {
+    let leads = |term: Term| views.iter().any(|view| view.leads.is_some_and(|leads| leads < term));
+    views.iter().any(|view| leads(view.disk_term))
+}
