@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use raft_core::Limits;
+use raft_core::{Limits, Paper};
 use raft_trace::{ApplyMode, DiskMode, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::budget::Bounds;
 use crate::packed::{MAX_IN_FLIGHT, MAX_SERVERS};
+use crate::script::{BadLine, Start};
 
 /// How much time a configuration is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct BoundedConfig {
     pub bounds: Bounds,
     /// Whether every state is asked whether every majority can recover from it.
     pub recover: bool,
+    /// What happens before the search begins, line by line; empty if it begins with the first start
+    /// of the cluster.
+    pub script: Vec<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -83,6 +87,20 @@ pub enum ConfigError {
         /// What is wrong with them.
         reason: String,
     },
+    /// A line of the script says nothing that could happen there.
+    #[error(
+        "{name}: step {step} of the script, {line:?}, is not possible; possible are: {possible}"
+    )]
+    Script {
+        /// Which configuration.
+        name: String,
+        /// The line's place, counted from 1.
+        step: usize,
+        /// The line.
+        line: String,
+        /// What could happen instead.
+        possible: String,
+    },
     /// No configuration has this name.
     #[error("there is no configuration {name:?}")]
     Unknown {
@@ -111,6 +129,8 @@ struct File {
     apply: ApplyMode,
     #[serde(default)]
     recover: bool,
+    #[serde(default)]
+    script: Vec<String>,
     bounds: Bounds,
 }
 
@@ -144,6 +164,7 @@ impl BoundedConfig {
             },
             bounds: file.bounds,
             recover: file.recover,
+            script: file.script,
         };
         config.check()?;
         Ok(config)
@@ -178,9 +199,30 @@ impl BoundedConfig {
         } else if self.leaves_out.trim().is_empty() {
             "leaves-out must say what the bounds leave out".to_owned()
         } else {
-            return Ok(());
+            return self.check_script();
         };
         Err(ConfigError::Bounds { name: self.name.clone(), reason })
+    }
+}
+
+impl BoundedConfig {
+    fn check_script(&self) -> Result<(), ConfigError> {
+        let bad = |line: BadLine| ConfigError::Script {
+            name: self.name.clone(),
+            step: line.step,
+            line: line.line,
+            possible: line.possible.join("; "),
+        };
+        Start::check(self).map_err(bad)?;
+        let waiting: usize = Start::of(self, &Paper).cluster.network.values().sum();
+        if waiting > self.bounds.in_flight {
+            let reason = format!(
+                "the script ends with {waiting} messages on the network, and in_flight = {}",
+                self.bounds.in_flight
+            );
+            return Err(ConfigError::Bounds { name: self.name.clone(), reason });
+        }
+        Ok(())
     }
 }
 

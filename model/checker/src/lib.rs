@@ -21,5 +21,6 @@ pub mod plain;
 pub mod properties;
 pub mod protocol;
 pub mod replay;
+mod script;
 pub mod search;
 pub mod view;

@@ -4,16 +4,17 @@
 
 use std::fmt;
 
-use raft_core::{NodeId, Paper};
+use raft_core::Paper;
 use raft_trace::Action;
 use stateright::{Model, Path, Property as Condition};
 
 use crate::cluster::Cluster;
-use crate::cluster::budget::{Used, local_action};
+use crate::cluster::budget::{self, Used};
 use crate::config::BoundedConfig;
 use crate::diagram;
 use crate::properties::PropertySet;
 use crate::replay::Replay;
+use crate::script::Start;
 use crate::view;
 
 /// The plain model of a bounded configuration, under the paper's rules.
@@ -67,11 +68,7 @@ impl PlainModel {
         if in_flight > bounds.in_flight || next.cluster == state.cluster {
             return None;
         }
-        match local_action(action) {
-            Some(local) => next.used = next.used.after(local),
-            None if matches!(action, Action::Duplicate(_)) => next.used.duplicates += 1,
-            None => {}
-        }
+        next.used = next.used.after_action(action);
         next.broken = observation.broken.that_end_search();
         Some(next)
     }
@@ -82,28 +79,13 @@ impl Model for PlainModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<PlainState> {
-        let cluster = Cluster::boot(&self.config.settings, &Paper);
-        vec![PlainState { cluster, broken: PropertySet::default(), used: Used::default() }]
+        let Start { cluster, used, broken, .. } = Start::of(&self.config, &Paper);
+        vec![PlainState { cluster, broken, used }]
     }
 
     fn actions(&self, state: &PlainState, actions: &mut Vec<Action>) {
-        let PlainState { cluster, used, .. } = state;
         let BoundedConfig { settings, bounds, .. } = &self.config;
-        for server in &cluster.servers {
-            let local = server.local_actions(settings, bounds.max_term());
-            let allowed = local.into_iter().filter(|action| bounds.allow(*used, *action));
-            actions.extend(allowed.map(|action| action.of(server.id, *used)));
-        }
-        let is_up = |id: NodeId| cluster.server(id).is_some_and(|server| server.process.is_some());
-        for envelope in cluster.network.keys() {
-            if is_up(envelope.to) {
-                actions.push(Action::Deliver(envelope.clone()));
-            }
-            actions.push(Action::Drop(envelope.clone()));
-            if bounds.allow_duplicate(*used) {
-                actions.push(Action::Duplicate(envelope.clone()));
-            }
-        }
+        actions.extend(budget::possible(&state.cluster, settings, bounds, state.used));
     }
 
     fn next_state(&self, state: &PlainState, action: Action) -> Option<PlainState> {
@@ -128,7 +110,9 @@ impl Model for PlainModel {
     }
 
     fn as_svg(&self, path: Path<PlainState, Action>) -> Option<String> {
-        let replay = Replay::run(&self.config.settings, &path.into_actions()).ok()?;
+        let mut actions = Start::of(&self.config, &Paper).actions;
+        actions.extend(path.into_actions());
+        let replay = Replay::run(&self.config.settings, &actions).ok()?;
         Some(diagram::svg(&replay))
     }
 

@@ -221,7 +221,7 @@ fn representatives(config: &BoundedConfig, states: &HashSet<State>) -> Vec<State
 /// What the checker counts, level by level.
 fn packed(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
     let model = ClusterModel::new(config.clone(), symmetry);
-    let LevelOutcome { counts, found_at, complete } =
+    let LevelOutcome { counts, found_at, complete, noted } =
         level::search(&model, Goal::Violation, threads, &Control::default());
     assert_eq!((found_at, complete), (None, true));
     counts

@@ -1,9 +1,10 @@
 //! What a bounded configuration lets happen, and how much of it has happened.
 
 use raft_core::Term;
-use raft_trace::Action;
+use raft_trace::{Action, Settings};
 use serde::{Deserialize, Serialize};
 
+use super::Cluster;
 use super::local_action::LocalAction;
 
 /// The bounds of a configuration. They are guards inside the actions: an action beyond them is not
@@ -69,6 +70,45 @@ impl Used {
     }
 }
 
+impl Used {
+    /// The counters after an action of a run.
+    pub(crate) fn after_action(self, action: &Action) -> Used {
+        match local_action(action) {
+            Some(local) => self.after(local),
+            None if matches!(action, Action::Duplicate(_)) => {
+                Used { duplicates: self.duplicates + 1, ..self }
+            }
+            None => self,
+        }
+    }
+}
+
+/// Everything that is possible in a cluster within the bounds; some of it may change nothing.
+pub(crate) fn possible(
+    cluster: &Cluster,
+    settings: &Settings,
+    bounds: &Bounds,
+    used: Used,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for server in &cluster.servers {
+        let local = server.local_actions(settings, bounds.max_term());
+        let allowed = local.into_iter().filter(|action| bounds.allow(used, *action));
+        actions.extend(allowed.map(|action| action.of(server.id, used)));
+    }
+    let is_up = |id| cluster.server(id).is_some_and(|server| server.process.is_some());
+    for envelope in cluster.network.keys() {
+        if is_up(envelope.to) {
+            actions.push(Action::Deliver(envelope.clone()));
+        }
+        actions.push(Action::Drop(envelope.clone()));
+        if bounds.allow_duplicate(used) {
+            actions.push(Action::Duplicate(envelope.clone()));
+        }
+    }
+    actions
+}
+
 impl Bounds {
     pub(crate) fn max_term(&self) -> Term {
         Term(self.max_term)
@@ -97,7 +137,7 @@ impl Bounds {
 }
 
 /// The local action behind an action of a trace, if it is one of a server.
-pub(crate) fn local_action(action: &Action) -> Option<LocalAction> {
+fn local_action(action: &Action) -> Option<LocalAction> {
     match action {
         Action::ElectionTimeout { .. } => Some(LocalAction::ElectionTimeout),
         Action::Heartbeat { .. } => Some(LocalAction::Heartbeat),

@@ -19,7 +19,7 @@ mod table;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use raft_core::{NodeId, Paper};
+use raft_core::Paper;
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
@@ -31,6 +31,7 @@ use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
 use crate::protocol::Protocol;
+use crate::script::Start;
 use intern::{Interner, content_hash, mix, number, pair};
 use state::Network;
 pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
@@ -186,28 +187,35 @@ impl<P: Protocol> ClusterModel<P> {
         self.observed.blocked.load(Ordering::Relaxed)
     }
 
-    /// The state before anything has happened.
+    /// The state in which the search begins.
     pub fn init(&self) -> State {
+        let Start { cluster, used, broken, .. } = Start::of(&self.config, &self.protocol);
         let mut servers = [0; MAX_SERVERS];
-        for (place, id) in (1..=self.config.settings.servers).enumerate() {
-            let server = Server::boot(&self.config.settings, &self.protocol, NodeId(id));
-            servers[place] = self.intern_server(&server);
+        for (place, server) in cluster.servers.iter().enumerate() {
+            servers[place] = self.intern_server(server);
         }
-        let mut state = State {
-            servers,
-            network: Network::EMPTY,
-            history: self.intern_history(&History::default()),
-            used: Used::default(),
-            broken: PropertySet::default(),
-            orbit: 1,
-            sum: 0,
-            fingerprint: 0,
-        };
+        let history = self.intern_history(&cluster.history);
+        let mut network = Network::EMPTY;
+        for (envelope, copies) in &cluster.network {
+            for _ in 0..*copies {
+                // A mutant may have sent more than the cap allows; the network loses that.
+                network.put(self.intern_message(envelope), self.config.bounds.in_flight);
+            }
+        }
+        let (orbit, sum, fingerprint) = (1, 0, 0);
+        let mut state = State { servers, network, history, used, broken, orbit, sum, fingerprint };
         let server_hash = |id: &u32| self.servers.get(*id).hashes[0];
-        let hashes = self.server_ids(&state).iter().map(server_hash);
-        state.sum = hashes.fold(0, u64::wrapping_add);
+        let servers = self.server_ids(&state).iter().map(server_hash);
+        let message_hash = |id: &u32| self.messages.get(*id).hashes[0];
+        let messages = state.network.messages().iter().map(message_hash);
+        state.sum = servers.chain(messages).fold(0, u64::wrapping_add);
         self.seal(&mut state);
         state
+    }
+
+    /// What happens before the search begins.
+    pub fn prefix(&self) -> Vec<Action> {
+        Start::of(&self.config, &self.protocol).actions
     }
 
     /// Everything that can happen in a state, some of which may turn out to change nothing.

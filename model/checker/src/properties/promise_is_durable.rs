@@ -6,7 +6,7 @@
 //!
 //! - a granted vote is on the disk;
 //! - the entries that an answer to AppendEntries or InstallSnapshot confirms are on the disk;
-//! - a candidate's disk holds the log that its RequestVote advertises.
+//! - the disk of who still campaigns in that term holds the log that its RequestVote advertises.
 //!
 //! Witness: a message had to wait for the disk.
 
@@ -30,7 +30,9 @@ pub fn broken_by(envelope: &Envelope, disk: &PersistentState, process: &Process)
     match message {
         Message::RequestVoteReply(reply) => reply.granted && disk.voted_for != Some(*to),
         Message::RequestVote(request) => {
-            let campaigns = matches!(process.node.role, Role::Candidate { .. });
+            // Who has moved on no longer cares who votes for it in that term.
+            let campaigns = matches!(process.node.role, Role::Candidate { .. })
+                && process.node.current_term == request.term;
             campaigns && advertises_more(request.last_log, disk, process.node.id())
         }
         Message::AppendEntriesReply(reply) => match reply.outcome {

@@ -25,6 +25,11 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// Whether a state that breaks something is worth going on from.
+    fn goes_on_after(self, broken: PropertySet) -> bool {
+        matches!(self, Goal::Breaks(property) if !broken.contains(property))
+    }
+
     /// Whether a step, and the state that it leads to, is what is looked for.
     pub(super) fn reached_by(self, seen: Seen, broken: PropertySet) -> bool {
         match self {
@@ -42,6 +47,9 @@ pub struct LevelOutcome {
     pub counts: Counts,
     /// The number of steps to the nearest state that was looked for.
     pub found_at: Option<u64>,
+    /// Properties that were broken in the completed levels and whose violation does not end a
+    /// search.
+    pub noted: PropertySet,
     /// Whether every state was visited, up to the level of what was found.
     pub complete: bool,
 }
@@ -56,21 +64,31 @@ pub fn search<P: Protocol + Sync>(
     let visited = Visited::new();
     let init = model.init();
     visited.insert(init.fingerprint);
-    let mut counts = Counts { distinct: 1, orbit: 1, transitions: 0, depth: Some(0) };
+    let mut counts =
+        Counts { distinct: 1, orbit: init.orbit.into(), transitions: 0, depth: Some(0) };
+    if goal.reached_by(Seen::default(), init.broken) {
+        return LevelOutcome {
+            counts,
+            found_at: Some(0),
+            noted: PropertySet::default(),
+            complete: true,
+        };
+    }
     let mut frontier = vec![init];
     let mut depth = 0;
     loop {
+        let noted = model.noted();
         let level = Level { model, goal, visited: &visited, frontier: &frontier, control };
         let Expanded { next, orbit, transitions, blocked, found } = level.expand(threads);
         if control.stopped().is_some() {
             counts.distinct += next.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             counts.orbit += orbit;
             counts.transitions += transitions;
-            return LevelOutcome { counts, found_at: None, complete: false };
+            return LevelOutcome { counts, found_at: None, noted, complete: false };
         }
         if found {
             let counts = Counts { depth: Some(depth), ..counts };
-            return LevelOutcome { counts, found_at: Some(depth + 1), complete: true };
+            return LevelOutcome { counts, found_at: Some(depth + 1), noted, complete: true };
         }
         counts.transitions += transitions;
         counts.orbit += orbit;
@@ -79,7 +97,8 @@ pub fn search<P: Protocol + Sync>(
         frontier.extend(next.into_iter().flatten());
         if frontier.is_empty() {
             counts.depth = Some(depth);
-            return LevelOutcome { counts, found_at: None, complete: true };
+            let noted = model.noted();
+            return LevelOutcome { counts, found_at: None, noted, complete: true };
         }
         depth += 1;
         counts.distinct += frontier.len() as u64;
@@ -180,8 +199,8 @@ impl<P: Protocol + Sync> Level<'_, P> {
         if self.goal.reached_by(seen, broken) {
             found.store(true, Ordering::Relaxed);
         }
-        // A broken state is not explored further, whatever is looked for.
-        if new && broken.is_empty() {
+        // A broken state is not explored further, unless another property is looked for.
+        if new && (broken.is_empty() || self.goal.goes_on_after(broken)) {
             out.orbit += u64::from(successor.orbit);
             next.push(successor);
         }

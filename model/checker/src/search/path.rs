@@ -16,7 +16,7 @@ use crate::protocol::Protocol;
 /// A run from the start to what was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// What happens in it.
+    /// What happens in it, from the first start of the cluster on.
     pub actions: Vec<Action>,
     /// The properties that its last step breaks.
     pub broken: PropertySet,
@@ -31,6 +31,9 @@ pub fn shortest<P: Protocol>(model: &ClusterModel<P>, goal: Goal, depth: u64) ->
     parents.insert(init.fingerprint, init.fingerprint);
     let mut frontier = vec![init.clone()];
     let mut actions = Vec::new();
+    if goal.reached_by(Seen::default(), init.broken) {
+        return Some(Path { actions: model.prefix(), broken: init.broken });
+    }
     for _ in 0..depth {
         let mut next = Vec::new();
         for state in &frontier {
@@ -74,7 +77,7 @@ fn retrace<P: Protocol>(
         fingerprints.push(at);
         at = parents[&at];
     }
-    let mut trace = Vec::new();
+    let mut trace = model.prefix();
     let mut current = init.clone();
     for fingerprint in fingerprints.into_iter().rev() {
         let (action, next) = step_to(model, &current, |state, _| state.fingerprint == fingerprint)
