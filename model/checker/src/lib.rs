@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`properties`] | what must hold, each with its exact meaning and its witness |
 //! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
+//! | [`mutants`] | Raft with a mistake in it, and what finds it |
 //! | [`protocol`] | what runs on its servers |
 //! | [`config`] | bounded configurations, and what they leave out |
 //! | [`packed`] | the same model, interned and cached, to explore millions of states |
@@ -16,6 +17,7 @@ pub mod check;
 pub mod cluster;
 pub mod config;
 pub mod diagram;
+pub mod mutants;
 pub mod packed;
 pub mod plain;
 pub mod properties;

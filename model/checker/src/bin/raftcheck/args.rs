@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything holds; 1 a property is violated; 2 wrong usage, configuration or trace;
-5 a property held without its witness (vacuous); 6 incomplete; 70 internal error.";
+5 a property held without its witness, a rule is not exercised, or a mutant survives; 6 incomplete; 70 internal error.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Walk through a configuration by hand, in a browser
     Explore(ExploreArgs),
+    /// Run Raft with mistakes in it, and show what finds them
+    Mutants(MutantArgs),
     /// Show a shortest run that reaches a situation
     Trace(TraceArgs),
 }
@@ -152,6 +154,37 @@ pub(crate) struct ReplayArgs {
 
     #[command(flatten)]
     pub(crate) diagrams: DiagramArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MutantArgs {
+    /// Which mutants, for example EL-04 or commit-own-term-only [default: all]
+    pub(crate) ids: Vec<String>,
+
+    /// Only what configurations of the smoke tier decide
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<TierArg>,
+
+    /// Write the kill matrix, over an earlier one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "tier"])]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Compare with the smoke part of a kill matrix
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    pub(crate) check: Option<PathBuf>,
+
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+}
+
+impl MutantArgs {
+    pub(crate) fn is_smoke(&self) -> bool {
+        matches!(self.tier, Some(TierArg::Smoke))
+    }
 }
 
 /// Pictures of a run.

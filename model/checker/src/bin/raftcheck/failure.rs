@@ -40,6 +40,10 @@ pub(crate) enum Failure {
     Trace { path: PathBuf, source: TraceError },
     #[error("{}: {source}", path.display())]
     Replay { path: PathBuf, source: ReplayError },
+    #[error("there is no mutant {id:?}; the nearest is {nearest}")]
+    UnknownMutant { id: String, nearest: String },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
     #[error("there is no witness {name:?}")]
     UnknownWitness { name: String, nearest: Vec<String> },
     #[error("{} exists already", path.display())]

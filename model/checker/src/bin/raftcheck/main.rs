@@ -7,6 +7,7 @@ mod counterexample;
 mod explore;
 mod failure;
 mod list;
+mod mutants;
 mod replay;
 mod table;
 mod trace;
@@ -41,6 +42,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Command::List(args) => list::run(configs, &args),
         Command::Replay(args) => replay::run(&args),
         Command::Explore(args) => explore::run(configs, &args),
+        Command::Mutants(args) => mutants::run(configs, &args),
         Command::Trace(args) => trace::run(configs, &args),
     }
 }

@@ -1,0 +1,195 @@
+//! Raft with a mistake in it, to show that a green result means something.
+//!
+//! A mutant runs the same transition functions, with another answer from a [rule](Rule), with what
+//! goes into a step changed, or what comes out of it. So no mutant touches raft-core, and a build
+//! without the checker contains none.
+//!
+//! [`removal`] takes each rule out in turn; [`bugs`] are mistakes that real systems have shipped;
+//! [`attacks`] were found by reading raft-core with bad intentions. [`controls`] look wrong and are
+//! not: a suite that flags them is wrong itself.
+
+pub mod attacks;
+pub mod bugs;
+pub mod controls;
+pub mod matrix;
+pub mod removal;
+pub mod trial;
+
+use raft_core::{Config, Effect, HaltReason, Index, Input, Node, PersistentState, Rule, Rules};
+
+use crate::properties::Property;
+use crate::protocol::{Memory, Protocol};
+
+/// One way to get Raft wrong.
+pub struct Mutant {
+    /// Its name on the command line.
+    pub id: String,
+    /// What is wrong, in words.
+    pub wrong: &'static str,
+    /// Who shipped it.
+    pub seen_in: &'static str,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The property that it has to break; none if any will do, or none must.
+    pub breaks: Option<Property>,
+    /// The configurations that should expose it, in the order in which they are tried.
+    pub configs: &'static [&'static str],
+    /// Why it breaks nothing within these bounds, if that is so.
+    pub survives: Option<&'static str>,
+    /// The rule that it takes out, if that is all it does.
+    pub removes: Option<Rule>,
+    changes: Vec<Change>,
+}
+
+/// Where a mutant comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A bug of a real system.
+    Bug,
+    /// Found by reading the transition functions as an attacker would.
+    Attack,
+    /// The removal of a rule.
+    Removal,
+    /// Looks wrong and is not.
+    Control,
+}
+
+/// What a step is about: the node before it and its input.
+pub(crate) struct Moment<'a> {
+    pub(crate) before: &'a Node,
+    pub(crate) input: &'a Input,
+}
+
+/// What a step leaves behind.
+pub(crate) struct Outcome<'a> {
+    pub(crate) node: &'a mut Node,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+/// A change of the protocol.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    /// Another answer where a rule asks for its condition.
+    Answer(Rule, fn(&Moment<'_>, bool) -> bool),
+    /// Another number where a rule prescribes one.
+    Value(Rule, fn(&Moment<'_>, u64) -> u64),
+    /// Another input.
+    Input(fn(&Node, Input) -> Input),
+    /// Something that the step does beside, or instead.
+    After(fn(&Moment<'_>, Outcome<'_>)),
+    /// Another start.
+    Start(fn(&mut Node)),
+}
+
+impl Mutant {
+    /// The rule that it breaks, if it is about one.
+    pub fn rule(&self) -> Option<Rule> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Answer(rule, _) | Change::Value(rule, _) => Some(*rule),
+            Change::Input(_) | Change::After(_) | Change::Start(_) => None,
+        })
+    }
+
+    fn new(origin: Origin, id: &str, seen_in: &'static str, wrong: &'static str) -> Mutant {
+        let (id, removes, breaks, survives) = (id.to_owned(), None, None, None);
+        let (configs, changes) = (&[][..], Vec::new());
+        Mutant { id, wrong, seen_in, origin, breaks, configs, survives, removes, changes }
+    }
+
+    fn with(mut self, change: Change) -> Mutant {
+        self.changes.push(change);
+        self.removes = None;
+        self
+    }
+
+    fn without(self, rule: Rule) -> Mutant {
+        let removes = self.changes.is_empty().then_some(rule);
+        Mutant { removes, ..self.with(removal::of(rule)) }
+    }
+
+    fn breaks(mut self, property: Property) -> Mutant {
+        self.breaks = Some(property);
+        self
+    }
+
+    fn on(mut self, configs: &'static [&'static str]) -> Mutant {
+        self.configs = configs;
+        self
+    }
+
+    fn survives(mut self, reason: &'static str) -> Mutant {
+        self.survives = Some(reason);
+        self
+    }
+}
+
+/// All mutants, in the order in which they are reported.
+pub fn all() -> Vec<Mutant> {
+    let mut all = bugs::all();
+    all.extend(attacks::all());
+    // A bug that is the removal of a rule stands for it.
+    let covered: Vec<_> = all.iter().filter_map(|mutant| mutant.removes).map(Some).collect();
+    all.extend(removal::all().into_iter().filter(|mutant| !covered.contains(&mutant.removes)));
+    all.extend(controls::all());
+    all
+}
+
+/// The rules of one step under a mutant.
+struct Wrong<'a> {
+    changes: &'a [Change],
+    moment: Moment<'a>,
+}
+
+impl Rules for Wrong<'_> {
+    fn holds(&self, rule: Rule, answer: bool) -> bool {
+        self.changes.iter().fold(answer, |answer, change| match change {
+            Change::Answer(changed, how) if *changed == rule => how(&self.moment, answer),
+            _ => answer,
+        })
+    }
+
+    fn value(&self, rule: Rule, value: u64) -> u64 {
+        self.changes.iter().fold(value, |value, change| match change {
+            Change::Value(changed, how) if *changed == rule => how(&self.moment, value),
+            _ => value,
+        })
+    }
+}
+
+impl Protocol for &Mutant {
+    fn step(&self, node: &mut Node, memory: &mut Memory, input: Input, effects: &mut Vec<Effect>) {
+        let input = self.changes.iter().fold(input, |input, change| match change {
+            Change::Input(how) => how(node, input),
+            _ => input,
+        });
+        let before = node.clone();
+        let moment = || Moment { before: &before, input: &input };
+        let wrong = Wrong { changes: &self.changes, moment: moment() };
+        raft_core::step(&wrong, node, input.clone(), effects);
+        for change in &self.changes {
+            if let Change::After(how) = change {
+                how(&moment(), Outcome { node, memory, effects });
+            }
+        }
+    }
+
+    fn restart(
+        &self,
+        config: Config,
+        disk: PersistentState,
+        applied: Index,
+    ) -> Result<Node, HaltReason> {
+        // Nothing but the configuration is known before the start.
+        let blank = Node::boot(&raft_core::Paper, config.clone())?;
+        let moment = Moment { before: &blank, input: &Input::Heartbeat };
+        let wrong = Wrong { changes: &self.changes, moment };
+        let mut node = Node::restart(&wrong, config, disk, applied)?;
+        for change in &self.changes {
+            if let Change::Start(how) = change {
+                how(&mut node);
+            }
+        }
+        Ok(node)
+    }
+}

@@ -1,0 +1,146 @@
+//! One mutant against the configurations that should expose it.
+
+use raft_trace::Action;
+use serde::Serialize;
+
+use super::Mutant;
+use crate::config::BoundedConfig;
+use crate::packed::ClusterModel;
+use crate::properties::{Property, PropertySet};
+use crate::search::level::{self, Goal};
+use crate::search::{Control, path};
+
+/// What became of a mutant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// The mutant.
+    pub id: String,
+    /// The first violation that shows.
+    pub killed: Option<Kill>,
+    /// The first violation of the property that the mutant has to break, if that is another one.
+    pub named: Option<Kill>,
+    /// The configurations that it survived, explored to the end, with their states.
+    pub survived: Vec<(String, u64)>,
+    /// Whether a limit cut the trial short.
+    pub cut: bool,
+}
+
+/// A violation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kill {
+    /// The configuration.
+    pub config: String,
+    /// What is broken.
+    pub properties: Vec<Property>,
+    /// The number of steps, after the configuration's script.
+    pub depth: u64,
+    /// The same without the steps that another model need not have: writes becoming durable, entries
+    /// being applied, messages being lost.
+    pub essential: usize,
+    /// The steps of the script that the search began with.
+    pub script: usize,
+    /// States in the levels before.
+    pub states: u64,
+    /// Whether a server rejected a message within these levels or on the way.
+    pub rejected: bool,
+    /// Whether a server halted.
+    pub halted: bool,
+}
+
+impl Trial {
+    /// Whether it broke what it has to break.
+    pub fn is_killed_as_named(&self, mutant: &Mutant) -> bool {
+        let Some(named) = mutant.breaks else {
+            return self.killed.is_some();
+        };
+        let kills = self.killed.iter().chain(&self.named);
+        kills.into_iter().any(|kill| kill.properties.contains(&named))
+    }
+
+    /// Whether all is as the mutant's author says: it is killed, or there is a reason why not.
+    pub fn is_explained(&self, mutant: &Mutant) -> bool {
+        !self.cut && self.killed.is_some() != mutant.survives.is_some()
+    }
+}
+
+/// Tries a mutant on configurations, in order, until one kills it, by the property that it has to
+/// break if it has one.
+pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: &Control) -> Trial {
+    let id = mutant.id.clone();
+    let mut trial = Trial { id, killed: None, named: None, survived: Vec::new(), cut: false };
+    for config in configs {
+        if trial.killed.is_none() {
+            trial.killed = first_violation(&mut trial, mutant, config, threads, control);
+        }
+        let named = mutant.breaks.filter(|_| !trial.is_killed_as_named(mutant));
+        if let Some(named) = named.filter(|_| trial.killed.is_some()) {
+            let goal = Goal::Breaks(named);
+            trial.named = kill(mutant, config, goal, threads, control).ok().flatten();
+        }
+        if trial.is_killed_as_named(mutant) || control.stopped().is_some() {
+            break;
+        }
+    }
+    trial.cut = control.stopped().is_some();
+    trial
+}
+
+fn first_violation(
+    trial: &mut Trial,
+    mutant: &Mutant,
+    config: &BoundedConfig,
+    threads: usize,
+    control: &Control,
+) -> Option<Kill> {
+    match kill(mutant, config, Goal::Violation, threads, control) {
+        Ok(found) => found,
+        Err((states, noted)) => {
+            // Rejections and halts do not end a search, and are violations all the same.
+            if let Some(property) = noted.iter().next() {
+                return kill(mutant, config, Goal::Breaks(property), threads, control)
+                    .ok()
+                    .flatten();
+            }
+            if control.stopped().is_none() {
+                trial.survived.push((config.name.clone(), states));
+            }
+            None
+        }
+    }
+}
+
+/// A shortest run to the goal; if there is none, the number of states that were visited in vain and
+/// what else was noted in them.
+fn kill(
+    mutant: &Mutant,
+    config: &BoundedConfig,
+    goal: Goal,
+    threads: usize,
+    control: &Control,
+) -> Result<Option<Kill>, (u64, PropertySet)> {
+    let model = || ClusterModel::with_protocol(config.clone(), true, mutant);
+    let outcome = level::search(&model(), goal, threads, control);
+    let Some(depth) = outcome.found_at else {
+        return Err((outcome.counts.distinct, outcome.noted));
+    };
+    let fresh = model();
+    let script = fresh.prefix().len();
+    let Some(run) = path::shortest(&fresh, goal, depth) else {
+        return Ok(None);
+    };
+    let mut noted = outcome.noted;
+    noted.extend(run.broken);
+    let is_essential = |action: &&Action| {
+        !matches!(action, Action::Sync { .. } | Action::Apply { .. } | Action::Drop(_))
+    };
+    Ok(Some(Kill {
+        config: config.name.clone(),
+        properties: run.broken.iter().collect(),
+        depth,
+        essential: run.actions[script..].iter().filter(is_essential).count(),
+        script,
+        states: outcome.counts.distinct,
+        rejected: noted.contains(Property::NothingRejected),
+        halted: noted.contains(Property::NobodyHalts),
+    }))
+}
