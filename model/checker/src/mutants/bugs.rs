@@ -246,8 +246,8 @@ fn persistence() -> Vec<Mutant> {
         .on(&["snapshot-crash-3"]),
         bug("PE-11", "etcd", "the write of an overwritten entry vouches for its index (ABA)")
             .without(Rule::DurableByMark)
-            .breaks(Property::CommittedOnMajority)
-            .on(&["persistence-3", "overwritten-3"]),
+            .breaks(Property::DiskIsFact)
+            .on(&["persistence-3", "persistence-3-terms"]),
         bug(
             "PE-12",
             "derived from etcd",
