@@ -44,8 +44,8 @@ fn about_votes_and_logs() -> Vec<Mutant> {
             .on(&["election-3"]),
         attack("AT-06", "a leader ignores the higher term in a reply")
             .with(Change::Answer(Rule::AdoptHigherTerm, |m, answer| answer && !is_reply(m.input)))
-            .breaks(Property::CanRecover)
-            .on(&["recover-3"]),
+            .on(&["recover-3", "replication-3"])
+            .survives("the next leader's requests carry the term as well; until then the old one commits nothing"),
         attack("AT-07", "a repeated vote counts again")
             .with(Change::After(counts_twice))
             .breaks(Property::VotesAreFacts)
@@ -73,7 +73,7 @@ fn about_disks_and_reads() -> Vec<Mutant> {
             .on(&["snapshot-3"]),
         attack("AT-12", "an installed snapshot does not move what is to be applied")
             .with(Change::After(applies_from_before))
-            .breaks(Property::StateMachineSafety)
+            .breaks(Property::NobodyHalts)
             .on(&["snapshot-3"]),
         attack("AT-13", "a read waits for what is applied, not for what is committed")
             .with(Change::After(reads_what_is_applied))

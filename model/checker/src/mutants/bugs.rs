@@ -66,7 +66,7 @@ fn elections() -> Vec<Mutant> {
         bug("EL-08", "openraft", "a quorum is n/2")
             .without(Rule::ElectionQuorum)
             .breaks(Property::ElectionSafety)
-            .on(&["election-3"]),
+            .on(&["election-2"]),
         bug("EL-08b", "family of EL-08", "2 * votes >= n is enough")
             .with(Change::Value(Rule::ElectionQuorum, |m, _| {
                 m.before.config.voters.len().div_ceil(2) as u64
@@ -196,7 +196,7 @@ fn commitment() -> Vec<Mutant> {
             .without(Rule::CommitQuorum)
             .without(Rule::ElectionQuorum)
             .breaks(Property::CommittedOnMajority)
-            .on(&["replication-3"]),
+            .on(&["election-2"]),
         bug("CO-06", "RaftOS", "the commit scan stops at the first older-term entry")
             .with(Change::Answer(Rule::CommitOwnTermOnly, stops_at_older_term))
             .breaks(Property::CommitNotStalled)
@@ -310,7 +310,7 @@ fn snapshots() -> Vec<Mutant> {
         bug("SN-01", "WRaft", "prev_log_index 0 is accepted though entries are compacted")
             .without(Rule::SkipCompacted)
             .breaks(Property::LogMatching)
-            .on(&["snapshot-3"]),
+            .on(&["snapshot-2"]),
         bug(
             "SN-02",
             "WRaft, RedisRaft, DaosRaft",
@@ -332,7 +332,7 @@ fn snapshots() -> Vec<Mutant> {
         bug("SN-04", "openraft, NuRaft", "an older snapshot is installed over newer state")
             .without(Rule::IgnoreOldSnapshot)
             .breaks(Property::StateMachineSafety)
-            .on(&["snapshot-3"]),
+            .on(&["snapshot-2"]),
         bug(
             "SN-05",
             "hashicorp, openraft, WRaft",
@@ -353,7 +353,7 @@ fn snapshots() -> Vec<Mutant> {
         bug("SN-10", "etcd", "a follower stays in probe after a snapshot at the tip")
             .with(Change::After(stays_in_probe))
             .breaks(Property::CanRecover)
-            .on(&["recover-3-snapshot"]),
+            .on(&["recover-2-snapshot", "recover-3-snapshot"]),
     ]
 }
 

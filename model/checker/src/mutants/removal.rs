@@ -85,15 +85,18 @@ fn configs(rule: Rule) -> &'static [&'static str] {
         Rule::AppliedIsCommitted | Rule::RestoreFromSnapshot => {
             &["snapshot-crash-3", "recover-3-snapshot"]
         }
-        Rule::SendSnapshotIfCompacted | Rule::RetainAfterSnapshot | Rule::OwnSnapshotNeverBack => {
+        Rule::SendSnapshotIfCompacted | Rule::RetainAfterSnapshot => {
             &["snapshot-3", "recover-3-snapshot", "snapshot-crash-3"]
         }
         Rule::SnapshotOnlyApplied => &["snapshot-crash-3"],
         Rule::ReadsEndWithLeadership => &["reads-3"],
-        Rule::OwnVoteWaitsForDisk | Rule::ApplyOnlyDurable => &["persistence-3"],
+        Rule::OwnVoteWaitsForDisk => &["persistence-3"],
+        Rule::ApplyOnlyDurable => &["persistence-2", "snapshot-queue-3"],
+        Rule::OwnSnapshotNeverBack => &["snapshot-2-late"],
         Rule::PrevEntryPresent | Rule::FollowerCommit | Rule::ApplyOnlyCommitted => {
             &["replication-3"]
         }
+        Rule::NoopAtTermStart => &["recover-3"],
         _ => &["election-3", "commit-3", "replication-3", "recover-3"],
     }
 }

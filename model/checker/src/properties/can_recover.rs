@@ -4,7 +4,8 @@
 //! Exactly: from the state, with all bounds lifted and for *every* majority, the rest being down:
 //! restart the majority's servers, finish their writes, deliver every message, let leaders send
 //! heartbeats, and let one election timeout fire, of the servers in turn, only when no live leader
-//! made progress. Within [`rounds`] such rounds a new command commits, and all live servers have the
+//! made progress. When everything in their logs is committed, which takes no client, a new command
+//! is proposed. Within [`rounds`] such rounds that command commits, and all live servers have the
 //! same log, and have committed and applied all of it. A live leader of a term that no live server is
 //! beyond makes progress in every round, without another election.
 //!
@@ -114,8 +115,10 @@ impl<'a, P: Protocol> Recovery<'a, P> {
                 let server = self.live[place].id;
                 self.act(place, &Action::Heartbeat { server });
             }
+            // Not before everything else is committed: a leader needs no client for that (section 8).
             if let Some((place, term)) = self.leader()
                 && term > self.proposed_in
+                && self.all_committed()
             {
                 let (server, command) = (self.live[place].id, Bytes::from(COMMAND));
                 self.proposed_in = term;
@@ -164,6 +167,14 @@ impl<'a, P: Protocol> Recovery<'a, P> {
             Some((node.commit_index, node.log.last_index()))
         });
         Some((term, reached.collect()))
+    }
+
+    /// Whether all live servers have committed all that they have.
+    fn all_committed(&self) -> bool {
+        self.live.iter().all(|server| {
+            let node = server.process.as_ref().map(|process| &process.node);
+            node.is_some_and(|node| node.commit_index == node.log.last_index())
+        })
     }
 
     /// All live servers have the same log, have committed and applied all of it, and it holds the

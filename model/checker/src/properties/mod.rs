@@ -490,12 +490,14 @@ pub(crate) fn check_step(
         (Some(before), Some(after)) => Some((&before.node, &after.node)),
         _ => None,
     };
+    let forgotten = reads::forgotten(before, after, &reaction.facts);
     let mut check = |property: Property, broken: bool| {
         if broken {
             reaction.broken.insert(property);
         }
     };
     check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
+    check(Property::Reads, forgotten);
     check(Property::DiskIsFact, disk_is_fact::broken(after));
     check(Property::SnapshotIsPrefix, snapshot_prefix::broken_at_base(&after.disk.log));
     if let Some((before, after_node)) = nodes {
