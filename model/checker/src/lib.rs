@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`properties`] | what must hold, each with its exact meaning and its witness |
 //! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
+//! | [`coverage`] | which rules made a difference in what was explored |
 //! | [`mutants`] | Raft with a mistake in it, and what finds it |
 //! | [`protocol`] | what runs on its servers |
 //! | [`config`] | bounded configurations, and what they leave out |
@@ -16,6 +17,7 @@
 pub mod check;
 pub mod cluster;
 pub mod config;
+pub mod coverage;
 pub mod diagram;
 pub mod mutants;
 pub mod packed;
@@ -23,6 +25,7 @@ pub mod plain;
 pub mod properties;
 pub mod protocol;
 pub mod replay;
+pub mod rule_map;
 mod script;
 pub mod search;
 pub mod view;

@@ -91,8 +91,8 @@ fn configs(rule: Rule) -> &'static [&'static str] {
         Rule::SnapshotOnlyApplied => &["snapshot-crash-3"],
         Rule::ReadsEndWithLeadership => &["reads-3"],
         Rule::OwnVoteWaitsForDisk => &["persistence-3"],
-        Rule::ApplyOnlyDurable => &["persistence-2", "snapshot-queue-3"],
-        Rule::OwnSnapshotNeverBack => &["snapshot-2-late"],
+        Rule::ApplyOnlyDurable => &["snapshot-queue-3"],
+        Rule::OwnSnapshotNeverBack => &["snapshot-late-3"],
         Rule::PrevEntryPresent | Rule::FollowerCommit | Rule::ApplyOnlyCommitted => {
             &["replication-3"]
         }

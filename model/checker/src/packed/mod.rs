@@ -51,6 +51,8 @@ pub struct ClusterModel<P: Protocol = Paper> {
     /// The local transitions up to renaming: which of several symmetric servers is met first
     /// depends on the order of the threads.
     transition_classes: Table,
+    /// One local transition of each class: its server, and what happens to it.
+    samples: boxcar::Vec<(u32, Label, Used)>,
     transitions: boxcar::Vec<LocalTransition>,
     /// What a local transition does to a history.
     history_step_ids: Table,
@@ -149,6 +151,7 @@ impl<P: Protocol> ClusterModel<P> {
             histories: Interner::new(),
             transition_ids: Table::new(),
             transition_classes: Table::new(),
+            samples: boxcar::Vec::new(),
             transitions: boxcar::Vec::new(),
             history_step_ids: Table::new(),
             history_steps: boxcar::Vec::new(),
@@ -165,6 +168,18 @@ impl<P: Protocol> ClusterModel<P> {
     /// only by a renaming of the servers count as one.
     pub fn local_transitions(&self) -> usize {
         self.transition_classes.len()
+    }
+
+    /// One local transition of each class: a server, and what happens to it.
+    pub fn samples(&self) -> impl Iterator<Item = (Server, Action)> + '_ {
+        self.samples.iter().map(|(_, (id, label, used))| {
+            let server = self.servers.get(*id).server.clone();
+            let action = match label.as_local() {
+                Some(action) => action.of(server.id, *used),
+                None => Action::Deliver(self.messages.get(label.0).envelope.clone()),
+            };
+            (server, action)
+        })
     }
 
     /// The witnesses that any transition has reached.
@@ -362,7 +377,9 @@ impl<P: Protocol> ClusterModel<P> {
             hash_change = hash_change.wrapping_sub(message.hashes[0]);
             Action::Deliver(message.envelope.clone())
         };
-        self.transition_classes.get_or_insert(self.transition_class(known, label), || 0);
+        self.transition_classes.get_or_insert(self.transition_class(known, label), || {
+            number(self.samples.push((id, label, used)))
+        });
         let mut server = known.server.clone();
         let reaction = server
             .act(&self.config.settings, &self.protocol, &action)

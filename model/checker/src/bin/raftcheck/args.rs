@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Walk through a configuration by hand, in a browser
     Explore(ExploreArgs),
+    /// Show which rules made a difference in what is explored
+    Coverage(CoverageArgs),
     /// Run Raft with mistakes in it, and show what finds them
     Mutants(MutantArgs),
     /// Show a shortest run that reaches a situation
@@ -154,6 +156,24 @@ pub(crate) struct ReplayArgs {
 
     #[command(flatten)]
     pub(crate) diagrams: DiagramArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CoverageArgs {
+    /// The configurations of which tier [default: smoke]
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<TierArg>,
+
+    /// Write the rule map, over an earlier one
+    #[arg(long, value_name = "FILE", conflicts_with = "tier")]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Compare with a rule map
+    #[arg(long, value_name = "FILE", conflicts_with = "tier")]
+    pub(crate) check: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
 }
 
 #[derive(Debug, clap::Args)]

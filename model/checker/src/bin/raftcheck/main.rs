@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod counterexample;
+mod coverage;
 mod explore;
 mod failure;
 mod list;
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(&args),
         Command::Explore(args) => explore::run(configs, &args),
         Command::Mutants(args) => mutants::run(configs, &args),
+        Command::Coverage(args) => coverage::run(configs, &args),
         Command::Trace(args) => trace::run(configs, &args),
     }
 }

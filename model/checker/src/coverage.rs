@@ -1,0 +1,253 @@
+//! Which rules made a difference in what was explored.
+//!
+//! Every distinct local transition of a configuration is done again, and once more for each question
+//! that a rule asked in it, with that one answer turned round. A rule was *decisive* where the server
+//! or what it sent came out differently: only then would anybody notice if the rule were wrong.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use raft_core::{Role, Rule, Rules};
+use raft_trace::Action;
+use serde::Serialize;
+
+use crate::cluster::server::Server;
+use crate::config::BoundedConfig;
+use crate::packed::ClusterModel;
+use crate::search::Control;
+use crate::search::level::{self, Goal};
+
+/// What one configuration exercises.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Coverage {
+    /// The configuration.
+    pub config: String,
+    /// Whether it was explored to its end.
+    pub complete: bool,
+    /// Of how many local transitions, up to renaming.
+    pub local_transitions: u64,
+    /// What each rule said.
+    pub rules: BTreeMap<Rule, Answers>,
+    /// How often each kind of action happened to a server in each role.
+    pub actions: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// What a rule said, and whether it mattered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answers {
+    /// Its condition was fulfilled; or, for a rule that prescribes a number, it was asked.
+    pub yes: u64,
+    /// Its condition was not fulfilled.
+    pub no: u64,
+    /// With another answer, something else would have happened.
+    pub decisive: u64,
+}
+
+/// The kinds of actions, each with the roles in which it has to happen somewhere.
+pub const ACTIONS: &[(&str, &[&str])] = &[
+    ("election timeout", &["follower", "candidate"]),
+    ("heartbeat", &["leader"]),
+    ("proposal", &["leader"]),
+    ("read", &["leader"]),
+    ("sync", &["follower", "candidate", "leader"]),
+    ("apply", &["follower", "candidate", "leader"]),
+    ("start snapshot", &["follower", "candidate", "leader"]),
+    ("finish snapshot", &["follower", "leader"]),
+    ("crash", &["follower", "candidate", "leader"]),
+    ("restart", &["down"]),
+    ("deliver", &["follower", "candidate", "leader"]),
+];
+
+/// Explores a configuration and does everything that happened in it again.
+pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Coverage {
+    let model = ClusterModel::new(config.clone(), true);
+    let outcome = level::search(&model, Goal::Violation, threads, control);
+    let mut coverage = Coverage { config: config.name.clone(), ..Coverage::default() };
+    coverage.complete = outcome.complete && outcome.found_at.is_none();
+    for (server, action) in model.samples() {
+        coverage.local_transitions += 1;
+        *coverage.actions.entry((kind(&action), role(&server))).or_default() += 1;
+        sample(config, &server, &action, &mut coverage.rules);
+    }
+    coverage
+}
+
+fn sample(
+    config: &BoundedConfig,
+    server: &Server,
+    action: &Action,
+    rules: &mut BTreeMap<Rule, Answers>,
+) {
+    let listening = Turning::default();
+    let settings = &config.settings;
+    let run = |rules: &Turning| {
+        let mut server = server.clone();
+        let reaction = server.run(settings, rules, action).ok();
+        (server, reaction.map(|reaction| (reaction.sent, reaction.facts)))
+    };
+    let plain = run(&listening);
+    for (place, (rule, said)) in listening.asked.into_inner().into_iter().enumerate() {
+        let other = |turn: Turn| {
+            let turning = Turning { turn: Some((place, turn)), ..Turning::default() };
+            run(&turning) != plain
+        };
+        let decisive = match said {
+            Said::Holds(_) => other(Turn::Not),
+            Said::Value => [Turn::Less, Turn::More, Turn::Nothing].into_iter().any(other),
+        };
+        let answers = rules.entry(rule).or_default();
+        match said {
+            Said::Holds(false) => answers.no += 1,
+            Said::Holds(true) | Said::Value => answers.yes += 1,
+        }
+        answers.decisive += u64::from(decisive);
+    }
+}
+
+/// The paper's rules, with one answer turned round.
+#[derive(Default)]
+struct Turning {
+    asked: RefCell<Vec<(Rule, Said)>>,
+    turn: Option<(usize, Turn)>,
+    questions: Cell<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Said {
+    Holds(bool),
+    Value,
+}
+
+#[derive(Clone, Copy)]
+enum Turn {
+    Not,
+    Less,
+    More,
+    Nothing,
+}
+
+impl Turning {
+    /// Notes a question; says how to turn its answer, if it is the one.
+    fn ask(&self, rule: Rule, said: Said) -> Option<Turn> {
+        let place = self.questions.replace(self.questions.get() + 1);
+        self.asked.borrow_mut().push((rule, said));
+        self.turn.filter(|(turned, _)| *turned == place).map(|(_, turn)| turn)
+    }
+}
+
+impl Rules for Turning {
+    fn holds(&self, rule: Rule, answer: bool) -> bool {
+        answer != self.ask(rule, Said::Holds(answer)).is_some()
+    }
+
+    fn value(&self, rule: Rule, value: u64) -> u64 {
+        match self.ask(rule, Said::Value) {
+            Some(Turn::Less) => value.saturating_sub(1),
+            Some(Turn::More) => value.saturating_add(1),
+            Some(Turn::Nothing) => 0,
+            Some(Turn::Not) | None => value,
+        }
+    }
+}
+
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::ElectionTimeout { .. } => "election timeout",
+        Action::Heartbeat { .. } => "heartbeat",
+        Action::Propose { .. } => "proposal",
+        Action::Read { .. } => "read",
+        Action::Sync { .. } => "sync",
+        Action::Apply { .. } => "apply",
+        Action::StartSnapshot { .. } => "start snapshot",
+        Action::FinishSnapshot { .. } => "finish snapshot",
+        Action::Crash { .. } => "crash",
+        Action::Restart { .. } => "restart",
+        Action::Deliver(_) | Action::Drop(_) | Action::Duplicate(_) => "deliver",
+    }
+}
+
+fn role(server: &Server) -> &'static str {
+    match server.process.as_ref().map(|process| &process.node.role) {
+        None => "down",
+        Some(Role::Follower { .. }) => "follower",
+        Some(Role::Candidate { .. }) => "candidate",
+        Some(Role::Leader(_)) => "leader",
+    }
+}
+
+/// What all configurations together say about a rule.
+pub fn total(coverage: &[Coverage], rule: Rule) -> Answers {
+    let all = coverage.iter().filter_map(|config| config.rules.get(&rule));
+    all.fold(Answers::default(), |sum, answers| Answers {
+        yes: sum.yes + answers.yes,
+        no: sum.no + answers.no,
+        decisive: sum.decisive + answers.decisive,
+    })
+}
+
+/// What has not been exercised, in words.
+pub fn gaps(coverage: &[Coverage]) -> Vec<String> {
+    let mut gaps = Vec::new();
+    for rule in Rule::ALL {
+        let Answers { yes, no, decisive } = total(coverage, *rule);
+        let name = rule.name();
+        let excused = excuse(*rule).is_some();
+        if yes + no == 0 {
+            gaps.push(format!("{name} was never asked"));
+        } else if decisive == 0 && !excused {
+            gaps.push(format!("{name} never made a difference"));
+        } else if (yes == 0 || no == 0) && is_condition(*rule) && !excused {
+            gaps.push(format!("{name} said {} only", if yes == 0 { "no" } else { "yes" }));
+        }
+    }
+    for (action, roles) in ACTIONS {
+        for role in *roles {
+            if !coverage.iter().any(|config| config.actions.contains_key(&(*action, *role))) {
+                gaps.push(format!("no {action} of a {role}"));
+            }
+        }
+    }
+    gaps
+}
+
+/// Whether a rule has a condition, and can say yes and no. The others prescribe a number, or demand
+/// something in every case in which they are asked.
+pub fn is_condition(rule: Rule) -> bool {
+    !matches!(
+        rule,
+        Rule::ForgetOldVotes
+            | Rule::ElectionQuorum
+            | Rule::CandidateYieldsToLeader
+            | Rule::NoopAtTermStart
+            | Rule::ResetProgress
+            | Rule::PrevEntryPresent
+            | Rule::SkipCompacted
+            | Rule::KeepAgreeing
+            | Rule::FollowerCommit
+            | Rule::MatchFromRequest
+            | Rule::NextAboveMatch
+            | Rule::CommitQuorum
+            | Rule::ApplyOnlyCommitted
+            | Rule::ApplyOnlyDurable
+            | Rule::PersistTerm
+            | Rule::RequestVoteWaitsForDisk
+            | Rule::ReplyWaitsForItsWrite
+            | Rule::LeaderCountsItsDisk
+            | Rule::AppliedIsCommitted
+            | Rule::RestoreFromSnapshot
+            | Rule::SnapshotAckCoversBase
+            | Rule::ReadNeedsLaterRound
+            | Rule::ReadsEndWithLeadership
+    )
+}
+
+/// Why a rule is not exercised both ways, if there is a reason.
+pub fn excuse(rule: Rule) -> Option<&'static str> {
+    match rule {
+        Rule::SnapshotOnlyApplied => Some(
+            "guards against the caller, and the model's state machine takes snapshots only of what \
+             it has applied",
+        ),
+        _ => None,
+    }
+}
