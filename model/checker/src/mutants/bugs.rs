@@ -234,8 +234,8 @@ fn persistence() -> Vec<Mutant> {
         )
         .with(Change::After(truncates_first))
         .without(Rule::KeepAgreeing)
-        .breaks(Property::LeaderCompleteness)
-        .on(&["persistence-3", "persistence-3-terms"]),
+        .breaks(Property::CommittedOnMajority)
+        .on(&["persistence-2"]),
         bug(
             "PE-07",
             "hashicorp, openraft, redisraft",
@@ -404,16 +404,25 @@ fn stays_in_probe(moment: &Moment<'_>, outcome: Outcome<'_>) {
     let Input::Receive { from, message } = moment.input else {
         return;
     };
-    let at_the_tip = matches!(message, Message::InstallSnapshotReply(_));
-    let last = outcome.node.log.last_index();
-    if let (Role::Leader(earlier), Role::Leader(now)) =
-        (&moment.before.role, &mut outcome.node.role)
-        && let (Some(earlier), Some(now)) =
-            (earlier.followers.get(from), now.followers.get_mut(from))
-        && (at_the_tip && now.match_index == last
-            || (earlier.pace, earlier.next_index) == (Pace::Probe, now.next_index))
-    {
+    let after_snapshot = matches!(message, Message::InstallSnapshotReply(_));
+    let (base, last) = (outcome.node.log.base().index, outcome.node.log.last_index());
+    let (Role::Leader(earlier), Role::Leader(now)) = (&moment.before.role, &mut outcome.node.role)
+    else {
+        return;
+    };
+    let (Some(earlier), Some(now)) = (earlier.followers.get(from), now.followers.get_mut(from))
+    else {
+        return;
+    };
+    if after_snapshot && now.match_index == last {
         now.pace = Pace::Probe;
+    } else if earlier.pace == Pace::Probe
+        && now.match_index.next() == earlier.next_index
+        && now.match_index == base
+        && base > Index::ZERO
+    {
+        (now.pace, now.next_index) = (Pace::Probe, earlier.next_index);
+        outcome.effects.retain(|effect| !matches!(effect, Effect::Send { to, .. } if to == from));
     }
 }
 

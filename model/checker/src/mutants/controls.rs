@@ -16,7 +16,7 @@ pub(super) fn all() -> Vec<Mutant> {
             "truncating and appending are two writes, and a crash may come between",
         )
         .with(Change::After(bugs::truncates_first))
-        .on(&["persistence-3", "persistence-3-terms"])
+        .on(&["persistence-2", "persistence-3"])
         .survives("a conflicting suffix is not committed, so losing it alone loses nothing"),
         control("NC-EL-10", "votes of an earlier candidacy are kept, among three servers")
             .with(Change::Answer(Rule::ForgetOldVotes, |_, _| false))

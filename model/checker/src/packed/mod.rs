@@ -392,7 +392,11 @@ impl<P: Protocol> ClusterModel<P> {
         let facts: Box<[Fact]> = reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
         LocalTransition {
-            idle: server == id && sent.is_empty() && label.as_local().is_some(),
+            // A server that refuses to start stays as it is, and that is no idle matter.
+            idle: server == id
+                && sent.is_empty()
+                && label.as_local().is_some()
+                && reaction.broken.is_empty(),
             server,
             sent,
             broken: reaction.broken,
