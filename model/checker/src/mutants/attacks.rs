@@ -1,5 +1,7 @@
 //! Mistakes that nobody has admitted to yet, found by reading raft-core with bad intentions.
 
+#![expect(clippy::needless_pass_by_value, reason = "one type of function for every change")]
+
 use raft_core::{AppendOutcome, Effect, Index, Input, LogWrite, Message, Node, Role, Rule};
 
 use super::bugs::unfolded;
@@ -91,7 +93,7 @@ fn about_disks_and_reads() -> Vec<Mutant> {
     ]
 }
 
-/// The leader's commit_index as it stands in the request.
+/// The leader's `commit_index` as it stands in the request.
 pub(super) fn leader_commit(moment: &Moment<'_>, value: u64) -> u64 {
     match moment.input {
         Input::Receive { message: Message::AppendEntries(request), .. } => request.leader_commit.0,

@@ -1,5 +1,7 @@
 //! Bugs that real systems have shipped, each as a change of one rule or two.
 
+#![expect(clippy::needless_pass_by_value, reason = "one type of function for every change")]
+
 use raft_core::{
     AppendEntries, AppendOutcome, Bytes, Effect, Index, Input, Log, LogPosition, LogWrite, Mark,
     Message, Node, Pace, Role, Rule, Snapshot, TermAt, Write,
@@ -149,7 +151,7 @@ fn replication() -> Vec<Mutant> {
     ]
 }
 
-/// Keeps match_index across leaderships.
+/// Keeps `match_index` across leaderships.
 fn match_survives(moment: &Moment<'_>, outcome: Outcome<'_>) {
     match (&moment.before.role, &mut outcome.node.role) {
         (Role::Leader(_), Role::Leader(_)) => {}

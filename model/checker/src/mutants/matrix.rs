@@ -1,5 +1,7 @@
 //! The kill matrix, as a document: no times, nothing that depends on the order of threads.
 
+#![expect(clippy::single_match_else, reason = "killed or not: two cases of one weight")]
+
 use std::fmt::Write as _;
 
 use super::trial::{Kill, Trial};
