@@ -105,3 +105,46 @@ fn depth(kill: &Kill) -> String {
     let script = if kill.script > 0 { format!("{}+", kill.script) } else { String::new() };
     format!("{script}{} ({})", kill.depth, kill.essential)
 }
+
+/// For each property the mutants that it is the first, and alone, to see: without the property they
+/// would be found later or not at all.
+pub fn vacuity(trials: &[(&Mutant, Trial)]) -> String {
+    let mut out = "\n## What each property is needed for\n\n\
+        The mutants that the property is the first and the only one to see, in the tables above.\n\n\
+        | property | mutants |\n| --- | --- |\n"
+        .to_owned();
+    for property in Property::ALL {
+        let alone = |(_, trial): &&(&Mutant, Trial)| {
+            trial.killed.as_ref().is_some_and(|kill| kill.properties == [property])
+        };
+        let ids: Vec<&str> =
+            trials.iter().filter(alone).map(|(mutant, _)| mutant.id.as_str()).collect();
+        let ids =
+            if ids.is_empty() { without_its_own(property).to_owned() } else { ids.join(", ") };
+        let _ = writeln!(out, "| {} | {ids} |", property.name());
+    }
+    out
+}
+
+/// Why no mutant is seen by a property first and alone.
+fn without_its_own(property: Property) -> &'static str {
+    match property {
+        Property::ElectionSafety => {
+            "none: two leaders of a term need a voter of both or a vote that nobody gave, and \
+             vote-once or votes-are-facts sees that earlier; see the column `named`"
+        }
+        Property::LeaderAppendOnly => {
+            "none: a leader that shortens its log without writing that is mistaken about its disk, \
+             and one that writes it loses what a follower has matched; disk-is-fact or match-is-fact \
+             sees that in the same step"
+        }
+        Property::StateMachineSafety => {
+            "none: what is applied wrongly was first taken for committed wrongly, which \
+             commit-is-fact sees in the same step or earlier"
+        }
+        Property::VotesAreFacts | Property::MatchIsFact | Property::CommitIsFact => {
+            "none: sees mistakes together with the property that they are about to break"
+        }
+        _ => "NONE",
+    }
+}

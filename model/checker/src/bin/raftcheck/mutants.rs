@@ -103,7 +103,9 @@ fn finish(smoke: &[Tried<'_>], nightly: &[Tried<'_>], args: &MutantArgs) -> Resu
     }
     if let Some(path) = &args.write {
         let nightly = matrix::section("What needs the nightly tier", nightly);
-        let text = format!("{}{smoke}{nightly}", matrix::ABOUT);
+        let tried: Vec<_> = all().cloned().collect();
+        let needed = matrix::vacuity(&tried);
+        let text = format!("{}{smoke}{nightly}{needed}", matrix::ABOUT);
         std::fs::write(path, text)
             .map_err(|source| Failure::Write { path: path.clone(), source })?;
     }
