@@ -21,7 +21,7 @@ script = [
   "n2 <- n1 vote?",
   "n3 election timeout",
   "n3 election timeout",
-  "n2 <- n3 vote?",
+  "n2 <- n3 vote? t2",
   "n3 <- n2 vote t2",
   "n2 <- n3 append",
   "n3 <- n2 ack 1",
