@@ -39,6 +39,9 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Exit, Fai
     };
     let mut reports = Vec::new();
     for config in &configs {
+        if let Err(error) = config.check_script() {
+            println!("SKIPPED a line: {error}");
+        }
         let explore = |control: &_| check(config, options, control);
         let (mut report, peak_bytes) = watch::watch(&config.name, &search, explore);
         report.peak_bytes = peak_bytes;
