@@ -16,6 +16,8 @@
 
 mod action;
 mod file;
+mod node_log;
 
 pub use action::{Action, ApplyMode, DiskMode, Envelope, Settings};
 pub use file::{ClusterTrace, SCHEMA, TraceError, VERSION};
+pub use node_log::{NODE_LOG_SCHEMA, NODE_LOG_VERSION, NodeDigest, NodeRecord};

@@ -1,0 +1,203 @@
+//! The closed loop.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::{sleep, timeout};
+
+use super::report::Run;
+use super::spread::{Operation, Target, Worker, spread};
+use super::{INTERVAL, PATIENCE, PAUSE, cpu, progress_bar};
+use crate::args::BenchArgs;
+use crate::failure::Failure;
+
+/// When something counts.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    begin: Instant,
+    end: Instant,
+}
+
+/// How fast requests of one kind were answered.
+#[derive(Debug)]
+pub(super) struct Latencies {
+    /// In microseconds: all that began within the window.
+    pub(super) histogram: Histogram<u32>,
+    /// How many ended within the window.
+    pub(super) completed: u64,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Latencies {
+        // Three digits, which this crate accepts. It grows with the longest time.
+        let histogram = Histogram::new(3).expect("three digits are possible");
+        Latencies { histogram, completed: 0 }
+    }
+
+    pub(super) fn add(&mut self, other: &Latencies) {
+        self.histogram.add(&other.histogram).expect("it grows");
+        self.completed += other.completed;
+    }
+}
+
+/// What a client met.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) puts: Latencies,
+    pub(super) gets: Latencies,
+    /// Reads that found nothing.
+    pub(super) missing: u64,
+    pub(super) redirections: u64,
+    pub(super) errors: BTreeMap<String, u64>,
+    /// Errors during the warm-up.
+    pub(super) early_errors: u64,
+}
+
+impl Tally {
+    pub(super) fn new() -> Tally {
+        Tally {
+            puts: Latencies::new(),
+            gets: Latencies::new(),
+            missing: 0,
+            redirections: 0,
+            errors: BTreeMap::new(),
+            early_errors: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Tally) {
+        self.puts.add(&other.puts);
+        self.gets.add(&other.gets);
+        self.missing += other.missing;
+        self.redirections += other.redirections;
+        self.early_errors += other.early_errors;
+        for (error, count) in other.errors {
+            *self.errors.entry(error).or_default() += count;
+        }
+    }
+}
+
+/// What all clients of a run share.
+struct Shared {
+    warm_up: Duration,
+    duration: Duration,
+    keys: u64,
+    reads: u8,
+    window: OnceLock<Window>,
+    /// Requests that were answered, within the window or not.
+    answered: AtomicU64,
+}
+
+impl Shared {
+    /// The window opens for all at the same time: counted from when the first one asks.
+    fn window(&self) -> Window {
+        *self.window.get_or_init(|| {
+            let begin = Instant::now() + self.warm_up;
+            Window { begin, end: begin + self.duration }
+        })
+    }
+}
+
+/// Measures a target under the load of this many clients.
+pub(super) fn run<T: Target>(target: &T, args: &BenchArgs, clients: usize) -> Result<Run, Failure> {
+    let shared = Arc::new(Shared {
+        warm_up: args.warm_up,
+        duration: args.duration,
+        keys: args.keys,
+        reads: args.reads,
+        window: OnceLock::new(),
+        answered: AtomicU64::new(0),
+    });
+    let job = |worker, number: usize| {
+        let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
+        client(worker, Arc::clone(&shared), SmallRng::seed_from_u64(seed))
+    };
+    let mut cost = None;
+    let threads = usize::from(args.threads);
+    let observe = |finished: &dyn Fn() -> bool| cost = observe(&shared, clients, finished);
+    let tallies = spread(target, clients, threads, job, observe)?;
+    let mut total = Tally::new();
+    for tally in tallies {
+        total.add(tally);
+    }
+    Ok(Run::new(clients, args, &total, cost))
+}
+
+/// One client: the next request leaves when the last one is answered.
+async fn client<W: Worker>(mut worker: W, shared: Arc<Shared>, mut rng: SmallRng) -> Tally {
+    let mut tally = Tally::new();
+    let window = shared.window();
+    let mut begun = Instant::now();
+    while begun < window.end {
+        let key = rng.random_range(0..shared.keys);
+        let reads = shared.reads > 0 && rng.random_range(0..100) < shared.reads;
+        let operation = if reads { Operation::Get(key) } else { Operation::Put(key) };
+        let result = timeout(PATIENCE, worker.ask(operation)).await;
+        let ended = Instant::now();
+        let counts = begun >= window.begin;
+        match result.unwrap_or_else(|_| Err("no answer in 5 s".to_owned())) {
+            Ok(done) => {
+                shared.answered.fetch_add(1, Ordering::Relaxed);
+                let latencies = if reads { &mut tally.gets } else { &mut tally.puts };
+                if counts {
+                    let micros = u64::try_from((ended - begun).as_micros()).unwrap_or(u64::MAX);
+                    latencies.histogram.saturating_record(micros);
+                    tally.missing += u64::from(done.missing);
+                    tally.redirections += done.redirections;
+                }
+                latencies.completed += u64::from(ended >= window.begin && ended < window.end);
+                begun = ended;
+            }
+            Err(error) => {
+                if ended >= window.begin {
+                    *tally.errors.entry(error).or_default() += 1;
+                } else {
+                    tally.early_errors += 1;
+                }
+                sleep(PAUSE).await;
+                begun = Instant::now();
+            }
+        }
+    }
+    tally
+}
+
+/// Draws progress. Returns how much CPU time this process spent within the window on each answer,
+/// and on the whole.
+fn observe(shared: &Shared, clients: usize, finished: &dyn Fn() -> bool) -> Option<cpu::Cost> {
+    let Window { begin, end } = shared.window();
+    let length = shared.warm_up + shared.duration;
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let template = "{bar:30} {msg}";
+    let bar = progress_bar(millis(length), template);
+    let mut meter = cpu::Meter::default();
+    let answered = || shared.answered.load(Ordering::Relaxed);
+    let mut last = (Instant::now(), answered());
+    while !finished() {
+        let now = Instant::now();
+        meter.at(now, begin, end, answered());
+        let rate = per_second(answered() - last.1, now - last.0);
+        last = (now, answered());
+        let phase = if now < begin { "warm-up" } else { "measuring" };
+        bar.set_position(millis(length.saturating_sub(end.saturating_duration_since(now))));
+        bar.set_message(format!("{clients} clients  {phase}  {rate:.0}/s"));
+        // At the edges of the window exactly, so that what is metered there is right.
+        let edges = [begin, end].map(|edge| edge.saturating_duration_since(now));
+        let edge = edges.into_iter().filter(|wait| !wait.is_zero()).min();
+        std::thread::sleep(edge.unwrap_or(INTERVAL).min(INTERVAL));
+    }
+    meter.at(Instant::now(), begin, end, answered());
+    bar.finish_and_clear();
+    meter.cost()
+}
+
+/// A rate.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
+pub(super) fn per_second(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(1e-9)
+}

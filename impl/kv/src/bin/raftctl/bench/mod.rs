@@ -1,0 +1,78 @@
+//! `raftctl bench`: how fast a cluster is.
+
+mod cpu;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod fill;
+mod http;
+mod load;
+mod report;
+mod response;
+mod spread;
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::BenchArgs;
+use crate::cluster::{Cluster, leader};
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+use report::Report;
+use spread::Target;
+
+/// A request without an answer after this time is an error.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After an error, a client pauses: a cluster that is away needs no thousand requests a second.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often progress is drawn.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(cluster: &Cluster, args: &BenchArgs) -> Result<Exit, Failure> {
+    args.json.refuse_existing()?;
+    match &args.etcd {
+        None => measure(&http_target(cluster, args)?, args),
+        #[cfg(feature = "etcd")]
+        Some(servers) => measure(&etcd::EtcdTarget::new(servers, args)?, args),
+        #[cfg(not(feature = "etcd"))]
+        Some(_) => Err(Failure::NoEtcd),
+    }
+}
+
+/// The cluster, whose leader is known.
+fn http_target(cluster: &Cluster, args: &BenchArgs) -> Result<http::HttpTarget, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::Runtime)?;
+    let seen = runtime.block_on(cluster.survey(Duration::from_secs(2)));
+    let leader = leader(&seen).ok_or(Failure::NoLeader)?.address.clone();
+    let servers = seen.into_iter().map(|server| server.address).collect();
+    let tls = cluster.options.tls.clone();
+    Ok(http::HttpTarget { servers, tls, leader, value_size: args.value_size })
+}
+
+fn measure<T: Target>(target: &T, args: &BenchArgs) -> Result<Exit, Failure> {
+    if let Some(bytes) = args.fill {
+        let filled = fill::fill(target, args, bytes)?;
+        output::print(&format!("{filled}\n"))?;
+    }
+    let mut report = Report::new(target.name(), args);
+    for clients in &args.clients {
+        report.runs.push(load::run(target, args, usize::from(*clients))?);
+    }
+    output::print(&report.text(args))?;
+    args.json.write(&report)?;
+    let idle = report.runs.iter().any(|run| run.operations == 0);
+    Ok(if idle { Exit::Unavailable } else { Exit::Fine })
+}
+
+/// A bar on stderr, if that is a terminal.
+fn progress_bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

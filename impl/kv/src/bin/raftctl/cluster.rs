@@ -1,0 +1,228 @@
+//! Which servers to talk to, and what they say about themselves.
+
+use std::time::Duration;
+
+use raft_kv::api::Status;
+use raft_kv::client::{Address, Client, Error, Options, Tls};
+use tokio::task::JoinSet;
+
+use crate::args::{ClusterArgs, SessionArgs};
+use crate::failure::Failure;
+
+/// Where `raftd dev` serves clients.
+const DEV: [&str; 3] = ["http://127.0.0.1:7101", "http://127.0.0.1:7102", "http://127.0.0.1:7103"];
+
+/// Names the servers if the command line does not.
+const VARIABLE: &str = "RAFTCTL_SERVERS";
+
+/// The servers to talk to.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Address>,
+    pub(crate) options: Options,
+}
+
+impl Cluster {
+    pub(crate) fn new(args: ClusterArgs) -> Result<Cluster, Failure> {
+        let servers = match args.servers {
+            Some(servers) => servers,
+            None => servers_by_default()?,
+        };
+        let identity = args.client_cert.as_deref().zip(args.client_key.as_deref());
+        let tls = args.ca.as_deref().map(|ca| Tls::read(ca, identity)).transpose()?;
+        let request_timeout = args.timeout.min(Duration::from_secs(5));
+        let options = Options { request_timeout, deadline: args.timeout, tls };
+        Client::new(servers.clone(), options.clone())?;
+        Ok(Cluster { servers, options })
+    }
+
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(self.servers.clone(), self.options.clone())?)
+    }
+
+    /// A client for writes.
+    pub(crate) async fn writer(&self, args: &SessionArgs) -> Result<Client, Failure> {
+        let mut client = self.client()?;
+        if args.session {
+            client.open_session().await?;
+        }
+        Ok(client)
+    }
+
+    /// A client of one server only.
+    pub(crate) fn client_of(&self, server: &Address) -> Result<Client, Failure> {
+        Ok(Client::new(vec![server.clone()], self.options.clone())?)
+    }
+
+    /// Asks all servers, also those that only the others name.
+    pub(crate) async fn survey(&self, patience: Duration) -> Vec<Seen> {
+        let mut observer = Observer::new(self, patience);
+        let mut seen = observer.look().await;
+        if observer.add_members(&seen) {
+            seen = observer.look().await;
+        }
+        seen
+    }
+}
+
+fn servers_by_default() -> Result<Vec<Address>, Failure> {
+    let text = std::env::var(VARIABLE).unwrap_or_default();
+    let text = if text.trim().is_empty() { DEV.join(",") } else { text };
+    text.split(',').map(|server| server.parse().map_err(Failure::Variable)).collect()
+}
+
+/// What one server said.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) address: Address,
+    /// Its own word, or that of another server.
+    pub(crate) id: Option<u64>,
+    pub(crate) status: Result<Status, Error>,
+}
+
+impl Seen {
+    /// `n1`, or the address of a server whose number nobody knows.
+    pub(crate) fn name(&self) -> String {
+        self.id.map_or_else(|| self.address.to_string(), |id| format!("n{id}"))
+    }
+
+    pub(crate) fn role(&self) -> &str {
+        self.status.as_ref().map_or("unreachable", |status| &status.role)
+    }
+}
+
+/// Asks servers again and again, on connections that it keeps.
+pub(crate) struct Observer {
+    clients: Vec<(Address, Client)>,
+    options: Options,
+}
+
+impl Observer {
+    pub(crate) fn new(cluster: &Cluster, patience: Duration) -> Observer {
+        let request_timeout = patience.min(cluster.options.request_timeout);
+        let tls = cluster.options.tls.clone();
+        // One attempt, not more: that a server is away is what is to be seen.
+        let options = Options { request_timeout, deadline: Duration::ZERO, tls };
+        let mut observer = Observer { clients: Vec::new(), options };
+        for server in &cluster.servers {
+            observer.add(server.clone());
+        }
+        observer
+    }
+
+    fn add(&mut self, server: Address) {
+        if self.clients.iter().all(|(known, _)| *known != server)
+            && let Ok(client) = Client::new(vec![server.clone()], self.options.clone())
+        {
+            self.clients.push((server, client));
+        }
+    }
+
+    /// Adds the servers that others name. Returns whether there are any.
+    pub(crate) fn add_members(&mut self, seen: &[Seen]) -> bool {
+        let before = self.clients.len();
+        let answered: Vec<u64> = statuses(seen).map(|status| status.id).collect();
+        for (status, address) in
+            seen.iter().filter_map(|s| Some((s.status.as_ref().ok()?, &s.address)))
+        {
+            let others = status.members.iter().filter(|member| !answered.contains(&member.id));
+            for member in others {
+                if let Some(server) = as_address(&member.client_address, address) {
+                    self.add(server);
+                }
+            }
+        }
+        self.clients.len() > before
+    }
+
+    /// Asks all at once.
+    pub(crate) async fn look(&mut self) -> Vec<Seen> {
+        let mut asking = JoinSet::new();
+        for (place, (address, mut client)) in self.clients.drain(..).enumerate() {
+            asking.spawn(async move {
+                let status = client.status().await;
+                (place, address, client, status)
+            });
+        }
+        let mut answers = asking.join_all().await;
+        answers.sort_by_key(|(place, ..)| *place);
+        let mut seen = Vec::new();
+        for (_, address, client, status) in answers {
+            self.clients.push((address.clone(), client));
+            let id = status.as_ref().ok().map(|status| status.id);
+            seen.push(Seen { address, id, status });
+        }
+        name_the_silent(&mut seen);
+        seen.sort_by_key(|server| (server.id.is_none(), server.id));
+        seen
+    }
+}
+
+/// Finds out from the others which servers do not answer.
+fn name_the_silent(seen: &mut [Seen]) {
+    let named = |address: &Address| {
+        let members = statuses(seen).flat_map(|status| &status.members);
+        let mut ids = members.filter_map(|member| {
+            let same = as_address(&member.client_address, address).as_ref() == Some(address);
+            same.then_some(member.id)
+        });
+        ids.next()
+    };
+    let ids: Vec<_> = seen.iter().map(|s| s.id.or_else(|| named(&s.address))).collect();
+    for (server, id) in seen.iter_mut().zip(ids) {
+        server.id = id;
+    }
+}
+
+/// An address that a server names, if need be with the scheme by which that one was reached.
+fn as_address(text: &str, like: &Address) -> Option<Address> {
+    let scheme = if like.is_secure() { "https" } else { "http" };
+    let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
+    whole.parse().ok()
+}
+
+/// What the servers said that answered.
+pub(crate) fn statuses(seen: &[Seen]) -> impl Iterator<Item = &Status> {
+    seen.iter().filter_map(|server| server.status.as_ref().ok())
+}
+
+/// A leader, and who agrees that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreement {
+    pub(crate) leader: u64,
+    pub(crate) term: u64,
+    pub(crate) agreeing: usize,
+    pub(crate) servers: usize,
+}
+
+impl Agreement {
+    /// The leader of the latest term, and how many servers see it so.
+    pub(crate) fn of(seen: &[Seen]) -> Option<Agreement> {
+        let leaders = statuses(seen).filter(|status| status.role == "leader");
+        let leader = leaders.max_by_key(|status| status.term)?;
+        let agrees = |status: &&Status| {
+            status.members.iter().any(|member| member.id == leader.id)
+                && status.term == leader.term
+                && (status.id == leader.id || status.leader == Some(leader.id))
+        };
+        let mut ids: Vec<u64> = statuses(seen).filter(agrees).map(|status| status.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Some(Agreement {
+            leader: leader.id,
+            term: leader.term,
+            agreeing: ids.len(),
+            servers: leader.members.len(),
+        })
+    }
+
+    pub(crate) fn is_majority(&self) -> bool {
+        self.agreeing > self.servers / 2
+    }
+}
+
+/// Where the leader is, as a majority sees it.
+pub(crate) fn leader(seen: &[Seen]) -> Option<&Seen> {
+    let agreement = Agreement::of(seen).filter(Agreement::is_majority)?;
+    seen.iter().find(|server| server.status.is_ok() && server.id == Some(agreement.leader))
+}

@@ -1,0 +1,28 @@
+//! `raftctl snapshot`: has servers take a snapshot.
+
+use std::time::Duration;
+
+use crate::args::SnapshotArgs;
+use crate::cluster::{Cluster, leader};
+use crate::failure::{Exit, Failure, complain};
+use crate::output;
+
+pub(crate) async fn run(cluster: &Cluster, args: &SnapshotArgs) -> Result<Exit, Failure> {
+    let seen = cluster.survey(Duration::from_secs(2)).await;
+    let mut exit = Exit::Fine;
+    let servers = if args.all { seen.iter().collect() } else { Vec::from_iter(leader(&seen)) };
+    if servers.is_empty() {
+        return Err(Failure::NoLeader);
+    }
+    for server in servers {
+        if let Err(error) = &server.status {
+            complain(format_args!("{} takes none: {error}", server.name()));
+            exit = Exit::Unavailable;
+            continue;
+        }
+        let started = cluster.client_of(&server.address)?.snapshot().await?;
+        let name = server.name();
+        output::print(&format!("{name} takes a snapshot up to index {}\n", started.index))?;
+    }
+    Ok(exit)
+}

@@ -1,0 +1,174 @@
+//! A connection to one server.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{HeaderMap, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use super::{Address, Tls};
+
+/// The longest answer that a client takes.
+const LONGEST_BODY: usize = 64 << 20;
+
+/// Bytes to and from a server, in the clear or through TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Through TLS.
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to a server.
+///
+/// # Errors
+///
+/// Nobody listens there, or TLS fails.
+pub async fn connect(server: &Address, tls: Option<&Tls>) -> io::Result<Stream> {
+    let stream = TcpStream::connect((server.host(), server.port())).await?;
+    stream.set_nodelay(true)?;
+    if !server.is_secure() {
+        return Ok(Stream::Plain(stream));
+    }
+    let no_authority = || io::Error::other("TLS without an authority's certificate");
+    let tls = tls.ok_or_else(no_authority)?;
+    Ok(Stream::Secure(Box::new(tls.wrap(server, stream).await?)))
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Secure(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A server's answer, whole.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The server never saw the request.
+    NotSent(String),
+    /// The server may have seen it, or a part of it.
+    Sent(String),
+}
+
+/// A connection that is kept for the next request.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) server: Address,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// Connects, and leaves the reading and writing to a task that ends with the connection.
+    pub(super) async fn open(
+        server: &Address,
+        tls: Option<&Tls>,
+        patience: Duration,
+    ) -> Result<Connection, Lost> {
+        let not_sent = |reason: String| Lost::NotSent(format!("{server}: {reason}"));
+        let opening = async {
+            let stream = connect(server, tls).await.map_err(|error| cause(&error))?;
+            handshake(TokioIo::new(stream)).await.map_err(|error| cause(&error))
+        };
+        let opened = timeout(patience, opening).await;
+        let opened = opened.map_err(|_| not_sent("no connection in time".to_owned()))?;
+        let (sender, connection) = opened.map_err(not_sent)?;
+        // What goes wrong in there is told to whoever waits for the answer.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection { server: server.clone(), sender })
+    }
+
+    /// Whether the server still keeps it, as far as is known here.
+    pub(super) fn is_usable(&self) -> bool {
+        self.sender.is_ready() && !self.sender.is_closed()
+    }
+
+    /// Sends a request and waits for the whole answer.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Reply, Lost> {
+        let answered = timeout(patience, self.try_exchange(request)).await;
+        let in_time =
+            answered.unwrap_or_else(|_| Err(Lost::Sent(format!("no answer in {patience:?}"))));
+        in_time.map_err(|lost| match lost {
+            Lost::NotSent(reason) => Lost::NotSent(format!("{}: {reason}", self.server)),
+            Lost::Sent(reason) => Lost::Sent(format!("{}: {reason}", self.server)),
+        })
+    }
+
+    async fn try_exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Reply, Lost> {
+        self.sender.ready().await.map_err(|error| Lost::NotSent(cause(&error)))?;
+        let response = self.sender.try_send_request(request).await.map_err(|mut error| {
+            // Who gets the request back knows that not a byte of it was written.
+            let returned = error.take_message().is_some();
+            let reason = cause(&error.into_error());
+            if returned { Lost::NotSent(reason) } else { Lost::Sent(reason) }
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LONGEST_BODY).collect().await;
+        let body = body.map_err(|error| Lost::Sent(cause(&*error)))?.to_bytes();
+        Ok(Reply { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// The innermost reason, which is what people can act upon.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

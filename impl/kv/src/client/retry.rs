@@ -1,0 +1,217 @@
+//! Asking until there is an answer: whom, when again, and when no more.
+
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::header::{HOST, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::{Request, StatusCode};
+
+use super::connection::{Connection, Lost, Reply};
+use super::requests::Ask;
+use super::{Address, Client, Error};
+use crate::api::{Failure, Outcome};
+
+/// The first pause, after every server was asked once. It doubles up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Servers that point at each other are followed this often without a pause.
+const REDIRECTIONS: u32 = 4;
+
+/// An answer that settles a request, well or not.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) server: Address,
+    pub(super) reply: Reply,
+    /// Whether the request changes anything.
+    pub(super) writes: bool,
+    /// Whether an earlier attempt may have been done.
+    pub(super) doubt: bool,
+}
+
+impl Answer {
+    pub(super) fn failure(&self) -> Option<Failure> {
+        serde_json::from_slice(&self.reply.body).ok()
+    }
+}
+
+/// What an attempt leads to.
+enum Next {
+    Settled(Reply),
+    At(Address),
+    Again {
+        reason: String,
+        /// What the server asked for.
+        pause: Option<Duration>,
+        /// Whether it may have been done.
+        doubt: bool,
+    },
+}
+
+/// What has been tried for a request.
+struct Effort {
+    started: Instant,
+    attempts: usize,
+    redirections: u32,
+    pause: Duration,
+    doubt: bool,
+}
+
+impl Client {
+    /// Asks until there is an answer that settles the request or time runs out.
+    pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
+        let mut effort = Effort {
+            started: Instant::now(),
+            attempts: 0,
+            redirections: 0,
+            pause: SHORTEST_PAUSE,
+            doubt: false,
+        };
+        loop {
+            let server = self.target.clone();
+            let next = match self.attempt(ask).await {
+                Ok(reply) => judge(&server, reply)?,
+                Err(Lost::NotSent(reason)) => Next::Again { reason, pause: None, doubt: false },
+                Err(Lost::Sent(reason)) => Next::Again { reason, pause: None, doubt: true },
+            };
+            effort.attempts += 1;
+            match next {
+                Next::Settled(reply) => {
+                    let (writes, doubt) = (ask.writes, effort.doubt);
+                    return Ok(Answer { server, reply, writes, doubt });
+                }
+                Next::At(leader) => self.follow(&server, leader, &mut effort).await?,
+                Next::Again { reason, doubt: true, .. } if !ask.repeatable => {
+                    return Err(Error::Unknown { reason });
+                }
+                Next::Again { reason, pause, doubt } => {
+                    effort.doubt |= doubt && ask.writes;
+                    self.turn_away();
+                    let everybody = effort.attempts.is_multiple_of(self.servers.len());
+                    let pause = match pause {
+                        Some(pause) => pause.max(effort.next_pause()),
+                        None if everybody => effort.next_pause(),
+                        None => Duration::ZERO,
+                    };
+                    effort.wait(pause, self.options.deadline, reason).await?;
+                }
+            }
+        }
+    }
+
+    /// Goes where a server says the leader is.
+    async fn follow(
+        &mut self,
+        from: &Address,
+        leader: Address,
+        effort: &mut Effort,
+    ) -> Result<(), Error> {
+        if from.is_secure() && !leader.is_secure() {
+            let reason = format!("it redirects from TLS to {leader}");
+            return Err(Error::Protocol { server: from.clone(), reason });
+        }
+        self.target = leader;
+        effort.redirections += 1;
+        if effort.redirections <= REDIRECTIONS {
+            return Ok(());
+        }
+        let reason = format!("{from}: it points at {}, and so on", self.target);
+        let pause = effort.next_pause();
+        effort.wait(pause, self.options.deadline, reason).await
+    }
+
+    /// From now on asks another server: the next one in the list.
+    fn turn_away(&mut self) {
+        let place = self.servers.iter().position(|server| *server == self.target);
+        let next = place.map_or(0, |place| (place + 1) % self.servers.len());
+        self.target = self.servers[next].clone();
+    }
+
+    /// Sends a request once. An idle connection that the server has closed does not count.
+    async fn attempt(&mut self, ask: &Ask) -> Result<Reply, Lost> {
+        let patience = self.options.request_timeout;
+        // Taken, so that nobody finds a connection on which an answer is outstanding.
+        let kept = self.connection.take();
+        let kept = kept.filter(|kept| kept.server == self.target && kept.is_usable());
+        if let Some(mut kept) = kept {
+            match kept.exchange(self.request(ask)?, patience).await {
+                Ok(reply) => return Ok(self.keep(kept, reply)),
+                Err(Lost::NotSent(_)) => {}
+                Err(sent) => return Err(sent),
+            }
+        }
+        let tls = self.options.tls.as_ref();
+        let mut fresh = Connection::open(&self.target, tls, patience).await?;
+        let reply = fresh.exchange(self.request(ask)?, patience).await?;
+        Ok(self.keep(fresh, reply))
+    }
+
+    fn keep(&mut self, connection: Connection, reply: Reply) -> Reply {
+        self.connection = Some(connection);
+        reply
+    }
+
+    fn request(&self, ask: &Ask) -> Result<Request<Full<bytes::Bytes>>, Lost> {
+        let mut request = Request::new(Full::new(ask.body.clone()));
+        *request.method_mut() = ask.method.clone();
+        let impossible = |what: &str| Lost::NotSent(format!("{}: a bad {what}", self.target));
+        *request.uri_mut() = ask.path.parse().map_err(|_| impossible("path"))?;
+        let host = HeaderValue::try_from(self.target.authority());
+        request.headers_mut().insert(HOST, host.map_err(|_| impossible("host"))?);
+        for (name, value) in &ask.headers {
+            request.headers_mut().insert(name, value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// What to make of an answer.
+fn judge(server: &Address, reply: Reply) -> Result<Next, Error> {
+    let text = |name| reply.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match reply.status {
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+            let odd = |reason| Error::Protocol { server: server.clone(), reason };
+            let location = text(LOCATION).ok_or_else(|| odd("it redirects nowhere".to_owned()))?;
+            Ok(Next::At(Address::of_location(location).map_err(|error| odd(error.to_string()))?))
+        }
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            let pause = text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+            let pause = pause.map(Duration::from_secs);
+            let failure = serde_json::from_slice::<Failure>(&reply.body).ok();
+            // What somebody says who is not a server of ours (a proxy?) proves nothing.
+            let doubt = failure.as_ref().is_none_or(|said| said.outcome == Outcome::Unknown);
+            let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+            if !doubt && !busy.contains(&status) {
+                return Ok(Next::Settled(reply));
+            }
+            let said = failure.map_or_else(|| status.to_string(), |failure| failure.message);
+            Ok(Next::Again { reason: format!("{server}: {said}"), pause, doubt })
+        }
+        _ => Ok(Next::Settled(reply)),
+    }
+}
+
+impl Effort {
+    /// A pause and twice as long a one the next time.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    /// Waits, unless that takes too long.
+    async fn wait(&self, pause: Duration, deadline: Duration, reason: String) -> Result<(), Error> {
+        let waited = self.started.elapsed();
+        if waited + pause >= deadline {
+            return Err(if self.doubt {
+                Error::Unknown { reason }
+            } else {
+                Error::Unavailable { waited, reason }
+            });
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! The requests of [`crate::api`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
+use hyper::{HeaderMap, StatusCode, Uri};
+use metrics_exporter_prometheus::PrometheusHandle;
+use raft_core::{Bytes, NodeId};
+use raft_node::{NodeHandle, ProposeError, ReadError};
+use tokio::sync::Semaphore;
+
+use super::reply::{self, Refusal};
+use crate::api::{self, CLIENT_HEADER, SERIAL_HEADER, SnapshotStarted};
+use crate::command::{Answer, ClientId, Command, MAX_KEY, MAX_VALUE, Operation, RequestId};
+use crate::config::Config;
+use crate::store::KvReader;
+
+/// How many bytes of request bodies are in memory at once. Further requests are refused.
+const BODIES: usize = 64 << 20;
+
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every request needs.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) config: Config,
+    pub(super) node: NodeHandle,
+    pub(super) reader: KvReader,
+    pub(super) began: Instant,
+    pub(super) metrics: PrometheusHandle,
+    bodies: Semaphore,
+}
+
+type Shared = State<Arc<Service>>;
+type Reply = Result<Response, Refusal>;
+
+impl Service {
+    pub(super) fn new(
+        config: Config,
+        node: NodeHandle,
+        reader: KvReader,
+        metrics: PrometheusHandle,
+    ) -> Service {
+        let (began, bodies) = (Instant::now(), Semaphore::new(BODIES));
+        Service { config, node, reader, began, metrics, bodies }
+    }
+
+    /// All routes.
+    pub(super) fn router(self: Arc<Service>) -> Router {
+        Router::new()
+            .route("/v1/kv/{key}", get(read).put(put).delete(delete))
+            .route("/v1/kv/{key}/append", post(append))
+            .route("/v1/kv/{key}/cas", post(compare_and_set))
+            .route("/v1/sessions", post(open_session))
+            .route("/v1/snapshot", post(take_snapshot))
+            .route("/v1/status", get(status))
+            .route("/healthz", get(health))
+            .route("/metrics", get(metrics))
+            .fallback(nothing_here)
+            .method_not_allowed_fallback(not_like_this)
+            .with_state(self)
+    }
+
+    /// Replicates a command and waits for its answer.
+    async fn submit(&self, uri: &Uri, headers: &HeaderMap, operation: Operation) -> Reply {
+        let command = Command { request: request_id(headers)?, operation };
+        let command = command.encode().map_err(|e| Refusal::bad_request(e.to_string()))?;
+        let proposal = self.node.propose(Bytes::from(command));
+        let Ok(answer) = tokio::time::timeout(self.config.request_timeout, proposal).await else {
+            return Err(Refusal::unknown("the command was not committed in time; it still may be"));
+        };
+        match answer {
+            Ok(answer) => match Answer::decode(answer.as_slice()) {
+                Ok(answer) => reply::applied(answer),
+                Err(_) => Err(Refusal::unknown("the state machine's answer makes no sense")),
+            },
+            Err(ProposeError::NotLeader { leader }) => Err(self.elsewhere(leader, uri)),
+            Err(error) => Err(reply::not_applied(error)),
+        }
+    }
+
+    /// Sends the client to the leader.
+    fn elsewhere(&self, leader: Option<NodeId>, uri: &Uri) -> Refusal {
+        let Some(leader) = leader.and_then(|id| self.config.member(id)) else {
+            return Refusal::no_leader();
+        };
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Refusal::elsewhere(&format!("{scheme}://{}{path}", leader.client))
+    }
+
+    /// Reads a body, within the limits on one and on all.
+    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(MAX_VALUE);
+        if announced > MAX_VALUE {
+            return Err(Refusal::too_large("a value", MAX_VALUE));
+        }
+        let permits = u32::try_from(announced).unwrap_or(u32::MAX);
+        let _room = self
+            .bodies
+            .try_acquire_many(permits)
+            .map_err(|_| Refusal::overloaded("too many bytes are being received"))?;
+        let collected = Limited::new(body, MAX_VALUE).collect();
+        match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+            Ok(Ok(body)) => Ok(Bytes::from(body.to_bytes().as_ref())),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(Refusal::too_large("a value", MAX_VALUE))
+            }
+            Ok(Err(error)) => Err(Refusal::bad_request(format!("the body is broken: {error}"))),
+            Err(_) => Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "slow_body",
+                format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
+            )),
+        }
+    }
+}
+
+async fn read(State(service): Shared, uri: Uri) -> Reply {
+    let key = key(&uri)?;
+    let barrier = service.node.read_barrier();
+    match tokio::time::timeout(service.config.request_timeout, barrier).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(ReadError::NotLeader { leader })) => return Err(service.elsewhere(leader, &uri)),
+        Ok(Err(error)) => return Err(reply::not_read(error)),
+        Err(_) => {
+            let message = "no majority confirmed in time that this server still leads";
+            return Err(Refusal::overloaded(message));
+        }
+    }
+    match service.reader.get(key.as_slice()) {
+        Ok(Some(found)) => Ok(reply::value(found.version, found.value)),
+        Ok(None) => Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is no such key")),
+        Err(error) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Err(Refusal::new(status, "storage", error.to_string()))
+        }
+    }
+}
+
+async fn put(State(service): Shared, request: Request) -> Reply {
+    let (head, body) = request.into_parts();
+    let key = key(&head.uri)?;
+    let value = service.body(&head.headers, body).await?;
+    service.submit(&head.uri, &head.headers, Operation::Put { key, value }).await
+}
+
+async fn delete(State(service): Shared, uri: Uri, headers: HeaderMap) -> Reply {
+    service.submit(&uri, &headers, Operation::Delete { key: key(&uri)? }).await
+}
+
+async fn append(State(service): Shared, request: Request) -> Reply {
+    let (head, body) = request.into_parts();
+    let key = key(&head.uri)?;
+    let suffix = service.body(&head.headers, body).await?;
+    service.submit(&head.uri, &head.headers, Operation::Append { key, suffix }).await
+}
+
+async fn compare_and_set(State(service): Shared, request: Request) -> Reply {
+    let (head, body) = request.into_parts();
+    let (key, expected) = (key(&head.uri)?, expected_version(&head.headers)?);
+    let value = service.body(&head.headers, body).await?;
+    let operation = Operation::CompareAndSet { key, expected, value };
+    service.submit(&head.uri, &head.headers, operation).await
+}
+
+async fn open_session(State(service): Shared, uri: Uri) -> Reply {
+    service.submit(&uri, &HeaderMap::new(), Operation::OpenSession).await
+}
+
+async fn take_snapshot(State(service): Shared) -> Reply {
+    let index = service.node.take_snapshot().await;
+    let index = index.ok_or_else(|| Refusal::overloaded("the server is stopping"))?;
+    Ok(reply::json(StatusCode::ACCEPTED, &SnapshotStarted { index: index.0 }))
+}
+
+async fn status(State(service): Shared) -> Reply {
+    let node = service.node.status().await;
+    let node = node.ok_or_else(|| Refusal::overloaded("the server is stopping"))?;
+    let config = &service.config;
+    let member = |member: &crate::config::Member| {
+        let follower = node.followers.get(&NodeId(member.id));
+        api::Member {
+            id: member.id,
+            peer_address: member.peer.clone(),
+            client_address: member.client.clone(),
+            match_index: follower.map(|follower| follower.match_index.0),
+            next_index: follower.map(|follower| follower.next_index.0),
+        }
+    };
+    let uptime_ms = u64::try_from(service.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = api::Status {
+        id: config.id,
+        cluster: config.cluster.clone(),
+        role: node.role.to_owned(),
+        term: node.term.0,
+        leader: node.leader.map(|leader| leader.0),
+        last_index: node.last_index.0,
+        durable_index: node.durable_index.0,
+        commit_index: node.commit_index.0,
+        applied_index: node.applied_index.0,
+        snapshot_index: node.snapshot_index.0,
+        log_bytes: node.log_bytes,
+        uptime_ms,
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        members: config.members.iter().map(member).collect(),
+    };
+    Ok(reply::json(StatusCode::OK, &status))
+}
+
+async fn health(State(service): Shared) -> Reply {
+    match service.node.status().await {
+        Some(status) if status.leader.is_some() => Ok("ok\n".into_response()),
+        _ => Err(Refusal::no_leader()),
+    }
+}
+
+async fn metrics(State(service): Shared) -> String {
+    service.metrics.render()
+}
+
+async fn nothing_here(uri: Uri) -> Refusal {
+    let message = format!("there is nothing at {}", uri.path());
+    Refusal::new(StatusCode::NOT_FOUND, "no_such_path", message)
+}
+
+async fn not_like_this(uri: Uri) -> Refusal {
+    let message = format!("{} does not take this method", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", message)
+}
+
+/// The key in a path, percent-decoded: `/v1/kv/{key}` or `/v1/kv/{key}/..`.
+fn key(uri: &Uri) -> Result<Bytes, Refusal> {
+    let rest = uri.path().strip_prefix("/v1/kv/").unwrap_or_default();
+    let encoded = rest.split('/').next().unwrap_or_default();
+    let key: Vec<u8> = percent_encoding::percent_decode_str(encoded).collect();
+    match key.len() {
+        0 => Err(Refusal::bad_request("a key has at least one byte")),
+        1..=MAX_KEY => Ok(Bytes::from(key)),
+        _ => Err(Refusal::bad_request(format!("a key has at most {MAX_KEY} bytes"))),
+    }
+}
+
+/// The request's name, for exactly-once.
+fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Refusal> {
+    let number = |name: &str| -> Result<Option<u64>, Refusal> {
+        let Some(value) = headers.get(name) else { return Ok(None) };
+        let number = value.to_str().ok().and_then(|value| value.parse().ok());
+        let wrong = || Refusal::bad_request(format!("the header {name} must be a number"));
+        number.ok_or_else(wrong).map(Some)
+    };
+    match (number(CLIENT_HEADER)?, number(SERIAL_HEADER)?) {
+        (None, None) => Ok(None),
+        (Some(client), Some(serial)) => Ok(Some(RequestId { client: ClientId(client), serial })),
+        _ => {
+            let message = format!("{CLIENT_HEADER} and {SERIAL_HEADER} belong together");
+            Err(Refusal::bad_request(message))
+        }
+    }
+}
+
+/// The version that a compare-and-set asks for.
+fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(IF_MATCH), text(IF_NONE_MATCH)) {
+        (None, Some("*")) => Ok(None),
+        (Some(tag), None) => {
+            let version =
+                tag.trim().trim_matches('"').parse().map_err(|_| {
+                    Refusal::bad_request("If-Match must be a version, as ETag gave it")
+                })?;
+            Ok(Some(version))
+        }
+        _ => Err(Refusal::bad_request(
+            "compare-and-set needs either `If-Match: \"<version>\"` or `If-None-Match: *`",
+        )),
+    }
+}

@@ -1,0 +1,200 @@
+//! The replicated state: keys with values and versions, and the sessions of clients.
+//!
+//! It lives in one file, `state.redb`. Applying entries commits them so that readers see them at
+//! once, but does not wait for the disk: after a crash the file is where it was at the last
+//! [`sync`](StateMachine::sync), and the log leads on from there.
+
+mod error;
+mod file;
+mod restore;
+mod sessions;
+mod snapshot;
+mod state;
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use raft_core::{Bytes, Entry, Index};
+use raft_node::{SnapshotView, StateMachine, StateMachineError};
+use redb::{Database, ReadableDatabase};
+
+pub use error::{SnapshotError, StoreError};
+use file::{Place, storage};
+use restore::SnapshotReader;
+pub use sessions::MAX_SESSIONS;
+use snapshot::View;
+use state::State;
+
+/// A value, and when it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// The index of the log entry that wrote it.
+    pub version: u64,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// The state machine that [`command`](crate::command)s change.
+#[derive(Debug)]
+pub struct KvStore {
+    place: Place,
+    shared: Arc<Shared>,
+}
+
+/// Reads a [`KvStore`]'s state, from any thread, while entries are applied.
+#[derive(Clone, Debug)]
+pub struct KvReader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    /// Restoring a snapshot replaces it. Who still reads the former one keeps it open.
+    database: RwLock<Arc<Database>>,
+    applied: AtomicU64,
+}
+
+impl Shared {
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn applied(&self) -> Index {
+        Index(self.applied.load(Ordering::Acquire))
+    }
+
+    fn set_applied(&self, index: Index) {
+        self.applied.store(index.0, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl KvStore {
+    /// Opens the store in the directory `dir`, which must exist. The first time, it is empty and
+    /// reflects no entry.
+    ///
+    /// At most `cache_bytes` of memory hold what was read or is still to be written; while a
+    /// snapshot is restored, twice as many.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or made, is in use by another process, or is of another layout.
+    pub fn open(dir: &Path, cache_bytes: usize) -> Result<KvStore, StoreError> {
+        let place = Place::new(dir, cache_bytes);
+        let (path, database) = (place.path(), place.open()?);
+        let meta = database.begin_read().map_err(redb::Error::from);
+        let meta = meta.and_then(|transaction| state::read_meta(&transaction));
+        let (layout, applied) =
+            meta.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+        if layout != state::THIS_LAYOUT {
+            let expected = state::THIS_LAYOUT;
+            return Err(StoreError::OtherLayout { path, found: layout, expected });
+        }
+        let database = RwLock::new(Arc::new(database));
+        let shared = Arc::new(Shared { path, database, applied: AtomicU64::new(applied.0) });
+        Ok(KvStore { place, shared })
+    }
+
+    /// A way to read the state that works as long as it is kept, whatever happens to the store.
+    pub fn reader(&self) -> KvReader {
+        KvReader { shared: Arc::clone(&self.shared) }
+    }
+
+    fn apply_entries(&self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, redb::Error> {
+        let database = self.shared.database();
+        let transaction = state::begin(&database)?;
+        let answers = State::open(&transaction)?.apply(first, entries)?;
+        transaction.commit()?;
+        Ok(answers)
+    }
+
+    fn prepare(&self, index: Index, data: &mut dyn Read) -> Result<Database, StoreError> {
+        let mut reader = SnapshotReader::new(index, data)?;
+        let mut records = reader.batch()?;
+        let (path, database) = (self.place.new_path(), self.place.create_new()?);
+        while !records.is_empty() {
+            restore::insert(&database, &records).map_err(storage(&path))?;
+            records = reader.batch()?;
+        }
+        state::initialize(&database, index).map_err(storage(&path))?;
+        Ok(database)
+    }
+}
+
+impl StateMachine for KvStore {
+    fn applied(&self) -> Index {
+        self.shared.applied()
+    }
+
+    fn apply(&mut self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, StateMachineError> {
+        let expected = self.applied().next();
+        if first != expected {
+            return Err(StoreError::Gap { found: first, expected }.into());
+        }
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = self.apply_entries(first, entries).map_err(storage(&self.shared.path))?;
+        self.shared.set_applied(first.plus(entries.len()).prev());
+        Ok(answers)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {
+        let path = &self.shared.path;
+        let view = View::new(self.shared.database(), path.clone()).map_err(storage(path))?;
+        Ok(Box::new(view))
+    }
+
+    fn restore(&mut self, index: Index, data: &mut dyn Read) -> Result<(), StateMachineError> {
+        let prepared = self.prepare(index, data).inspect_err(|_| {
+            // What is left behind is in nobody's way, and the next start tries again.
+            let _ = self.place.remove_new();
+        })?;
+        self.place.install_new()?;
+        let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *database, Arc::new(prepared));
+        drop(database);
+        self.shared.set_applied(index);
+        // Closing writes to the disk; readers need not wait for it.
+        drop(former);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StateMachineError> {
+        let database = self.shared.database();
+        let synced = state::begin_durable(&database).and_then(|all| Ok(all.commit()?));
+        Ok(synced.map_err(storage(&self.shared.path))?)
+    }
+}
+
+impl KvReader {
+    /// The last index that the state reflects; [`get`](KvReader::get) sees that much or more.
+    pub fn applied(&self) -> Index {
+        self.shared.applied()
+    }
+
+    /// A key's value, if it exists. Reads the disk unless the cache has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Storage`]: the file cannot be read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        self.read(key).map_err(storage(&self.shared.path))
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Versioned>, redb::Error> {
+        let database = self.shared.database();
+        let table = database.begin_read()?.open_table(state::DATA)?;
+        let Some(stored) = table.get(key)? else { return Ok(None) };
+        let (version, value) = state::split_version(stored.value())?;
+        Ok(Some(Versioned { version, value: value.to_owned() }))
+    }
+}

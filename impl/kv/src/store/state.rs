@@ -1,0 +1,177 @@
+//! The tables, and what a command does to them.
+
+use raft_core::{Bytes, Entry, Index, Payload};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
+
+use super::sessions::{Admission, Sessions};
+use crate::command::{Answer, Command, MAX_VALUE, Operation};
+
+/// Keys, and for each its version, 8 bytes little-endian, followed by its value.
+pub(super) const DATA: TableDefinition<&[u8], &[u8]> = TableDefinition::new("data");
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const APPLIED: &str = "applied";
+const LAYOUT: &str = "layout";
+
+/// The version of the tables' layout that this crate writes, and the only one that it reads.
+pub(super) const THIS_LAYOUT: u64 = 1;
+
+/// How many bytes of a value in [`DATA`] are the version.
+pub(super) const VERSION_LENGTH: usize = size_of::<u64>();
+
+/// Creates the tables of a state that reflects the log up to `applied`, durably.
+pub(super) fn initialize(database: &Database, applied: Index) -> Result<(), redb::Error> {
+    let transaction = begin_durable(database)?;
+    {
+        let mut state = State::open(&transaction)?;
+        state.meta.insert(LAYOUT, THIS_LAYOUT)?;
+        state.meta.insert(APPLIED, applied.0)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// A transaction that will be readable at once, and on disk with the next durable one.
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::None)?;
+    Ok(transaction)
+}
+
+/// A transaction that will be on disk, and with it all before it. Opening the file after a crash
+/// will not need to walk through all of it.
+pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// The layout of a file's tables, and the last index that they reflect.
+pub(super) fn read_meta(transaction: &ReadTransaction) -> Result<(u64, Index), redb::Error> {
+    let meta = transaction.open_table(META)?;
+    let number = |name| -> Result<u64, redb::Error> {
+        let found = meta.get(name)?.ok_or_else(|| damaged("a number in `meta` is missing"))?;
+        Ok(found.value())
+    };
+    Ok((number(LAYOUT)?, Index(number(APPLIED)?)))
+}
+
+/// The version and the value in a value of [`DATA`].
+pub(super) fn split_version(stored: &[u8]) -> Result<(u64, &[u8]), redb::Error> {
+    let (version, value) =
+        stored.split_first_chunk().ok_or_else(|| damaged("a value in `data` has no version"))?;
+    Ok((u64::from_le_bytes(*version), value))
+}
+
+pub(super) fn damaged(what: &str) -> redb::Error {
+    redb::Error::Corrupted(what.to_owned())
+}
+
+/// The tables in a write transaction.
+pub(super) struct State<'t> {
+    data: Table<'t, &'static [u8], &'static [u8]>,
+    sessions: Sessions<'t>,
+    meta: Table<'t, &'static str, u64>,
+}
+
+impl<'t> State<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<State<'t>, redb::Error> {
+        Ok(State {
+            data: transaction.open_table(DATA)?,
+            sessions: Sessions::open(transaction)?,
+            meta: transaction.open_table(META)?,
+        })
+    }
+
+    /// Applies consecutive entries from `first` on; the answer to a blank one is empty.
+    pub(super) fn apply(
+        &mut self,
+        first: Index,
+        entries: &[Entry],
+    ) -> Result<Vec<Bytes>, redb::Error> {
+        let mut answers = Vec::with_capacity(entries.len());
+        for (place, entry) in entries.iter().enumerate() {
+            answers.push(match &entry.payload {
+                Payload::Noop => Bytes::empty(),
+                Payload::Command(command) => self.command(first.plus(place), command.as_slice())?,
+            });
+        }
+        self.meta.insert(APPLIED, first.plus(entries.len()).prev().0)?;
+        Ok(answers)
+    }
+
+    fn command(&mut self, index: Index, command: &[u8]) -> Result<Bytes, redb::Error> {
+        let Ok(Command { request, operation }) = Command::decode(command) else {
+            return Ok(Answer::BadCommand.encode());
+        };
+        let Some(request) = request else {
+            return Ok(self.perform(index, &operation)?.encode());
+        };
+        match self.sessions.admit(index, request)? {
+            Admission::Answered(answer) => Ok(answer),
+            Admission::New => {
+                let answer = self.perform(index, &operation)?.encode();
+                self.sessions.remember(index, request, answer.as_slice())?;
+                Ok(answer)
+            }
+        }
+    }
+
+    fn perform(&mut self, index: Index, operation: &Operation) -> Result<Answer, redb::Error> {
+        match operation {
+            Operation::Put { key, value } => self.write(index, key, &[value.as_slice()]),
+            Operation::Delete { key } => {
+                let existed = self.data.remove(key.as_slice())?.is_some();
+                Ok(Answer::Deleted { existed })
+            }
+            Operation::Append { key, suffix } => self.append(index, key, suffix),
+            Operation::CompareAndSet { key, expected, value } => {
+                let present = self.version(key)?;
+                if present == *expected {
+                    self.write(index, key, &[value.as_slice()])
+                } else {
+                    Ok(Answer::Conflict { present })
+                }
+            }
+            Operation::OpenSession => {
+                let client = self.sessions.create(index)?;
+                Ok(Answer::SessionOpened { client })
+            }
+        }
+    }
+
+    fn append(&mut self, index: Index, key: &Bytes, suffix: &Bytes) -> Result<Answer, redb::Error> {
+        let suffix = suffix.as_slice();
+        let present = match self.data.get(key.as_slice())? {
+            None => Vec::new(),
+            Some(stored) => {
+                let (_, value) = split_version(stored.value())?;
+                if value.len() + suffix.len() > MAX_VALUE {
+                    return Ok(Answer::TooLarge);
+                }
+                value.to_owned()
+            }
+        };
+        self.write(index, key, &[&present, suffix])
+    }
+
+    fn version(&self, key: &Bytes) -> Result<Option<u64>, redb::Error> {
+        let Some(stored) = self.data.get(key.as_slice())? else { return Ok(None) };
+        Ok(Some(split_version(stored.value())?.0))
+    }
+
+    /// Stores a value that is given in parts.
+    fn write(&mut self, index: Index, key: &Bytes, value: &[&[u8]]) -> Result<Answer, redb::Error> {
+        let length = value.iter().map(|part| part.len()).sum::<usize>();
+        let mut stored = self.data.insert_reserve(key.as_slice(), VERSION_LENGTH + length)?;
+        let (version, mut rest) = stored.as_mut().split_at_mut(VERSION_LENGTH);
+        version.copy_from_slice(&index.0.to_le_bytes());
+        for part in value {
+            let (here, behind) = rest.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            rest = behind;
+        }
+        Ok(Answer::Written { version: index.0, length: length as u64 })
+    }
+}

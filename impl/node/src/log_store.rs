@@ -1,0 +1,321 @@
+//! Term, vote, log and snapshot base on a disk: one redb file, one durable transaction for any
+//! number of writes.
+//!
+//! Entries stand in *runs*: a row holds the consecutive entries that one transaction appended, under
+//! the index of the first. So a transaction costs one row however many entries it brings, which is
+//! what makes group commit cheap. A run is cut when its tail is overwritten, and goes away when a
+//! snapshot covers all of it; until then the entries that are covered are skipped.
+
+use std::collections::VecDeque;
+use std::io;
+
+use raft_core::{
+    Entry, Index, Log, LogWrite, NodeId, PersistentState, Snapshot, VoteRecord, Write,
+};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
+
+const IDENTITY: &str = "identity";
+const VOTE: &str = "vote";
+const BASE: &str = "base";
+
+/// The version of the layout that this program writes, and the only one that it reads.
+const FORMAT: u32 = 1;
+
+/// How many covered runs one transaction removes at most, so that compaction stalls no write.
+const RUNS_REMOVED_AT_ONCE: usize = 64;
+
+/// How much of the file redb may keep in memory, in bytes. The node itself holds the whole log.
+const CACHE: usize = 16 << 20;
+
+/// Whose disk this is. Written once, and checked at every start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// The server.
+    pub node: NodeId,
+    /// The name of the disk, chosen at random when it was first used.
+    pub disk: u64,
+}
+
+/// Why a log cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogStoreError {
+    /// Another process has it open.
+    #[error("another process is using it; a server's data belongs to one process")]
+    InUse,
+    /// It belongs to another server.
+    #[error(
+        "it belongs to {} of cluster \"{}\", not to {} of cluster \"{}\"; \
+         check the configuration, or choose another data directory",
+        found.node, found.cluster, wanted.node, wanted.cluster
+    )]
+    Foreign {
+        /// Whose disk it is.
+        found: Box<Identity>,
+        /// Whose disk was wanted.
+        wanted: Box<Identity>,
+    },
+    /// It was written in another layout.
+    #[error("its layout has version {0}, this program reads version {FORMAT}")]
+    Format(u32),
+    /// Its contents contradict themselves.
+    #[error(
+        "it is damaged: {0}. Nothing was changed. Restore the file from a copy, or replace the \
+         whole server"
+    )]
+    Damaged(String),
+    /// The disk or the file system failed.
+    #[error("{0}")]
+    Io(io::Error),
+    /// redb failed otherwise.
+    #[error("{0}")]
+    Store(Box<redb::Error>),
+}
+
+impl<E: Into<redb::Error>> From<E> for LogStoreError {
+    fn from(error: E) -> LogStoreError {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen => LogStoreError::InUse,
+            redb::Error::Corrupted(what) => LogStoreError::Damaged(what),
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                LogStoreError::Damaged(error.to_string())
+            }
+            redb::Error::Io(error) => LogStoreError::Io(error),
+            other => LogStoreError::Store(Box::new(other)),
+        }
+    }
+}
+
+/// A log on a disk. After an error the disk's state is unknown, and the store must not be used again
+/// (a failed fsync may have dropped the very pages that it did not write).
+#[derive(Debug)]
+pub struct LogStore {
+    database: Database,
+    identity: Identity,
+    base: Index,
+    last: Index,
+}
+
+impl LogStore {
+    /// Opens the log, or makes an empty one, and reads all of it. `wanted` says whose it has to be;
+    /// its disk name is used for a new one only.
+    ///
+    /// A transaction that was cut short by a crash or a power loss has no effect; everything that was
+    /// ever reported durable is there, or this fails.
+    ///
+    /// # Errors
+    ///
+    /// It is in use, somebody else's, damaged, or cannot be read.
+    pub fn open(
+        backend: impl StorageBackend,
+        wanted: &Identity,
+    ) -> Result<(LogStore, PersistentState), LogStoreError> {
+        let database = Database::builder()
+            .set_cache_size(CACHE)
+            .set_check_integrity_on_open(true)
+            .create_with_backend(backend)?;
+        let transaction = database.begin_write()?;
+        let (identity, state) = {
+            let mut meta = transaction.open_table(META)?;
+            let identity = match read::<(u32, Identity)>(&meta, IDENTITY)? {
+                None => {
+                    let row = encode(&(FORMAT, wanted));
+                    meta.insert(IDENTITY, row.as_slice())?;
+                    wanted.clone()
+                }
+                Some((FORMAT, found)) => found,
+                Some((format, _)) => return Err(LogStoreError::Format(format)),
+            };
+            if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
+                let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
+                return Err(LogStoreError::Foreign { found, wanted });
+            }
+            let vote: Option<VoteRecord> = read(&meta, VOTE)?;
+            let base = read(&meta, BASE)?.unwrap_or_else(Snapshot::none);
+            let entries = read_entries(&transaction.open_table(RUNS)?, base.last_included_index)?;
+            let state = PersistentState {
+                current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
+                voted_for: vote.and_then(|vote| vote.voted_for),
+                log: Log::new(base, entries),
+            };
+            (identity, state)
+        };
+        transaction.commit()?;
+        let (base, last) = (state.log.base().index, state.log.last_index());
+        Ok((LogStore { database, identity, base, last }, state))
+    }
+
+    /// Whose disk this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Puts writes on the disk, in order, all of them or none; when this returns, they are durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed. It is unknown what is on it now.
+    pub fn commit(&mut self, writes: Vec<Write>) -> Result<(), LogStoreError> {
+        let mut vote = None;
+        let mut changes = VecDeque::new();
+        for write in writes {
+            vote = write.vote.or(vote);
+            if let Some(change) = write.log {
+                coalesce(&mut changes, change);
+            }
+        }
+        let transaction = self.database.begin_write()?;
+        if let Some(vote) = vote {
+            transaction.open_table(META)?.insert(VOTE, encode(&vote).as_slice())?;
+        }
+        if !changes.is_empty() {
+            let mut runs = transaction.open_table(RUNS)?;
+            for change in changes {
+                match change {
+                    LogWrite::Append { first, entries } => {
+                        self.truncate_from(&mut runs, first)?;
+                        runs.insert(first.0, encode(&entries).as_slice())?;
+                        self.last = first.prev().plus(entries.len());
+                    }
+                    LogWrite::Compact(snapshot) => {
+                        self.base = snapshot.last_included_index;
+                        transaction.open_table(META)?.insert(BASE, encode(&snapshot).as_slice())?;
+                    }
+                    LogWrite::Install(snapshot) => {
+                        runs.retain(|_, _| false)?;
+                        self.base = snapshot.last_included_index;
+                        self.last = self.base;
+                        transaction.open_table(META)?.insert(BASE, encode(&snapshot).as_slice())?;
+                    }
+                }
+            }
+            self.remove_covered(&mut runs)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Removes the entries from `first` on.
+    fn truncate_from(&self, runs: &mut Runs<'_>, first: Index) -> Result<(), LogStoreError> {
+        if first > self.last {
+            return Ok(());
+        }
+        while let Some((start, entries)) = last_run(runs)? {
+            if start >= first.0 {
+                runs.remove(start)?;
+                continue;
+            }
+            let kept = usize::try_from(first.0 - start).unwrap_or(usize::MAX);
+            if kept < entries.len() {
+                runs.insert(start, encode(&entries[..kept].to_vec()).as_slice())?;
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// Removes runs that the snapshot covers, oldest first, a few at a time.
+    fn remove_covered(&self, runs: &mut Runs<'_>) -> Result<(), LogStoreError> {
+        for _ in 0..RUNS_REMOVED_AT_ONCE {
+            let Some(start) = runs.first()?.map(|(start, _)| start.value()) else { break };
+            if start > self.base.0 {
+                break;
+            }
+            let following = runs.range(start + 1..)?.next().transpose()?;
+            let end = following.map_or(self.last.0, |(next, _)| next.value() - 1);
+            if end > self.base.0 {
+                break;
+            }
+            runs.remove(start)?;
+        }
+        Ok(())
+    }
+
+    /// Reads everything again, as a start would.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](LogStore::open).
+    pub fn read(&self) -> Result<PersistentState, LogStoreError> {
+        let transaction = self.database.begin_read()?;
+        let meta = transaction.open_table(META)?;
+        let vote: Option<VoteRecord> = read(&meta, VOTE)?;
+        let base = read(&meta, BASE)?.unwrap_or_else(Snapshot::none);
+        let entries = read_entries(&transaction.open_table(RUNS)?, base.last_included_index)?;
+        Ok(PersistentState {
+            current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
+            voted_for: vote.and_then(|vote| vote.voted_for),
+            log: Log::new(base, entries),
+        })
+    }
+}
+
+type Runs<'a> = redb::Table<'a, u64, &'static [u8]>;
+
+/// Adds a change to those that wait, as part of the last one if it continues or overwrites it.
+fn coalesce(changes: &mut VecDeque<LogWrite>, change: LogWrite) {
+    if let LogWrite::Append { first, entries } = &change
+        && let Some(LogWrite::Append { first: start, entries: run }) = changes.back_mut()
+        && *start <= *first
+        && first.since(*start) <= run.len() as u64
+    {
+        run.truncate(usize::try_from(first.since(*start)).unwrap_or(usize::MAX));
+        run.extend(entries.iter().cloned());
+    } else {
+        changes.push_back(change);
+    }
+}
+
+fn last_run(runs: &Runs<'_>) -> Result<Option<(u64, Vec<Entry>)>, LogStoreError> {
+    let Some((start, row)) = runs.last()? else { return Ok(None) };
+    Ok(Some((start.value(), decode(row.value(), "a run of the log")?)))
+}
+
+fn read_entries(
+    runs: &impl ReadableTable<u64, &'static [u8]>,
+    base: Index,
+) -> Result<Vec<Entry>, LogStoreError> {
+    let mut entries = Vec::new();
+    let mut next = base.next();
+    for row in runs.iter()? {
+        let (start, row) = row?;
+        let (start, run) = (Index(start.value()), decode::<Vec<Entry>>(row.value(), "a run")?);
+        let end = start.prev().plus(run.len());
+        if end < next {
+            continue;
+        }
+        if start > next || (start < next && next > base.next()) {
+            let what = format!("entry {next} is missing or twice there (a run begins at {start})");
+            return Err(LogStoreError::Damaged(what));
+        }
+        let covered = usize::try_from(next.since(start)).unwrap_or(usize::MAX);
+        entries.extend(run.into_iter().skip(covered));
+        next = end.next();
+    }
+    Ok(entries)
+}
+
+fn read<T: DeserializeOwned>(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<T>, LogStoreError> {
+    let Some(row) = meta.get(key)? else { return Ok(None) };
+    decode(row.value(), key).map(Some)
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain data has a form in postcard")
+}
+
+fn decode<T: DeserializeOwned>(row: &[u8], what: &str) -> Result<T, LogStoreError> {
+    match postcard::take_from_bytes(row) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(LogStoreError::Damaged(format!("{what} cannot be decoded"))),
+    }
+}

@@ -1,0 +1,129 @@
+//! The sending side: one task for each other server, which keeps a connection to it.
+
+use std::time::Duration;
+
+use metrics::Counter;
+use raft_core::{Message, NodeId, Term};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::{Connection, NetError, Security};
+use crate::wire::{self, Frame, Hello};
+
+/// How many messages may wait for one server. Further ones are dropped, as a network may.
+const QUEUE: usize = 4096;
+
+/// The first and the longest wait between two attempts to connect.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Something to send.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(Message),
+    LeaderAlive(Term),
+}
+
+/// What it takes to dial a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialler {
+    pub(crate) address: String,
+    pub(crate) hello: Hello,
+    pub(crate) security: Option<Security>,
+}
+
+impl Dialler {
+    pub(super) async fn dial(&self) -> Result<Connection, NetError> {
+        Connection::dial(&self.address, self.hello.clone(), self.security.as_ref()).await
+    }
+}
+
+/// A queue of messages to one server.
+#[derive(Debug)]
+pub(crate) struct Link {
+    queue: mpsc::Sender<Outgoing>,
+    sent: Counter,
+    dropped: Counter,
+}
+
+impl Link {
+    /// Begins to connect, and keeps connecting for as long as the link exists. Must be called on a
+    /// runtime.
+    pub(crate) fn start(dialler: Dialler) -> Link {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let peer = dialler.hello.to.0.to_string();
+        tokio::spawn(keep_connected(dialler, messages));
+        Link {
+            queue,
+            sent: metrics::counter!("raft_messages_sent_total", "peer" => peer.clone()),
+            dropped: metrics::counter!("raft_messages_dropped_total", "peer" => peer),
+        }
+    }
+
+    /// Sends a message, or drops it.
+    pub(crate) fn send(&self, message: Outgoing) {
+        match self.queue.try_send(message) {
+            Ok(()) => self.sent.increment(1),
+            Err(_) => self.dropped.increment(1),
+        }
+    }
+}
+
+async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Outgoing>) {
+    let peer = dialler.hello.to;
+    let mut wait = RETRY.0;
+    let mut last_error = String::new();
+    while !messages.is_closed() {
+        let error = match dialler.dial().await {
+            Ok(connection) => {
+                info!(%peer, address = dialler.address, "connected");
+                (wait, last_error) = (RETRY.0, String::new());
+                match pass_on(connection, &mut messages).await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        complain(peer, &dialler.address, &error, &mut last_error);
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY.1);
+        // What waited is out of date by now.
+        while messages.try_recv().is_ok() {}
+    }
+}
+
+/// Says each reason once, and not at every attempt.
+fn complain(peer: NodeId, address: &str, error: &NetError, last: &mut String) {
+    let text = error.to_string();
+    if text != *last {
+        warn!(%peer, address, error = text, "no connection; trying again");
+        *last = text;
+    }
+}
+
+/// Sends messages until the connection breaks, or nobody wants to send any more.
+async fn pass_on(
+    mut connection: Connection,
+    messages: &mut mpsc::Receiver<Outgoing>,
+) -> Result<(), NetError> {
+    let mut batch = Vec::new();
+    let mut frames = Vec::new();
+    loop {
+        if messages.recv_many(&mut batch, 64).await == 0 {
+            return Ok(());
+        }
+        for outgoing in batch.drain(..) {
+            match outgoing {
+                Outgoing::Message(message) => {
+                    frames.extend(wire::split(message).into_iter().map(Frame::Raft));
+                }
+                Outgoing::LeaderAlive(term) => frames.push(Frame::LeaderAlive(term)),
+            }
+        }
+        // A long batch goes out in parts, so that its bytes exist twice only a few at a time.
+        for part in frames.chunks(16) {
+            connection.send_all(part).await?;
+        }
+        frames.clear();
+    }
+}

@@ -1,0 +1,166 @@
+//! Connections between servers: TCP, with or without TLS, and frames on them.
+//!
+//! Each server dials each other one, and sends its messages on the connection that it dialled; so a
+//! pair of servers has two, each used in one direction after the greeting. A snapshot travels on a
+//! connection of its own, where it delays nothing.
+
+mod dial;
+mod listen;
+mod snapshot;
+
+use std::io;
+use std::time::Duration;
+
+use raft_core::NodeId;
+use rustls::pki_types::ServerName;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) use dial::{Dialler, Link, Outgoing};
+pub(crate) use listen::{FromPeer, Listener, Said};
+pub(crate) use snapshot::SnapshotLink;
+
+use crate::wire::{self, Frame, HEADER, Header, Hello, WireError};
+
+/// How long the other side may take for each step of the greeting.
+const GREETING: Duration = Duration::from_secs(3);
+
+/// How long sent bytes may stay unacknowledged before the connection counts as broken. Without it a
+/// connection that a partition has cut would come back only after the kernel's own long waits.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+
+/// The longest frame that is read from somebody who has not been greeted, in bytes.
+const MAX_GREETING: usize = 1024;
+
+/// Certificates for the connections between servers. Both sides present one, which has to be signed
+/// by an authority that the other side trusts, and has to name the server: `node-1`, `node-2`, ..
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// For connections that this server dials.
+    pub dial: Arc<rustls::ClientConfig>,
+    /// For those that it accepts; must demand a client certificate.
+    pub accept: Arc<rustls::ServerConfig>,
+}
+
+/// The name that a server's certificate has to carry.
+pub fn certificate_name(id: NodeId) -> String {
+    format!("node-{}", id.0)
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    #[error("no answer within {} s", GREETING.as_secs())]
+    Slow,
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("it says something out of turn")]
+    OutOfTurn,
+    #[error("{0}")]
+    Snapshot(#[from] crate::snapshot_store::SnapshotError),
+}
+
+impl NetError {
+    /// A word for counting.
+    fn label(&self) -> &'static str {
+        match self {
+            NetError::Io(_) => "broken",
+            NetError::Wire(error) => error.label(),
+            NetError::Slow => "slow",
+            NetError::Refused(_) => "refused",
+            NetError::OutOfTurn => "out_of_turn",
+            NetError::Snapshot(_) => "snapshot",
+        }
+    }
+}
+
+/// A connection that carries frames.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    fn new(stream: Box<dyn Stream>) -> Connection {
+        Connection { stream, buffer: Vec::new() }
+    }
+
+    /// Dials a server and greets it.
+    async fn dial(
+        address: &str,
+        hello: Hello,
+        security: Option<&Security>,
+    ) -> Result<Connection, NetError> {
+        let greeting = async {
+            let stream = TcpStream::connect(address).await?;
+            prepare(&stream)?;
+            let stream: Box<dyn Stream> = match security {
+                None => Box::new(stream),
+                Some(security) => {
+                    let name = ServerName::try_from(certificate_name(hello.to))
+                        .map_err(io::Error::other)?;
+                    let connector = tokio_rustls::TlsConnector::from(security.dial.clone());
+                    Box::new(connector.connect(name, stream).await?)
+                }
+            };
+            let mut connection = Connection::new(stream);
+            connection.send(&Frame::Hello(hello)).await?;
+            match connection.receive(MAX_GREETING).await? {
+                Frame::Welcome => Ok(connection),
+                Frame::Refused(why) => Err(NetError::Refused(why)),
+                _ => Err(NetError::OutOfTurn),
+            }
+        };
+        tokio::time::timeout(GREETING, greeting).await.unwrap_or(Err(NetError::Slow))
+    }
+
+    /// Sends one frame.
+    async fn send(&mut self, frame: &Frame) -> Result<(), NetError> {
+        self.send_all(std::slice::from_ref(frame)).await
+    }
+
+    /// Sends frames together.
+    async fn send_all(&mut self, frames: &[Frame]) -> Result<(), NetError> {
+        self.buffer.clear();
+        for frame in frames {
+            wire::encode(frame, &mut self.buffer);
+        }
+        self.stream.write_all(&self.buffer).await?;
+        self.stream.flush().await?;
+        // One large batch must not cost memory for ever.
+        self.buffer.shrink_to(256 << 10);
+        Ok(())
+    }
+
+    /// Receives one frame, whose body is at most `limit` bytes long.
+    async fn receive(&mut self, limit: usize) -> Result<Frame, NetError> {
+        let mut header = [0; HEADER];
+        self.stream.read_exact(&mut header).await?;
+        let header = Header::decode(header)?;
+        if header.length > limit {
+            let announced = u32::try_from(header.length).unwrap_or(u32::MAX);
+            return Err(WireError::TooLong(announced).into());
+        }
+        self.buffer.resize(header.length, 0);
+        self.stream.read_exact(&mut self.buffer).await?;
+        let frame = header.decode_body(&self.buffer)?;
+        self.buffer.shrink_to(256 << 10);
+        Ok(frame)
+    }
+}
+
+/// Small messages leave at once, and a dead connection is noticed.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The log of one node, for `raftgate validate` and for people: see [`raft_trace::NodeRecord`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use raft_core::{Config, Effect, Index, Input, Node, PersistentState};
+use raft_trace::{NodeDigest, NodeRecord};
+
+use crate::shell::Observe;
+
+/// A file to which every step of a node is appended.
+#[derive(Debug)]
+pub(crate) struct NodeLog {
+    out: BufWriter<File>,
+    next: u64,
+    failed: bool,
+}
+
+impl NodeLog {
+    /// Goes on with the file, or begins it, with the record of a start.
+    pub(crate) fn open(
+        path: &Path,
+        config: &Config,
+        state: &PersistentState,
+        applied: Index,
+    ) -> io::Result<NodeLog> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut log = NodeLog { out: BufWriter::new(file), next: 1, failed: false };
+        let start = NodeRecord::Start { config: config.clone(), state: state.clone(), applied };
+        start.write(&mut log.out)?;
+        log.out.flush()?;
+        Ok(log)
+    }
+
+    /// Before anything of the step can be seen elsewhere, the log says that it happened.
+    pub(crate) fn flush(&mut self) {
+        let flushed = self.out.flush();
+        self.complain(flushed);
+    }
+
+    /// The log is a witness; that it cannot be written does not stop the node, and is said once.
+    fn complain(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            tracing::error!(%error, "the trace log is incomplete from here on");
+        }
+    }
+}
+
+impl Observe for NodeLog {
+    fn step(&mut self, input: &Input, effects: &[Effect], node: &Node) {
+        let record = NodeRecord::Step {
+            seq: self.next,
+            input: input.clone(),
+            effects: effects.to_vec(),
+            after: NodeDigest::of(node),
+        };
+        self.next += 1;
+        let written = record.write(&mut self.out);
+        self.complain(written);
+    }
+}

@@ -1,0 +1,541 @@
+//! The one task that owns the node: it drains its inboxes, steps, and hands on what comes out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use raft_core::{
+    Effect, Index, Input, Mark, Message, Node, NodeId, ReadId, ReadRefusal, Role, TermAt, Write,
+};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use crate::applier;
+use crate::handle::{NodeStatus, ProposeError, ReadError, Request};
+use crate::net::{Dialler, FromPeer, Link, Outgoing, Said, SnapshotLink};
+use crate::node::NodeError;
+use crate::node_log::NodeLog;
+use crate::options::{Bounds, Options};
+use crate::shell::{Answer, Observe, ProposalId, Shell};
+use crate::snapshot_store::{SnapshotName, SnapshotStore};
+use crate::timers::Timers;
+use crate::wire::{Hello, Purpose};
+use crate::workers::{self, ApplyOrder, Report, Worker};
+
+/// How much of one inbox is handled before the results go out.
+const DRAIN: usize = 1024;
+
+/// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
+const READ_GROUPS: usize = 4;
+
+/// How often sizes are measured and numbers published.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+type Proposer = oneshot::Sender<Result<raft_core::Bytes, ProposeError>>;
+type Reader = oneshot::Sender<Result<Index, ReadError>>;
+
+/// A connection to another server, for messages and for snapshots.
+struct Peer {
+    dialler: Dialler,
+    link: Link,
+    snapshot: SnapshotLink,
+}
+
+/// Where the making of a snapshot stands.
+enum Snapshotting {
+    Idle,
+    /// The state machine was asked for a view, or the view is being written.
+    Taking,
+    /// It is stored. The log is compacted when the followers do not need the entries any more, or
+    /// have to be given up on.
+    Stored(SnapshotName),
+}
+
+pub(crate) struct Owner {
+    shell: Shell,
+    timers: Timers,
+    began: Instant,
+    bounds: Bounds,
+    peers: BTreeMap<NodeId, Peer>,
+    snapshots: SnapshotStore,
+    reports: mpsc::Sender<Report>,
+    trace: Option<NodeLog>,
+    proposers: HashMap<ProposalId, Proposer>,
+    waiting_reads: Vec<Reader>,
+    readers: HashMap<ReadId, Vec<Reader>>,
+    next_id: u64,
+    disk_busy: bool,
+    apply_busy: bool,
+    snapshotting: Snapshotting,
+    /// The snapshot at the base of the log, and the write that makes it so, until that is durable.
+    new_base: Option<(Mark, SnapshotName)>,
+    base: Index,
+    log_bytes: u64,
+    kept_house: Instant,
+    shutting_down: bool,
+    numbers: Numbers,
+}
+
+impl Owner {
+    pub(crate) fn new(
+        options: &Options,
+        shell: Shell,
+        disk: u64,
+        snapshots: SnapshotStore,
+        reports: mpsc::Sender<Report>,
+        trace: Option<NodeLog>,
+    ) -> Owner {
+        let peer = |(id, address): (&NodeId, &String)| {
+            let hello = |purpose| Hello {
+                cluster: options.cluster.clone(),
+                from: options.id,
+                to: *id,
+                disk,
+                purpose,
+            };
+            let dialler = |purpose| Dialler {
+                address: address.clone(),
+                hello: hello(purpose),
+                security: options.security.clone(),
+            };
+            let link = Link::start(dialler(Purpose::Messages));
+            let snapshot = SnapshotLink::default();
+            (*id, Peer { dialler: dialler(Purpose::Snapshot), link, snapshot })
+        };
+        let others = options.voters.iter().filter(|(id, _)| **id != options.id);
+        let base = shell.node().log.base().index;
+        Owner {
+            timers: Timers::new(options.timing, Duration::ZERO, rand::random()),
+            began: Instant::now(),
+            bounds: options.bounds,
+            peers: others.map(peer).collect(),
+            snapshots,
+            reports,
+            trace,
+            proposers: HashMap::new(),
+            waiting_reads: Vec::new(),
+            readers: HashMap::new(),
+            next_id: 0,
+            disk_busy: false,
+            apply_busy: false,
+            snapshotting: Snapshotting::Idle,
+            new_base: None,
+            base,
+            log_bytes: log_bytes(shell.node()),
+            kept_house: Instant::now(),
+            shutting_down: false,
+            numbers: Numbers::new(),
+            shell,
+        }
+    }
+
+    /// Runs until it is told to stop, or has to.
+    pub(crate) async fn run(
+        &mut self,
+        disk: &Worker<(Mark, Vec<Write>)>,
+        apply: &Worker<ApplyOrder>,
+        mut from_workers: mpsc::Receiver<Report>,
+        mut from_peers: mpsc::Receiver<FromPeer>,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> Result<(), NodeError> {
+        loop {
+            let deadline = self.began + self.timers.next(self.shell.node().is_leader());
+            let deadline = deadline.min(self.kept_house + HOUSEKEEPING);
+            let mut commands = Vec::new();
+            tokio::select! {
+                biased;
+                Some(report) = from_workers.recv() => self.report(report, apply)?,
+                Some(said) = from_peers.recv() => self.hear(said),
+                Some(request) = requests.recv() => self.request(request, &mut commands, apply),
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+            // Whatever else is there already shares the transaction and the messages.
+            while let Ok(report) = from_workers.try_recv() {
+                self.report(report, apply)?;
+            }
+            for _ in 0..DRAIN {
+                let Ok(said) = from_peers.try_recv() else { break };
+                self.hear(said);
+            }
+            for _ in 0..DRAIN {
+                let Ok(request) = requests.try_recv() else { break };
+                self.request(request, &mut commands, apply);
+            }
+            if !commands.is_empty() {
+                self.propose(commands);
+            }
+            self.begin_reads();
+            self.tick();
+            self.keep_house(apply);
+            self.hand_on(disk, apply);
+            if let Some(reason) = self.shell.halted() {
+                return Err(NodeError::Halt(reason));
+            }
+            if self.shutting_down && !self.disk_busy {
+                info!("stopped");
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn input(&mut self, input: Input) {
+        self.shell.input(input, self.trace.as_mut().map(|log| log as &mut dyn Observe));
+        self.after_step();
+    }
+
+    /// The timer is set right away, so that whatever comes next in a batch finds it as it is.
+    fn after_step(&mut self) {
+        if self.shell.take_timer_reset() {
+            self.timers.reset_election(self.began.elapsed(), rand::random());
+        }
+        let log = &self.shell.node().log;
+        if log.base().index > self.base {
+            self.base = log.base().index;
+            match SnapshotName::of(log.snapshot()) {
+                Ok(name) => self.new_base = Some((self.shell.node().disk.issued, name)),
+                Err(error) => warn!(%error, "old snapshots stay on the disk"),
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report, apply: &Worker<ApplyOrder>) -> Result<(), NodeError> {
+        match report {
+            Report::Durable(mark) => {
+                self.disk_busy = false;
+                self.input(Input::Durable { mark });
+                if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
+                    workers::remove_snapshots(self.snapshots.clone(), name);
+                }
+                self.hand_to_state_machine(apply);
+            }
+            Report::Applied(done) => {
+                self.apply_busy = false;
+                self.shell.answer_applied(done.index, done.answers);
+                self.input(Input::Applied { index: done.index });
+            }
+            Report::View(view) => {
+                if let TermAt::Present(term) = self.shell.node().log.term_at(view.index()) {
+                    let (snapshots, reports) = (self.snapshots.clone(), self.reports.clone());
+                    workers::store_snapshot(view, term, snapshots, reports);
+                } else {
+                    // A snapshot of the leader has overtaken it.
+                    self.snapshotting = Snapshotting::Idle;
+                }
+            }
+            Report::SnapshotStored(name) => {
+                info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
+                self.snapshotting = Snapshotting::Stored(name);
+                self.numbers.snapshot_bytes = name.length;
+            }
+            Report::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, FromPeer { from, said }: FromPeer) {
+        match said {
+            Said::LeaderAlive(term) => {
+                if self.shell.heeds_leader(from, term) {
+                    self.timers.reset_election(self.now(), rand::random());
+                }
+            }
+            Said::Message(Message::AppendEntries(request))
+                if !request.entries.is_empty()
+                    && self.apply_backlog() > self.bounds.apply_backlog =>
+            {
+                // As if the network had lost it: the leader tries again with its next heartbeat.
+                self.numbers.overloaded.increment(1);
+            }
+            Said::Message(message) => {
+                self.numbers.received.increment(1);
+                self.input(Input::Receive { from, message });
+                for (from, rejection) in self.shell.take_rejections() {
+                    warn!(%from, ?rejection, "a message was refused");
+                    let reason = format!("{rejection:?}");
+                    metrics::counter!("raft_rejected_messages_total", "reason" => reason)
+                        .increment(1);
+                }
+            }
+        }
+    }
+
+    fn apply_backlog(&self) -> u64 {
+        let node = self.shell.node();
+        node.commit_index.since(node.last_applied)
+    }
+
+    fn request(
+        &mut self,
+        request: Request,
+        commands: &mut Vec<(ProposalId, raft_core::Bytes)>,
+        apply: &Worker<ApplyOrder>,
+    ) {
+        match request {
+            Request::Propose(command, answer) => {
+                let unanswered = self.shell.unanswered() + commands.len();
+                if self.shutting_down
+                    || unanswered >= self.bounds.unanswered
+                    || self.log_bytes >= self.bounds.log_bytes
+                    || self.apply_backlog() > self.bounds.apply_backlog
+                {
+                    self.numbers.overloaded.increment(1);
+                    let _ = answer.send(Err(ProposeError::Overloaded));
+                    return;
+                }
+                self.next_id += 1;
+                let id = ProposalId(self.next_id);
+                self.proposers.insert(id, answer);
+                commands.push((id, command));
+            }
+            Request::Read(answer) => self.waiting_reads.push(answer),
+            Request::Status(answer) => {
+                let _ = answer.send(self.status());
+            }
+            Request::TakeSnapshot(answer) => {
+                if matches!(self.snapshotting, Snapshotting::Idle) {
+                    self.take_snapshot(apply);
+                }
+                let _ = answer.send(self.shell.node().last_applied);
+            }
+            Request::Shutdown => self.shutting_down = true,
+        }
+    }
+
+    fn propose(&mut self, commands: Vec<(ProposalId, raft_core::Bytes)>) {
+        self.numbers.proposals.increment(commands.len() as u64);
+        self.shell.propose(commands, self.trace.as_mut().map(|log| log as &mut dyn Observe));
+        self.after_step();
+    }
+
+    /// Reads that wait become one read of raft-core: its proof of leadership is younger than all of
+    /// them.
+    fn begin_reads(&mut self) {
+        self.waiting_reads.retain(|reader| !reader.is_closed());
+        if self.waiting_reads.is_empty() || self.readers.len() >= READ_GROUPS {
+            return;
+        }
+        self.next_id += 1;
+        let id = ReadId(self.next_id);
+        self.readers.insert(id, std::mem::take(&mut self.waiting_reads));
+        self.input(Input::Read { id });
+    }
+
+    fn tick(&mut self) {
+        let (now, leads) = (self.now(), self.shell.node().is_leader());
+        if let Some(input) = self.timers.fire(now, leads, rand::random()) {
+            if input == Input::ElectionTimeout {
+                info!(term = %self.shell.node().current_term.next(), "calling an election");
+                self.timers.reset_election(now, rand::random());
+            }
+            self.input(input);
+        }
+    }
+
+    /// Hands everything that is ready to the network, the disk, the state machine and the clients.
+    fn hand_on(&mut self, disk: &Worker<(Mark, Vec<Write>)>, apply: &Worker<ApplyOrder>) {
+        for (to, message) in self.shell.take_sends() {
+            self.send(to, message);
+        }
+        if let Some(log) = &mut self.trace {
+            log.flush();
+        }
+        if !self.disk_busy
+            && let Some(order) = self.shell.take_writes()
+        {
+            self.disk_busy = true;
+            disk.order(order);
+        }
+        self.hand_to_state_machine(apply);
+        for answer in self.shell.take_answers() {
+            self.answer(answer);
+        }
+    }
+
+    fn hand_to_state_machine(&mut self, apply: &Worker<ApplyOrder>) {
+        if self.apply_busy {
+            return;
+        }
+        let Some(mut task) = self.shell.take_task() else { return };
+        while let Some(next) = self.shell.take_task() {
+            if let Some(next) = applier::join(&mut task, next) {
+                self.shell.put_back(next);
+                break;
+            }
+        }
+        self.apply_busy = true;
+        apply.order(ApplyOrder::Run(task));
+    }
+
+    fn send(&self, to: NodeId, message: Message) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        match message {
+            Message::InstallSnapshot(offer) => {
+                let term = offer.term;
+                // The file travels beside the messages; meanwhile these show that a leader lives.
+                peer.snapshot.start(peer.dialler.clone(), offer, self.snapshots.clone());
+                peer.link.send(Outgoing::LeaderAlive(term));
+            }
+            message => peer.link.send(Outgoing::Message(message)),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let (id, result) = match answer {
+            Answer::Applied(id, answer) => (id, Ok(answer)),
+            Answer::NotLeader(id, leader) => (id, Err(ProposeError::NotLeader { leader })),
+            Answer::Superseded(id) => (id, Err(ProposeError::Superseded)),
+            Answer::Unknown(id) => (id, Err(ProposeError::Unknown)),
+            Answer::ReadReady(id, index) => return self.answer_reads(id, Ok(index)),
+            Answer::ReadRefused(id, reason) => {
+                let error = match reason {
+                    ReadRefusal::NotLeader { leader } => ReadError::NotLeader { leader },
+                    ReadRefusal::NothingCommittedInTerm | ReadRefusal::TooManyReads => {
+                        ReadError::Overloaded
+                    }
+                };
+                return self.answer_reads(id, Err(error));
+            }
+        };
+        if let Some(proposer) = self.proposers.remove(&id) {
+            // Whoever no longer waits has given up.
+            let _ = proposer.send(result);
+        }
+    }
+
+    fn answer_reads(&mut self, id: ReadId, result: Result<Index, ReadError>) {
+        for reader in self.readers.remove(&id).into_iter().flatten() {
+            let _ = reader.send(result);
+        }
+    }
+
+    /// Sizes, snapshots and published numbers.
+    fn keep_house(&mut self, apply: &Worker<ApplyOrder>) {
+        if self.kept_house.elapsed() < HOUSEKEEPING {
+            return;
+        }
+        self.kept_house = Instant::now();
+        self.log_bytes = log_bytes(self.shell.node());
+        self.numbers.publish(&self.shell, self.log_bytes);
+        match &self.snapshotting {
+            Snapshotting::Idle => {
+                let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
+                if self.log_bytes >= due {
+                    self.take_snapshot(apply);
+                }
+            }
+            Snapshotting::Taking => {}
+            Snapshotting::Stored(name) => {
+                let name = *name;
+                if self.may_compact(name.last_included.index) {
+                    self.snapshotting = Snapshotting::Idle;
+                    let (index, handle) = (name.last_included.index, name.handle());
+                    self.input(Input::SnapshotTaken { index, handle });
+                    self.log_bytes = log_bytes(self.shell.node());
+                }
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self, apply: &Worker<ApplyOrder>) {
+        if self.shell.node().last_applied > self.base {
+            self.snapshotting = Snapshotting::Taking;
+            apply.order(ApplyOrder::View);
+        }
+    }
+
+    /// Whether the entries up to `index` may go: no follower that can keep up needs them, and no
+    /// snapshot is on its way whose receiver will need what follows it.
+    fn may_compact(&self, index: Index) -> bool {
+        let Role::Leader(leadership) = &self.shell.node().role else { return true };
+        let needed = leadership.followers.values().any(|follower| follower.match_index < index);
+        let sending = self.peers.values().any(|peer| peer.snapshot.is_busy());
+        let patience = if sending {
+            self.bounds.log_bytes / 2
+        } else {
+            self.bounds.snapshot_log_bytes.saturating_mul(2)
+        };
+        !(needed || sending) || self.log_bytes >= patience
+    }
+
+    fn status(&self) -> NodeStatus {
+        let node = self.shell.node();
+        let (role, followers) = match &node.role {
+            Role::Follower { .. } => ("follower", BTreeMap::new()),
+            Role::Candidate { .. } => ("candidate", BTreeMap::new()),
+            Role::Leader(leadership) => ("leader", leadership.followers.clone()),
+        };
+        NodeStatus {
+            role,
+            term: node.current_term,
+            leader: node.known_leader(),
+            last_index: node.log.last_index(),
+            durable_index: node.durable_index(),
+            commit_index: node.commit_index,
+            applied_index: node.last_applied,
+            snapshot_index: node.log.base().index,
+            log_bytes: self.log_bytes,
+            followers,
+        }
+    }
+}
+
+/// About how much memory the entries take.
+fn log_bytes(node: &Node) -> u64 {
+    let size = |entry: &raft_core::Entry| match &entry.payload {
+        raft_core::Payload::Noop => 64,
+        raft_core::Payload::Command(command) => 64 + command.as_slice().len() as u64,
+    };
+    node.log.entries().iter().map(size).sum()
+}
+
+/// What the owner counts and publishes.
+struct Numbers {
+    proposals: metrics::Counter,
+    received: metrics::Counter,
+    overloaded: metrics::Counter,
+    term: metrics::Gauge,
+    leads: metrics::Gauge,
+    last_index: metrics::Gauge,
+    commit_index: metrics::Gauge,
+    applied_index: metrics::Gauge,
+    snapshot_index: metrics::Gauge,
+    log_bytes: metrics::Gauge,
+    unanswered: metrics::Gauge,
+    /// The length of the last snapshot that was taken.
+    snapshot_bytes: u64,
+}
+
+impl Numbers {
+    fn new() -> Numbers {
+        Numbers {
+            proposals: metrics::counter!("raft_proposals_total"),
+            received: metrics::counter!("raft_messages_received_total"),
+            overloaded: metrics::counter!("raft_overloaded_total"),
+            term: metrics::gauge!("raft_term"),
+            leads: metrics::gauge!("raft_is_leader"),
+            last_index: metrics::gauge!("raft_last_index"),
+            commit_index: metrics::gauge!("raft_commit_index"),
+            applied_index: metrics::gauge!("raft_applied_index"),
+            snapshot_index: metrics::gauge!("raft_snapshot_index"),
+            log_bytes: metrics::gauge!("raft_log_bytes"),
+            unanswered: metrics::gauge!("raft_unanswered_proposals"),
+            snapshot_bytes: 0,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+    fn publish(&self, shell: &Shell, log_bytes: u64) {
+        let node = shell.node();
+        self.term.set(node.current_term.0 as f64);
+        self.leads.set(if node.is_leader() { 1.0 } else { 0.0 });
+        self.last_index.set(node.log.last_index().0 as f64);
+        self.commit_index.set(node.commit_index.0 as f64);
+        self.applied_index.set(node.last_applied.0 as f64);
+        self.snapshot_index.set(node.log.base().index.0 as f64);
+        self.log_bytes.set(log_bytes as f64);
+        self.unanswered.set(shell.unanswered() as f64);
+    }
+}

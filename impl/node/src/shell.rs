@@ -1,0 +1,304 @@
+//! What stands between raft-core's step function and the world, without the world: no thread, no
+//! clock, no file, no socket.
+//!
+//! A [`Shell`] owns the [`Node`]. It takes inputs, and keeps what they ask for in four queues that
+//! the caller empties in any order and at any pace:
+//!
+//! - [`take_writes`](Shell::take_writes): what to put on the disk, as one transaction; then say
+//!   [`Input::Durable`];
+//! - [`take_sends`](Shell::take_sends): messages that may leave *now*. A message that confirms a
+//!   write is not among them before that write is durable;
+//! - [`take_task`](Shell::take_task): what the state machine has to do next; then say
+//!   [`answer_applied`](Shell::answer_applied) and [`Input::Applied`];
+//! - [`take_answers`](Shell::take_answers): what to tell clients.
+//!
+//! So a leader's entries go out while its own disk is still busy with them, one transaction serves
+//! everything that came in meanwhile, and nobody can send too early: the rule is in here, and all
+//! who run a node, in production and in tests, run it through here.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use raft_core::{
+    Bytes, Effect, Entry, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper, Payload,
+    ReadId, ReadRefusal, Rejection, Role, Snapshot, Term, Write, step,
+};
+
+/// The caller's name for a command that a client proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(pub u64);
+
+/// What the state machine is asked to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Apply committed entries.
+    Apply {
+        /// The index of the first.
+        first: Index,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// Become what the snapshot says.
+    Restore(Snapshot),
+}
+
+/// What became of a client's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The command was committed and applied; this is what the state machine says.
+    Applied(ProposalId, Bytes),
+    /// The command was not appended, and will never be.
+    NotLeader(ProposalId, Option<NodeId>),
+    /// Another entry was committed in the command's place: it will never be applied.
+    Superseded(ProposalId),
+    /// Nobody here can tell any more whether the command is or will be applied.
+    Unknown(ProposalId),
+    /// The read may be served from the state machine as it is now, or later.
+    ReadReady(ReadId, Index),
+    /// The read cannot be served here.
+    ReadRefused(ReadId, ReadRefusal),
+}
+
+/// A node with its queues.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    node: Node,
+    effects: Vec<Effect>,
+    /// Issued and not yet taken.
+    writes: Vec<Write>,
+    /// The newest write that was issued.
+    issued: Mark,
+    /// Messages that wait for a write, in the order of the writes.
+    waiting: VecDeque<(Mark, NodeId, Message)>,
+    sends: Vec<(NodeId, Message)>,
+    tasks: VecDeque<(Option<Mark>, Task)>,
+    /// Commands in the log that are not committed yet, as far as is known here.
+    proposed: BTreeMap<Index, (Term, ProposalId)>,
+    /// Commands that are committed and being applied.
+    applying: BTreeMap<Index, ProposalId>,
+    answers: Vec<Answer>,
+    election_timer_reset: bool,
+    rejections: Vec<(NodeId, Rejection)>,
+    halted: Option<HaltReason>,
+}
+
+/// Somebody who looks at every step.
+pub trait Observe {
+    /// The node was given `input`, asked for `effects`, and is now as it is.
+    fn step(&mut self, input: &Input, effects: &[Effect], node: &Node);
+}
+
+impl Shell {
+    /// A shell around a node that was started from its disk.
+    pub fn new(node: Node) -> Shell {
+        Shell {
+            node,
+            effects: Vec::new(),
+            writes: Vec::new(),
+            issued: Mark::default(),
+            waiting: VecDeque::new(),
+            sends: Vec::new(),
+            tasks: VecDeque::new(),
+            proposed: BTreeMap::new(),
+            applying: BTreeMap::new(),
+            answers: Vec::new(),
+            election_timer_reset: false,
+            rejections: Vec::new(),
+            halted: None,
+        }
+    }
+
+    /// The node, for looking at.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// How many commands wait for their answer.
+    pub fn unanswered(&self) -> usize {
+        self.proposed.len() + self.applying.len()
+    }
+
+    /// Gives the node an input and queues what it asks for. After a halt nothing has an effect.
+    pub fn input(&mut self, input: Input, observe: Option<&mut dyn Observe>) {
+        if self.halted.is_some() {
+            return;
+        }
+        let sender = match &input {
+            Input::Receive { from, .. } => *from,
+            _ => self.node.id(),
+        };
+        let kept = observe.as_ref().map(|_| input.clone());
+        let mut effects = std::mem::take(&mut self.effects);
+        step(&Paper, &mut self.node, input, &mut effects);
+        if let (Some(observe), Some(input)) = (observe, kept) {
+            observe.step(&input, &effects, &self.node);
+        }
+        for effect in effects.drain(..) {
+            self.execute(effect, sender);
+        }
+        self.effects = effects;
+        self.release();
+    }
+
+    /// Clients ask for commands to be appended, in this order.
+    pub fn propose(
+        &mut self,
+        commands: Vec<(ProposalId, Bytes)>,
+        observe: Option<&mut dyn Observe>,
+    ) {
+        let (ids, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+        let leads = self.node.is_leader() && self.halted.is_none();
+        if !leads {
+            let leader = self.node.known_leader();
+            self.answers.extend(ids.into_iter().map(|id| Answer::NotLeader(id, leader)));
+            return;
+        }
+        let (first, term) = (self.node.log.last_index().next(), self.node.current_term);
+        let indexes = (first.0..).map(Index);
+        self.proposed.extend(indexes.zip(ids).map(|(index, id)| (index, (term, id))));
+        self.input(Input::Propose { commands }, observe);
+    }
+
+    /// The state machine has answered the entries that end at `index`, in order. Say
+    /// [`Input::Applied`] as well.
+    pub fn answer_applied(&mut self, index: Index, answers: Vec<Bytes>) {
+        let first = (index.0 + 1).saturating_sub(answers.len() as u64);
+        for (index, answer) in (first..).zip(answers) {
+            if let Some(id) = self.applying.remove(&Index(index)) {
+                self.answers.push(Answer::Applied(id, answer));
+            }
+        }
+    }
+
+    fn execute(&mut self, effect: Effect, sender: NodeId) {
+        match effect {
+            Effect::Persist { mark, write } => {
+                debug_assert!(mark == self.issued.next(), "writes are numbered one by one");
+                self.issued = mark;
+                self.writes.push(write);
+            }
+            Effect::Send { to, message, after } => match after {
+                Some(mark) if mark > self.node.disk.durable => {
+                    self.waiting.push_back((mark, to, message));
+                }
+                _ => self.sends.push((to, message)),
+            },
+            Effect::Apply { first, entries } => {
+                self.settle_proposals(first, &entries);
+                self.tasks.push_back((None, Task::Apply { first, entries }));
+            }
+            Effect::Restore { snapshot, after } => {
+                self.forget_proposals_up_to(snapshot.last_included_index);
+                self.tasks.push_back((Some(after), Task::Restore(snapshot)));
+            }
+            Effect::ResetElectionTimer => self.election_timer_reset = true,
+            Effect::ReadReady { id, read_index } => {
+                self.answers.push(Answer::ReadReady(id, read_index));
+            }
+            Effect::ReadRefused { id, reason } => {
+                self.answers.push(Answer::ReadRefused(id, reason));
+            }
+            Effect::Rejected(rejection) => self.rejections.push((sender, rejection)),
+            Effect::Halt(reason) => self.halted = Some(reason),
+            // `propose` has looked before it asked.
+            Effect::Proposed { .. } | Effect::ProposalRefused { .. } => {}
+        }
+    }
+
+    /// Entries are committed: the commands at their places are either these, or superseded.
+    fn settle_proposals(&mut self, first: Index, entries: &[Entry]) {
+        let after = first.plus(entries.len());
+        while let Some(found) = self.proposed.first_entry().filter(|found| *found.key() < after) {
+            let (index, (term, id)) = found.remove_entry();
+            let offset = usize::try_from(index.0.wrapping_sub(first.0)).unwrap_or(usize::MAX);
+            match entries.get(offset) {
+                Some(entry) if entry.term == term && entry.payload != Payload::Noop => {
+                    self.applying.insert(index, id);
+                }
+                Some(_) => self.answers.push(Answer::Superseded(id)),
+                None => self.answers.push(Answer::Unknown(id)),
+            }
+        }
+    }
+
+    /// A snapshot stands for entries that nobody here has seen.
+    fn forget_proposals_up_to(&mut self, last: Index) {
+        while let Some(found) = self.proposed.first_entry().filter(|found| *found.key() <= last) {
+            let (_, id) = found.remove();
+            self.answers.push(Answer::Unknown(id));
+        }
+    }
+
+    /// Lets go the messages whose write is durable.
+    fn release(&mut self) {
+        let durable = self.node.disk.durable;
+        while self.waiting.front().is_some_and(|(mark, _, _)| *mark <= durable) {
+            if let Some((_, to, message)) = self.waiting.pop_front() {
+                self.sends.push((to, message));
+            }
+        }
+    }
+
+    /// All writes that were issued and not taken yet, and the mark to report when they are on the
+    /// disk. They must reach it after everything taken earlier.
+    pub fn take_writes(&mut self) -> Option<(Mark, Vec<Write>)> {
+        if self.writes.is_empty() {
+            return None;
+        }
+        Some((self.issued, std::mem::take(&mut self.writes)))
+    }
+
+    /// The messages that may leave now, in order.
+    pub fn take_sends(&mut self) -> Vec<(NodeId, Message)> {
+        std::mem::take(&mut self.sends)
+    }
+
+    /// The state machine's next task, if it may begin: a snapshot is not restored before it is the
+    /// log's durable base.
+    pub fn take_task(&mut self) -> Option<Task> {
+        let durable = self.node.disk.durable;
+        let (after, _) = self.tasks.front()?;
+        if after.is_some_and(|mark| mark > durable) {
+            return None;
+        }
+        self.tasks.pop_front().map(|(_, task)| task)
+    }
+
+    /// Gives back a task that was taken last and has not begun.
+    pub fn put_back(&mut self, task: Task) {
+        self.tasks.push_front((None, task));
+    }
+
+    /// What to tell clients.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Whether the election timer has to start anew, since this was last asked.
+    pub fn take_timer_reset(&mut self) -> bool {
+        std::mem::take(&mut self.election_timer_reset)
+    }
+
+    /// The messages that were refused, since this was last asked.
+    pub fn take_rejections(&mut self) -> Vec<(NodeId, Rejection)> {
+        std::mem::take(&mut self.rejections)
+    }
+
+    /// Why the node has stopped, if it has. Whoever waits for an answer is owed "unknown".
+    pub fn halted(&self) -> Option<HaltReason> {
+        self.halted
+    }
+
+    /// Whether a server that says it leads `term` may be heeded as its leader, for the election timer
+    /// only.
+    pub fn heeds_leader(&self, from: NodeId, term: Term) -> bool {
+        let known = match self.node.role {
+            Role::Follower { leader } => leader,
+            Role::Candidate { .. } | Role::Leader(_) => None,
+        };
+        match term.cmp(&self.node.current_term) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => known.is_none_or(|leader| leader == from),
+            std::cmp::Ordering::Greater => true,
+        }
+    }
+}

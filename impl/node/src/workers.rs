@@ -1,0 +1,144 @@
+//! The two threads beside the owner of the node: one for the disk, one for the state machine. Each
+//! does one thing at a time, and reports.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use raft_core::{Mark, Write};
+use tokio::sync::mpsc;
+
+use crate::applier::{Applier, Done};
+use crate::log_store::LogStore;
+use crate::node::NodeError;
+use crate::shell::Task;
+use crate::snapshot_store::{SnapshotName, SnapshotStore};
+use crate::state_machine::SnapshotView;
+
+/// What the threads report to the owner.
+pub(crate) enum Report {
+    Durable(Mark),
+    Applied(Done),
+    View(Box<dyn SnapshotView>),
+    SnapshotStored(SnapshotName),
+    Failed(NodeError),
+}
+
+/// What the owner asks of the state machine's thread.
+pub(crate) enum ApplyOrder {
+    Run(Task),
+    View,
+}
+
+/// A thread that takes orders; dropping it lets the thread finish what it has.
+pub(crate) struct Worker<Order> {
+    orders: SyncSender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl<Order: Send + 'static> Worker<Order> {
+    fn start(name: &str, run: impl FnOnce(Receiver<Order>) + Send + 'static) -> Worker<Order> {
+        // The owner has at most one order of each kind under way.
+        let (orders, inbox) = sync_channel(4);
+        let builder = thread::Builder::new().name(name.to_owned());
+        let thread = builder.spawn(move || run(inbox)).expect("the system has room for a thread");
+        Worker { orders, thread }
+    }
+
+    /// Gives an order. A thread that has failed has reported so, and takes no more.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Waits until the thread has done all of its orders.
+    pub(crate) fn finish(self) {
+        drop(self.orders);
+        // A panic there was reported by the panic hook; the data is as after a crash.
+        let _ = self.thread.join();
+    }
+}
+
+/// The thread that makes writes durable, one transaction after the other.
+pub(crate) fn disk(
+    mut store: LogStore,
+    reports: mpsc::Sender<Report>,
+) -> Worker<(Mark, Vec<Write>)> {
+    let commits = metrics::histogram!("raft_disk_commit_seconds");
+    Worker::start("raft-disk", move |orders| {
+        for (mark, writes) in orders {
+            let began = Instant::now();
+            let report = match store.commit(writes) {
+                Ok(()) => Report::Durable(mark),
+                Err(error) => Report::Failed(NodeError::Disk(error)),
+            };
+            commits.record(began.elapsed());
+            let failed = matches!(report, Report::Failed(_));
+            if reports.blocking_send(report).is_err() || failed {
+                return;
+            }
+        }
+    })
+}
+
+/// How often the state machine is made durable.
+const SYNC_EVERY: Duration = Duration::from_secs(30);
+
+/// The thread that owns the state machine.
+pub(crate) fn applier(mut applier: Applier, reports: mpsc::Sender<Report>) -> Worker<ApplyOrder> {
+    Worker::start("raft-apply", move |orders| {
+        let mut synced = Instant::now();
+        for order in orders {
+            let report = match order {
+                ApplyOrder::Run(task) => applier.run(task).map(Report::Applied),
+                ApplyOrder::View => applier.view().map(Report::View),
+            };
+            let report = report.unwrap_or_else(|error| Report::Failed(NodeError::Apply(error)));
+            let failed = matches!(report, Report::Failed(_));
+            if reports.blocking_send(report).is_err() || failed {
+                return;
+            }
+            if synced.elapsed() >= SYNC_EVERY {
+                if let Err(error) = applier.sync() {
+                    let _ = reports.blocking_send(Report::Failed(NodeError::Apply(error)));
+                    return;
+                }
+                synced = Instant::now();
+            }
+        }
+        if let Err(error) = applier.sync() {
+            tracing::warn!(%error, "the state machine was not made durable; the next start takes longer");
+        }
+    })
+}
+
+/// Writes a snapshot on a thread of its own.
+pub(crate) fn store_snapshot(
+    view: Box<dyn SnapshotView>,
+    term: raft_core::Term,
+    store: SnapshotStore,
+    reports: mpsc::Sender<Report>,
+) {
+    let work = move || {
+        let report = match store.store(view.as_ref(), term) {
+            Ok(name) => Report::SnapshotStored(name),
+            Err(error) => Report::Failed(NodeError::Snapshot(error)),
+        };
+        let _ = reports.blocking_send(report);
+    };
+    thread::Builder::new()
+        .name("raft-snapshot".to_owned())
+        .spawn(work)
+        .expect("the system has room for a thread");
+}
+
+/// Removes snapshots that are no longer needed. It may take long for large files, and nobody waits.
+pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName) {
+    let work = move || {
+        if let Err(error) = store.keep_only(Some(keep)) {
+            tracing::warn!(%error, "an old snapshot cannot be removed");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("raft-remove".to_owned()).spawn(work) {
+        tracing::warn!(%error, "old snapshots were not removed");
+    }
+}
