@@ -102,12 +102,15 @@ impl Applier {
         self.machine.snapshot().map_err(ApplyError::StateMachine)
     }
 
-    /// Makes the state durable.
+    /// Makes the state durable, unless it is still as it was at `synced`.
     ///
     /// # Errors
     ///
     /// The state machine fails.
-    pub fn sync(&mut self) -> Result<(), ApplyError> {
+    pub fn sync_since(&mut self, synced: Index) -> Result<(), ApplyError> {
+        if self.applied() == synced {
+            return Ok(());
+        }
         self.machine.sync().map_err(ApplyError::StateMachine)
     }
 }

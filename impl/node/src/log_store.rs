@@ -5,6 +5,14 @@
 //! the index of the first. So a transaction costs one row however many entries it brings, which is
 //! what makes group commit cheap. A run is cut when its tail is overwritten, and goes away when a
 //! snapshot covers all of it; until then the entries that are covered are skipped.
+//!
+//! # Torn or damaged?
+//!
+//! After a crash, redb falls back to the transaction before the last one if the last one is not
+//! whole. That is right for a transaction that was being written, and a silent loss for one that had
+//! been acknowledged and was damaged since. So transactions are numbered, and a *witness* beside the
+//! file, written after each sync and never synced itself, holds the number of the last one that was
+//! acknowledged. If the log is behind its witness, it is damaged.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,6 +30,7 @@ const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
 const IDENTITY: &str = "identity";
 const VOTE: &str = "vote";
 const BASE: &str = "base";
+const NUMBER: &str = "number";
 
 /// The version of the layout that this program writes, and the only one that it reads.
 const FORMAT: u32 = 1;
@@ -92,12 +101,45 @@ impl<E: Into<redb::Error>> From<E> for LogStoreError {
     }
 }
 
+/// The number of the last acknowledged transaction, in a file of its own.
+#[derive(Debug)]
+struct Witness(Box<dyn StorageBackend>);
+
+impl Witness {
+    /// What it says, unless it says nothing or was torn itself.
+    fn read(&self) -> io::Result<Option<u64>> {
+        let mut bytes = [0; 12];
+        if self.0.len()? < bytes.len() as u64 {
+            return Ok(None);
+        }
+        self.0.read(0, &mut bytes)?;
+        let ([n0, n1, n2, n3, n4, n5, n6, n7, ..], [.., c0, c1, c2, c3]) = (bytes, bytes);
+        let number = [n0, n1, n2, n3, n4, n5, n6, n7];
+        let whole = crc32fast::hash(&number) == u32::from_le_bytes([c0, c1, c2, c3]);
+        Ok(whole.then(|| u64::from_le_bytes(number)))
+    }
+
+    fn write(&self, number: u64) -> io::Result<()> {
+        let number = number.to_le_bytes();
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&number);
+        bytes[8..].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
+        if self.0.len()? < bytes.len() as u64 {
+            self.0.set_len(bytes.len() as u64)?;
+        }
+        self.0.write(0, &bytes)
+    }
+}
+
 /// A log on a disk. After an error the disk's state is unknown, and the store must not be used again
 /// (a failed fsync may have dropped the very pages that it did not write).
 #[derive(Debug)]
 pub struct LogStore {
     database: Database,
+    witness: Witness,
     identity: Identity,
+    /// The number of the last transaction.
+    number: u64,
     base: Index,
     last: Index,
 }
@@ -114,41 +156,36 @@ impl LogStore {
     /// It is in use, somebody else's, damaged, or cannot be read.
     pub fn open(
         backend: impl StorageBackend,
+        witness: impl StorageBackend,
         wanted: &Identity,
     ) -> Result<(LogStore, PersistentState), LogStoreError> {
         let database = Database::builder()
             .set_cache_size(CACHE)
             .set_check_integrity_on_open(true)
             .create_with_backend(backend)?;
+        let witness = Witness(Box::new(witness));
         let transaction = database.begin_write()?;
-        let (identity, state) = {
+        let (identity, number, state) = {
             let mut meta = transaction.open_table(META)?;
-            let identity = match read::<(u32, Identity)>(&meta, IDENTITY)? {
-                None => {
-                    let row = encode(&(FORMAT, wanted));
-                    meta.insert(IDENTITY, row.as_slice())?;
-                    wanted.clone()
-                }
-                Some((FORMAT, found)) => found,
-                Some((format, _)) => return Err(LogStoreError::Format(format)),
-            };
-            if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
-                let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
-                return Err(LogStoreError::Foreign { found, wanted });
+            let number = read(&meta, NUMBER)?.unwrap_or(0);
+            if let Some(acknowledged) = witness.read().map_err(LogStoreError::Io)?
+                && acknowledged > number
+            {
+                return Err(LogStoreError::Damaged(format!(
+                    "transaction {acknowledged} was acknowledged, the last that can be read is \
+                     {number}"
+                )));
             }
-            let vote: Option<VoteRecord> = read(&meta, VOTE)?;
-            let base = read(&meta, BASE)?.unwrap_or_else(Snapshot::none);
-            let entries = read_entries(&transaction.open_table(RUNS)?, base.last_included_index)?;
-            let state = PersistentState {
-                current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
-                voted_for: vote.and_then(|vote| vote.voted_for),
-                log: Log::new(base, entries),
-            };
-            (identity, state)
+            let identity = own(&mut meta, wanted)?;
+            let number = number + 1;
+            meta.insert(NUMBER, encode(&number).as_slice())?;
+            let state = read_state(&meta, &transaction.open_table(RUNS)?)?;
+            (identity, number, state)
         };
         transaction.commit()?;
+        witness.write(number).map_err(LogStoreError::Io)?;
         let (base, last) = (state.log.base().index, state.log.last_index());
-        Ok((LogStore { database, identity, base, last }, state))
+        Ok((LogStore { database, witness, identity, number, base, last }, state))
     }
 
     /// Whose disk this is.
@@ -170,9 +207,12 @@ impl LogStore {
                 coalesce(&mut changes, change);
             }
         }
+        let number = self.number + 1;
         let transaction = self.database.begin_write()?;
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(NUMBER, encode(&number).as_slice())?;
         if let Some(vote) = vote {
-            transaction.open_table(META)?.insert(VOTE, encode(&vote).as_slice())?;
+            meta.insert(VOTE, encode(&vote).as_slice())?;
         }
         if !changes.is_empty() {
             let mut runs = transaction.open_table(RUNS)?;
@@ -185,20 +225,22 @@ impl LogStore {
                     }
                     LogWrite::Compact(snapshot) => {
                         self.base = snapshot.last_included_index;
-                        transaction.open_table(META)?.insert(BASE, encode(&snapshot).as_slice())?;
+                        meta.insert(BASE, encode(&snapshot).as_slice())?;
                     }
                     LogWrite::Install(snapshot) => {
                         runs.retain(|_, _| false)?;
                         self.base = snapshot.last_included_index;
                         self.last = self.base;
-                        transaction.open_table(META)?.insert(BASE, encode(&snapshot).as_slice())?;
+                        meta.insert(BASE, encode(&snapshot).as_slice())?;
                     }
                 }
             }
             self.remove_covered(&mut runs)?;
         }
+        drop(meta);
         transaction.commit()?;
-        Ok(())
+        self.number = number;
+        self.witness.write(number).map_err(LogStoreError::Io)
     }
 
     /// Removes the entries from `first` on.
@@ -244,16 +286,42 @@ impl LogStore {
     /// As for [`open`](LogStore::open).
     pub fn read(&self) -> Result<PersistentState, LogStoreError> {
         let transaction = self.database.begin_read()?;
-        let meta = transaction.open_table(META)?;
-        let vote: Option<VoteRecord> = read(&meta, VOTE)?;
-        let base = read(&meta, BASE)?.unwrap_or_else(Snapshot::none);
-        let entries = read_entries(&transaction.open_table(RUNS)?, base.last_included_index)?;
-        Ok(PersistentState {
-            current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
-            voted_for: vote.and_then(|vote| vote.voted_for),
-            log: Log::new(base, entries),
-        })
+        read_state(&transaction.open_table(META)?, &transaction.open_table(RUNS)?)
     }
+}
+
+/// Whose disk this is; a new one becomes that of whoever wants it.
+fn own(
+    meta: &mut redb::Table<'_, &'static str, &'static [u8]>,
+    wanted: &Identity,
+) -> Result<Identity, LogStoreError> {
+    match read::<(u32, Identity)>(meta, IDENTITY)? {
+        None => {
+            meta.insert(IDENTITY, encode(&(FORMAT, wanted)).as_slice())?;
+            Ok(wanted.clone())
+        }
+        Some((FORMAT, found)) if (&found.cluster, found.node) == (&wanted.cluster, wanted.node) => {
+            Ok(found)
+        }
+        Some((FORMAT, found)) => {
+            Err(LogStoreError::Foreign { found: Box::new(found), wanted: Box::new(wanted.clone()) })
+        }
+        Some((format, _)) => Err(LogStoreError::Format(format)),
+    }
+}
+
+fn read_state(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    runs: &impl ReadableTable<u64, &'static [u8]>,
+) -> Result<PersistentState, LogStoreError> {
+    let vote: Option<VoteRecord> = read(meta, VOTE)?;
+    let base = read(meta, BASE)?.unwrap_or_else(Snapshot::none);
+    let entries = read_entries(runs, base.last_included_index)?;
+    Ok(PersistentState {
+        current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
+        voted_for: vote.and_then(|vote| vote.voted_for),
+        log: Log::new(base, entries),
+    })
 }
 
 type Runs<'a> = redb::Table<'a, u64, &'static [u8]>;

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -26,6 +26,10 @@ use crate::workers;
 
 /// The file of term, vote and log inside the data directory.
 pub const LOG_FILE: &str = "raft.redb";
+
+/// The file beside it that says how far the log was acknowledged: see
+/// [`log_store`](crate::log_store).
+pub const WITNESS_FILE: &str = "acknowledged";
 
 /// The directory of snapshots inside the data directory.
 pub const SNAPSHOT_DIRECTORY: &str = "snapshots";
@@ -200,16 +204,20 @@ fn check(options: &Options) -> Result<(), NodeError> {
 }
 
 fn open_log(options: &Options) -> Result<(LogStore, PersistentState), NodeError> {
-    let path = options.data.join(LOG_FILE);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|error| NodeError::File { path: path.clone(), error })?;
+    let (path, witness) = (options.data.join(LOG_FILE), options.data.join(WITNESS_FILE));
+    let (log_file, witness_file) = (open_file(&path)?, open_file(&witness)?);
     let disk = rand::random();
     let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
     let open = || {
-        let backend = FileBackend::new(file)?;
-        LogStore::open(backend, &wanted)
+        let (log, witness) = (FileBackend::new(log_file)?, FileBackend::new(witness_file)?);
+        LogStore::open(log, witness, &wanted)
     };
     open().map_err(|error| NodeError::OpenLog { path, error })
+}
+
+fn open_file(path: &Path) -> Result<fs::File, NodeError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    file.map_err(|error| NodeError::File { path: path.to_owned(), error })
 }
 
 /// Brings the state machine to where the log begins, if it is not there yet.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use raft_core::{
-    Effect, Index, Input, Mark, Message, Node, NodeId, ReadId, ReadRefusal, Role, TermAt, Write,
+    Index, Input, Mark, Message, Node, NodeId, ReadId, ReadRefusal, Role, TermAt, Write,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};

@@ -1,14 +1,14 @@
 //! The two threads beside the owner of the node: one for the disk, one for the state machine. Each
 //! does one thing at a time, and reports.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use raft_core::{Mark, Write};
 use tokio::sync::mpsc;
 
-use crate::applier::{Applier, Done};
+use crate::applier::{Applier, ApplyError, Done};
 use crate::log_store::LogStore;
 use crate::node::NodeError;
 use crate::shell::Task;
@@ -80,35 +80,52 @@ pub(crate) fn disk(
     })
 }
 
-/// How often the state machine is made durable.
-const SYNC_EVERY: Duration = Duration::from_secs(30);
+/// How long the state machine must have had nothing to do before it is made durable. It can take a
+/// second, during which nothing is applied; the log and the snapshot make everything durable
+/// anyway, so under load it is put off.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// After how many entries it is made durable even under load.
+const ENTRIES_UNSYNCED: u64 = 5_000_000;
 
 /// The thread that owns the state machine.
 pub(crate) fn applier(mut applier: Applier, reports: mpsc::Sender<Report>) -> Worker<ApplyOrder> {
     Worker::start("raft-apply", move |orders| {
-        let mut synced = Instant::now();
-        for order in orders {
-            let report = match order {
-                ApplyOrder::Run(task) => applier.run(task).map(Report::Applied),
-                ApplyOrder::View => applier.view().map(Report::View),
+        let mut synced = applier.applied();
+        loop {
+            let report = match orders.recv_timeout(IDLE) {
+                Ok(ApplyOrder::Run(task)) => applier.run(task).map(Report::Applied).map(Some),
+                Ok(ApplyOrder::View) => applier.view().map(Report::View).map(Some),
+                Err(RecvTimeoutError::Timeout) => Ok(None),
+                Err(RecvTimeoutError::Disconnected) => break,
             };
-            let report = report.unwrap_or_else(|error| Report::Failed(NodeError::Apply(error)));
-            let failed = matches!(report, Report::Failed(_));
-            if reports.blocking_send(report).is_err() || failed {
+            let idle = matches!(report, Ok(None));
+            if !deliver(&reports, report) {
                 return;
             }
-            if synced.elapsed() >= SYNC_EVERY {
-                if let Err(error) = applier.sync() {
-                    let _ = reports.blocking_send(Report::Failed(NodeError::Apply(error)));
+            if idle || applier.applied().since(synced) > ENTRIES_UNSYNCED {
+                if !deliver(&reports, applier.sync_since(synced).map(|()| None)) {
                     return;
                 }
-                synced = Instant::now();
+                synced = applier.applied();
             }
         }
-        if let Err(error) = applier.sync() {
-            tracing::warn!(%error, "the state machine was not made durable; the next start takes longer");
+        if let Err(error) = applier.sync_since(synced) {
+            tracing::warn!(%error, "the state machine was not synced; the next start takes longer");
         }
     })
+}
+
+/// Reports what there is to report; false if that was the last thing.
+fn deliver(reports: &mpsc::Sender<Report>, report: Result<Option<Report>, ApplyError>) -> bool {
+    match report {
+        Ok(None) => true,
+        Ok(Some(report)) => reports.blocking_send(report).is_ok(),
+        Err(error) => {
+            let _ = reports.blocking_send(Report::Failed(NodeError::Apply(error)));
+            false
+        }
+    }
 }
 
 /// Writes a snapshot on a thread of its own.

@@ -6,7 +6,7 @@ use std::path::Path;
 use raft_core::Index;
 use raft_kv::store::{KvStore, StoreError};
 use raft_node::StateMachine;
-use redb::{Database, TableDefinition};
+use redb::{Builder, Database, TableDefinition};
 
 use crate::{CACHE_BYTES, append, ask, directory, get, open, put, snapshot};
 
@@ -45,6 +45,23 @@ fn a_crash_goes_back_to_the_last_sync_and_no_further() {
     assert_eq!((revived.applied(), get(&revived, "k")), (Index(1), Some((1, "a".into()))));
     ask(&mut revived, None, append("k", "b"));
     assert_eq!(snapshot(&revived), snapshot(&store));
+}
+
+#[test]
+fn opening_after_a_crash_does_not_walk_through_the_file() {
+    let dir = directory();
+    let mut store = open(dir.path());
+    for synced in [false, true] {
+        ask(&mut store, None, put("k", "v"));
+        if synced {
+            store.sync().expect("synced");
+            ask(&mut store, None, put("k", "w"));
+        }
+        let copy = killed(dir.path());
+        let mut builder = Builder::new();
+        builder.set_repair_callback(|_| panic!("the file is being repaired"));
+        builder.open(copy.path().join("state.redb")).expect("a database");
+    }
 }
 
 #[test]

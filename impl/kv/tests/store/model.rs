@@ -270,7 +270,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_store_is_a_map_whatever_happens_to_it(steps in prop::collection::vec(any_step(), 1..25)) {

@@ -5,7 +5,7 @@ use raft_kv::command::{Answer, ClientId, Operation};
 use raft_kv::store::{KvStore, MAX_SESSIONS};
 use raft_node::StateMachine;
 
-use crate::{append, ask, command, compare_and_set, directory, get, open, put};
+use crate::{append, ask, command, compare_and_set, directory, get, open, put, snapshot};
 
 fn open_session(store: &mut KvStore) -> ClientId {
     match ask(store, None, Operation::OpenSession) {
@@ -142,4 +142,20 @@ fn one_session_too_many_displaces_the_one_used_least_recently() {
         .expect("applied");
     assert_eq!(used(&mut store, 2, 11), Answer::UnknownSession);
     assert_ne!(used(&mut store, 1, 11), Answer::UnknownSession);
+}
+
+#[test]
+fn a_restored_state_displaces_the_same_sessions() {
+    let (dir, other) = (directory(), directory());
+    let (mut store, mut restored) = (open(dir.path()), open(other.path()));
+    let count = usize::try_from(MAX_SESSIONS).expect("a small number");
+    store.apply(Index(1), &vec![command(None, Operation::OpenSession); count]).expect("applied");
+    ask(&mut store, Some((ClientId(1), 1)), put("k", "v"));
+    let (index, data) = snapshot(&store);
+    restored.restore(index, &mut data.as_slice()).expect("restored");
+    for store in [&mut store, &mut restored] {
+        open_session(store);
+        assert_eq!(ask(store, Some((ClientId(2), 1)), put("k", "w")), Answer::UnknownSession);
+    }
+    assert_eq!(snapshot(&restored), snapshot(&store));
 }

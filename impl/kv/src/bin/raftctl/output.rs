@@ -44,6 +44,7 @@ pub(crate) fn table(columns: &[&str], numbers: &[usize]) -> Table {
     for (place, column) in table.column_iter_mut().enumerate() {
         let right = numbers.contains(&place);
         column.set_cell_alignment(if right { CellAlignment::Right } else { CellAlignment::Left });
+        column.set_padding((1, 0));
     }
     table
 }

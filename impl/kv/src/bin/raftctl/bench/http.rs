@@ -2,7 +2,7 @@
 //!
 //! The clients share their machine with the servers that they measure, so they do without hyper:
 //! requests are formatted once and only the key is written into them, answers are read into one
-//! buffer. That halves what a request costs (`impl/BENCHMARKS.md`).
+//! buffer. With 64 clients that costs a third less CPU time: 6.7 us for each request, not 10.
 
 use std::io;
 use std::ops::Range;

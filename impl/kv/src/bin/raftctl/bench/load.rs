@@ -16,6 +16,9 @@ use super::{INTERVAL, PATIENCE, PAUSE, cpu, progress_bar};
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 
+/// No request takes longer than this number of microseconds, a minute: clients are not so patient.
+const LONGEST: u64 = 60_000_000;
+
 /// When something counts.
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -37,6 +40,11 @@ impl Latencies {
         // Three digits, which this crate accepts. It grows with the longest time.
         let histogram = Histogram::new(3).expect("three digits are possible");
         Latencies { histogram, completed: 0 }
+    }
+
+    fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(LONGEST);
+        self.histogram.record(micros).expect("it grows");
     }
 
     pub(super) fn add(&mut self, other: &Latencies) {
@@ -145,8 +153,7 @@ async fn client<W: Worker>(mut worker: W, shared: Arc<Shared>, mut rng: SmallRng
                 shared.answered.fetch_add(1, Ordering::Relaxed);
                 let latencies = if reads { &mut tally.gets } else { &mut tally.puts };
                 if counts {
-                    let micros = u64::try_from((ended - begun).as_micros()).unwrap_or(u64::MAX);
-                    latencies.histogram.saturating_record(micros);
+                    latencies.record(ended - begun);
                     tally.missing += u64::from(done.missing);
                     tally.redirections += done.redirections;
                 }
