@@ -241,8 +241,8 @@ impl Config {
     }
 
     /// This server among the members.
-    pub fn own(&self) -> &Member {
-        self.member(NodeId(self.id)).expect("checked when the configuration was read")
+    fn own(&self) -> Result<&Member, String> {
+        self.member(NodeId(self.id)).ok_or_else(|| format!("{} is not a member", self.id))
     }
 
     /// A member by its id.
@@ -256,7 +256,7 @@ impl Config {
     ///
     /// The address cannot be resolved.
     pub fn client_address(&self) -> Result<SocketAddr, String> {
-        resolve(self.listen_clients.as_ref().unwrap_or(&self.own().client))
+        resolve(self.listen_clients.as_ref().unwrap_or(&self.own()?.client))
     }
 
     /// The part that is for the node.
@@ -265,7 +265,7 @@ impl Config {
     ///
     /// The address to listen on cannot be resolved.
     pub fn node_options(&self) -> Result<Options, String> {
-        let listen = resolve(self.listen_peers.as_ref().unwrap_or(&self.own().peer))?;
+        let listen = resolve(self.listen_peers.as_ref().unwrap_or(&self.own()?.peer))?;
         let voters: BTreeMap<NodeId, String> =
             self.members.iter().map(|member| (NodeId(member.id), member.peer.clone())).collect();
         let data = self.data.clone();

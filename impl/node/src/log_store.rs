@@ -24,13 +24,16 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefin
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
+/// One table for everything: what changes with most transactions then stands on one page, right
+/// behind the newest run.
+const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 
-const IDENTITY: &str = "identity";
-const VOTE: &str = "vote";
-const BASE: &str = "base";
-const NUMBER: &str = "number";
+/// Rows from here on are not runs. Indexes end far below.
+const NOT_RUNS: u64 = u64::MAX - 3;
+const IDENTITY: u64 = u64::MAX - 3;
+const BASE: u64 = u64::MAX - 2;
+const VOTE: u64 = u64::MAX - 1;
+const NUMBER: u64 = u64::MAX;
 
 /// The version of the layout that this program writes, and the only one that it reads.
 const FORMAT: u32 = 1;
@@ -166,8 +169,8 @@ impl LogStore {
         let witness = Witness(Box::new(witness));
         let transaction = database.begin_write()?;
         let (identity, number, state) = {
-            let mut meta = transaction.open_table(META)?;
-            let number = read(&meta, NUMBER)?.unwrap_or(0);
+            let mut rows = transaction.open_table(ROWS)?;
+            let number = read(&rows, NUMBER)?.unwrap_or(0);
             if let Some(acknowledged) = witness.read().map_err(LogStoreError::Io)?
                 && acknowledged > number
             {
@@ -176,10 +179,10 @@ impl LogStore {
                      {number}"
                 )));
             }
-            let identity = own(&mut meta, wanted)?;
+            let identity = own(&mut rows, wanted)?;
             let number = number + 1;
-            meta.insert(NUMBER, encode(&number).as_slice())?;
-            let state = read_state(&meta, &transaction.open_table(RUNS)?)?;
+            rows.insert(NUMBER, encode(&number).as_slice())?;
+            let state = read_state(&rows)?;
             (identity, number, state)
         };
         transaction.commit()?;
@@ -209,53 +212,50 @@ impl LogStore {
         }
         let number = self.number + 1;
         let transaction = self.database.begin_write()?;
-        let mut meta = transaction.open_table(META)?;
-        meta.insert(NUMBER, encode(&number).as_slice())?;
+        let mut rows = transaction.open_table(ROWS)?;
+        rows.insert(NUMBER, encode(&number).as_slice())?;
         if let Some(vote) = vote {
-            meta.insert(VOTE, encode(&vote).as_slice())?;
+            rows.insert(VOTE, encode(&vote).as_slice())?;
         }
-        if !changes.is_empty() {
-            let mut runs = transaction.open_table(RUNS)?;
-            for change in changes {
-                match change {
-                    LogWrite::Append { first, entries } => {
-                        self.truncate_from(&mut runs, first)?;
-                        runs.insert(first.0, encode(&entries).as_slice())?;
-                        self.last = first.prev().plus(entries.len());
-                    }
-                    LogWrite::Compact(snapshot) => {
-                        self.base = snapshot.last_included_index;
-                        meta.insert(BASE, encode(&snapshot).as_slice())?;
-                    }
-                    LogWrite::Install(snapshot) => {
-                        runs.retain(|_, _| false)?;
-                        self.base = snapshot.last_included_index;
-                        self.last = self.base;
-                        meta.insert(BASE, encode(&snapshot).as_slice())?;
-                    }
+        for change in changes {
+            match change {
+                LogWrite::Append { first, entries } => {
+                    self.truncate_from(&mut rows, first)?;
+                    rows.insert(first.0, encode(&entries).as_slice())?;
+                    self.last = first.prev().plus(entries.len());
+                }
+                LogWrite::Compact(snapshot) => {
+                    self.base = snapshot.last_included_index;
+                    rows.insert(BASE, encode(&snapshot).as_slice())?;
+                }
+                LogWrite::Install(snapshot) => {
+                    rows.retain_in(..NOT_RUNS, |_, _| false)?;
+                    self.base = snapshot.last_included_index;
+                    self.last = self.base;
+                    rows.insert(BASE, encode(&snapshot).as_slice())?;
                 }
             }
-            self.remove_covered(&mut runs)?;
         }
-        drop(meta);
+        self.remove_covered(&mut rows)?;
+        drop(rows);
         transaction.commit()?;
         self.number = number;
         self.witness.write(number).map_err(LogStoreError::Io)
     }
 
     /// Removes the entries from `first` on.
-    fn truncate_from(&self, runs: &mut Runs<'_>, first: Index) -> Result<(), LogStoreError> {
+    fn truncate_from(&self, rows: &mut Rows<'_>, first: Index) -> Result<(), LogStoreError> {
         if first > self.last {
             return Ok(());
         }
-        while let Some((start, entries)) = last_run(runs)? {
+        while let Some((start, entries)) = last_run(rows)? {
             if start >= first.0 {
-                runs.remove(start)?;
+                rows.remove(start)?;
                 continue;
             }
             let kept = usize::try_from(first.0 - start).unwrap_or(usize::MAX);
             if kept < entries.len() {
-                runs.insert(start, encode(&entries[..kept].to_vec()).as_slice())?;
+                rows.insert(start, encode(&entries[..kept].to_vec()).as_slice())?;
             }
             break;
         }
@@ -263,18 +263,18 @@ impl LogStore {
     }
 
     /// Removes runs that the snapshot covers, oldest first, a few at a time.
-    fn remove_covered(&self, runs: &mut Runs<'_>) -> Result<(), LogStoreError> {
+    fn remove_covered(&self, rows: &mut Rows<'_>) -> Result<(), LogStoreError> {
         for _ in 0..RUNS_REMOVED_AT_ONCE {
-            let Some(start) = runs.first()?.map(|(start, _)| start.value()) else { break };
+            let start = rows.first()?.map_or(NOT_RUNS, |(start, _)| start.value());
             if start > self.base.0 {
                 break;
             }
-            let following = runs.range(start + 1..)?.next().transpose()?;
+            let following = rows.range(start + 1..NOT_RUNS)?.next().transpose()?;
             let end = following.map_or(self.last.0, |(next, _)| next.value() - 1);
             if end > self.base.0 {
                 break;
             }
-            runs.remove(start)?;
+            rows.remove(start)?;
         }
         Ok(())
     }
@@ -286,18 +286,15 @@ impl LogStore {
     /// As for [`open`](LogStore::open).
     pub fn read(&self) -> Result<PersistentState, LogStoreError> {
         let transaction = self.database.begin_read()?;
-        read_state(&transaction.open_table(META)?, &transaction.open_table(RUNS)?)
+        read_state(&transaction.open_table(ROWS)?)
     }
 }
 
 /// Whose disk this is; a new one becomes that of whoever wants it.
-fn own(
-    meta: &mut redb::Table<'_, &'static str, &'static [u8]>,
-    wanted: &Identity,
-) -> Result<Identity, LogStoreError> {
-    match read::<(u32, Identity)>(meta, IDENTITY)? {
+fn own(rows: &mut Rows<'_>, wanted: &Identity) -> Result<Identity, LogStoreError> {
+    match read::<(u32, Identity)>(rows, IDENTITY)? {
         None => {
-            meta.insert(IDENTITY, encode(&(FORMAT, wanted)).as_slice())?;
+            rows.insert(IDENTITY, encode(&(FORMAT, wanted)).as_slice())?;
             Ok(wanted.clone())
         }
         Some((FORMAT, found)) if (&found.cluster, found.node) == (&wanted.cluster, wanted.node) => {
@@ -311,12 +308,11 @@ fn own(
 }
 
 fn read_state(
-    meta: &impl ReadableTable<&'static str, &'static [u8]>,
-    runs: &impl ReadableTable<u64, &'static [u8]>,
+    rows: &impl ReadableTable<u64, &'static [u8]>,
 ) -> Result<PersistentState, LogStoreError> {
-    let vote: Option<VoteRecord> = read(meta, VOTE)?;
-    let base = read(meta, BASE)?.unwrap_or_else(Snapshot::none);
-    let entries = read_entries(runs, base.last_included_index)?;
+    let vote: Option<VoteRecord> = read(rows, VOTE)?;
+    let base = read(rows, BASE)?.unwrap_or_else(Snapshot::none);
+    let entries = read_entries(rows, base.last_included_index)?;
     Ok(PersistentState {
         current_term: vote.map_or_else(Default::default, |vote| vote.current_term),
         voted_for: vote.and_then(|vote| vote.voted_for),
@@ -324,7 +320,7 @@ fn read_state(
     })
 }
 
-type Runs<'a> = redb::Table<'a, u64, &'static [u8]>;
+type Rows<'a> = redb::Table<'a, u64, &'static [u8]>;
 
 /// Adds a change to those that wait, as part of the last one if it continues or overwrites it.
 fn coalesce(changes: &mut VecDeque<LogWrite>, change: LogWrite) {
@@ -340,18 +336,20 @@ fn coalesce(changes: &mut VecDeque<LogWrite>, change: LogWrite) {
     }
 }
 
-fn last_run(runs: &Runs<'_>) -> Result<Option<(u64, Vec<Entry>)>, LogStoreError> {
-    let Some((start, row)) = runs.last()? else { return Ok(None) };
+fn last_run(rows: &Rows<'_>) -> Result<Option<(u64, Vec<Entry>)>, LogStoreError> {
+    let Some((start, row)) = rows.range(..NOT_RUNS)?.next_back().transpose()? else {
+        return Ok(None);
+    };
     Ok(Some((start.value(), decode(row.value(), "a run of the log")?)))
 }
 
 fn read_entries(
-    runs: &impl ReadableTable<u64, &'static [u8]>,
+    rows: &impl ReadableTable<u64, &'static [u8]>,
     base: Index,
 ) -> Result<Vec<Entry>, LogStoreError> {
     let mut entries = Vec::new();
     let mut next = base.next();
-    for row in runs.iter()? {
+    for row in rows.range(..NOT_RUNS)? {
         let (start, row) = row?;
         let (start, run) = (Index(start.value()), decode::<Vec<Entry>>(row.value(), "a run")?);
         let end = start.prev().plus(run.len());
@@ -370,11 +368,11 @@ fn read_entries(
 }
 
 fn read<T: DeserializeOwned>(
-    meta: &impl ReadableTable<&'static str, &'static [u8]>,
-    key: &str,
+    rows: &impl ReadableTable<u64, &'static [u8]>,
+    key: u64,
 ) -> Result<Option<T>, LogStoreError> {
-    let Some(row) = meta.get(key)? else { return Ok(None) };
-    decode(row.value(), key).map(Some)
+    let Some(row) = rows.get(key)? else { return Ok(None) };
+    decode(row.value(), "term, vote, base or number").map(Some)
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {

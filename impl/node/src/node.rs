@@ -80,6 +80,11 @@ pub enum NodeError {
     /// The state machine cannot be opened.
     #[error("cannot open the state machine: {0}")]
     StateMachine(StateMachineError),
+    /// A thread of the node ended in a panic.
+    #[error(
+        "the thread {0} panicked; this is a bug. The server stops; nothing acknowledged is lost"
+    )]
+    Panicked(String),
     /// The node contradicts itself, or its disk does.
     #[error(
         "the server's state contradicts itself ({0:?}); going on could lose data. Keep its data \

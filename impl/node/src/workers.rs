@@ -1,6 +1,7 @@
 //! The two threads beside the owner of the node: one for the disk, one for the state machine. Each
 //! does one thing at a time, and reports.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -37,11 +38,21 @@ pub(crate) struct Worker<Order> {
 }
 
 impl<Order: Send + 'static> Worker<Order> {
-    fn start(name: &str, run: impl FnOnce(Receiver<Order>) + Send + 'static) -> Worker<Order> {
+    fn start(
+        name: &'static str,
+        reports: mpsc::Sender<Report>,
+        run: impl FnOnce(Receiver<Order>) + Send + 'static,
+    ) -> Worker<Order> {
         // The owner has at most one order of each kind under way.
         let (orders, inbox) = sync_channel(4);
+        let guarded = move || {
+            // Nothing that the closure touched is used again: the node stops.
+            if catch_unwind(AssertUnwindSafe(|| run(inbox))).is_err() {
+                let _ = reports.blocking_send(Report::Failed(NodeError::Panicked(name.to_owned())));
+            }
+        };
         let builder = thread::Builder::new().name(name.to_owned());
-        let thread = builder.spawn(move || run(inbox)).expect("the system has room for a thread");
+        let thread = builder.spawn(guarded).expect("the system has room for a thread");
         Worker { orders, thread }
     }
 
@@ -53,7 +64,6 @@ impl<Order: Send + 'static> Worker<Order> {
     /// Waits until the thread has done all of its orders.
     pub(crate) fn finish(self) {
         drop(self.orders);
-        // A panic there was reported by the panic hook; the data is as after a crash.
         let _ = self.thread.join();
     }
 }
@@ -64,7 +74,7 @@ pub(crate) fn disk(
     reports: mpsc::Sender<Report>,
 ) -> Worker<(Mark, Vec<Write>)> {
     let commits = metrics::histogram!("raft_disk_commit_seconds");
-    Worker::start("raft-disk", move |orders| {
+    Worker::start("raft-disk", reports.clone(), move |orders| {
         for (mark, writes) in orders {
             let began = Instant::now();
             let report = match store.commit(writes) {
@@ -90,7 +100,7 @@ const ENTRIES_UNSYNCED: u64 = 5_000_000;
 
 /// The thread that owns the state machine.
 pub(crate) fn applier(mut applier: Applier, reports: mpsc::Sender<Report>) -> Worker<ApplyOrder> {
-    Worker::start("raft-apply", move |orders| {
+    Worker::start("raft-apply", reports.clone(), move |orders| {
         let mut synced = applier.applied();
         loop {
             let report = match orders.recv_timeout(IDLE) {

@@ -170,5 +170,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    let text = innermost.to_string();
+    // Its number says nothing that the words before it do not say.
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -53,9 +53,9 @@ impl ServerError {
         match self {
             ServerError::Config(_) | ServerError::Node(NodeError::Config(_)) => 2,
             ServerError::Listen { .. } | ServerError::Node(NodeError::Listen { .. }) => 4,
-            ServerError::Store(_) => 3,
-            ServerError::Node(NodeError::Halt(_)) | ServerError::System(_) => 70,
-            ServerError::Node(_) => 3,
+            ServerError::Node(NodeError::Halt(_) | NodeError::Panicked(_))
+            | ServerError::System(_) => 70,
+            ServerError::Store(_) | ServerError::Node(_) => 3,
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{ETAG, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use raft_node::{ProposeError, ReadError};
 use serde::Serialize;
 
@@ -13,11 +13,13 @@ use crate::command::{Answer, MAX_VALUE};
 
 /// A request that was not, or perhaps not, done.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     failure: Failure,
-    retry_after: Option<&'static str>,
-    header: Option<(hyper::header::HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -25,7 +27,7 @@ impl Refusal {
     pub(super) fn new(status: StatusCode, error: &str, message: impl Into<String>) -> Refusal {
         let (error, message, outcome) = (error.to_owned(), message.into(), Outcome::NotDone);
         let failure = Failure { error, message, outcome };
-        Refusal { status, failure, retry_after: None, header: None }
+        Refusal(Box::new(Parts { status, failure, headers: Vec::new() }))
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Refusal {
@@ -33,14 +35,12 @@ impl Refusal {
     }
 
     pub(super) fn overloaded(message: &str) -> Refusal {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message);
-        Refusal { retry_after: Some("1"), ..refusal }
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).in_a_second()
     }
 
     pub(super) fn no_leader() -> Refusal {
         let message = "no leader is known here; an election takes less than a second as a rule";
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", message);
-        Refusal { retry_after: Some("1"), ..refusal }
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", message).in_a_second()
     }
 
     pub(super) fn too_large(what: &str, limit: usize) -> Refusal {
@@ -50,35 +50,39 @@ impl Refusal {
 
     /// Somebody else has to be asked.
     pub(super) fn elsewhere(location: &str) -> Refusal {
-        let refusal = Refusal::new(
-            StatusCode::TEMPORARY_REDIRECT,
-            "not_leader",
-            format!("this server does not lead; {location} does"),
-        );
-        let value = HeaderValue::from_str(location).ok().map(|value| (LOCATION, value));
-        Refusal { header: value, ..refusal }
+        let message = format!("this server does not lead; {location} does");
+        let refusal = Refusal::new(StatusCode::TEMPORARY_REDIRECT, "not_leader", message);
+        match HeaderValue::from_str(location) {
+            Ok(value) => refusal.with(LOCATION, value),
+            Err(_) => Refusal::no_leader(),
+        }
     }
 
     /// Nobody knows what became of it.
     pub(super) fn unknown(message: &str) -> Refusal {
-        let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, "unknown", message);
-        Refusal { failure: Failure { outcome: Outcome::Unknown, ..refusal.failure }, ..refusal }
+        Refusal::new(StatusCode::GATEWAY_TIMEOUT, "unknown", message).perhaps_done()
     }
 
-    fn maybe_earlier(self) -> Refusal {
-        Refusal { failure: Failure { outcome: Outcome::Unknown, ..self.failure }, ..self }
+    fn perhaps_done(mut self) -> Refusal {
+        self.0.failure.outcome = Outcome::Unknown;
+        self
+    }
+
+    fn in_a_second(self) -> Refusal {
+        self.with(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.0.headers.push((name, value));
+        self
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.failure)).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
-        }
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
-        }
+        let Parts { status, failure, headers } = *self.0;
+        let mut response = (status, Json(failure)).into_response();
+        response.headers_mut().extend(headers);
         response
     }
 }
@@ -125,7 +129,10 @@ pub(super) fn applied(answer: Answer) -> Result<Response, Refusal> {
                 None => "the key does not exist".to_owned(),
             };
             let refusal = Refusal::new(StatusCode::PRECONDITION_FAILED, "conflict", message);
-            Err(Refusal { header: present.map(|version| (ETAG, etag(version))), ..refusal })
+            Err(match present {
+                Some(version) => refusal.with(ETAG, etag(version)),
+                None => refusal,
+            })
         }
         Answer::UnknownSession => Err(Refusal::new(
             StatusCode::GONE,
@@ -133,14 +140,14 @@ pub(super) fn applied(answer: Answer) -> Result<Response, Refusal> {
             "the session was never opened or has expired; this request was not applied, an earlier \
              attempt of it may have been",
         )
-        .maybe_earlier()),
+        .perhaps_done()),
         Answer::StaleSerial => Err(Refusal::new(
             StatusCode::CONFLICT,
             "stale_serial",
             "the session has gone on to a higher serial; this request was not applied, an earlier \
              attempt of it may have been",
         )
-        .maybe_earlier()),
+        .perhaps_done()),
         Answer::TooLarge => Err(Refusal::too_large("a value", MAX_VALUE)),
         Answer::BadCommand => {
             Err(Refusal::bad_request("the servers do not understand the command"))

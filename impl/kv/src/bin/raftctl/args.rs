@@ -19,15 +19,24 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 no such key, a conflict, or no leader that a majority agrees on; 2 wrong usage,
-a file that cannot be used, or a request that the servers refuse; 3 nobody knows whether the write
-was done; 4 no server took the request, and it will not be done; 70 internal error.";
+Exit codes: 0 done; 1 no such key, a conflict, or no leader that a majority agrees on; 2 wrong
+usage, a file that cannot be used, or a request that the servers refuse; 3 nobody knows whether
+the write was done; 4 no server took the request, and it will not be done; 70 internal error.";
+
+const BENCH: &str = "\
+A closed loop: every client has one request outstanding, on a connection of its own to the leader.
+Latencies are of requests that begin within the measured time, rates of those that end within it.
+Puts have no session, gets are linearizable. Measuring etcd needs a build with --features etcd.
+It leaves keys behind in the cluster that it measures, named bench-0000000000 and so on.";
 
 const SERVERS: &str = "\
 Servers, with commas between them [default: $RAFTCTL_SERVERS, else those of `raftd dev`: \
 http://127.0.0.1:7101 and the ports 7102 and 7103]";
 
+const CAS: &str = "raftctl cas [OPTIONS] <KEY> <VALUE|-|--file FILE> <--expect VERSION|--absent>";
+
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Servers")]
 pub(crate) struct ClusterArgs {
     /// Servers, with commas between them
     #[arg(long, global = true, value_name = "URLS", value_delimiter = ',', help = SERVERS)]
@@ -45,7 +54,7 @@ pub(crate) struct ClusterArgs {
     #[arg(long, global = true, value_name = "FILE", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
 
-    /// How long to try
+    /// How long to try to read or write a key
     #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(crate) timeout: Duration,
 }
@@ -59,18 +68,22 @@ pub(crate) enum Command {
     /// Read the value of a key
     Get(GetArgs),
     /// Write the value of a key
+    #[command(override_usage = "raftctl put [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
     Put(PutArgs),
     /// Append to the value of a key
+    #[command(override_usage = "raftctl append [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
     Append(PutArgs),
     /// Delete a key
     Delete(DeleteArgs),
     /// Write the value of a key if its version is the expected one
+    #[command(override_usage = CAS)]
     Cas(CasArgs),
     /// Have the leader take a snapshot
     Snapshot(SnapshotArgs),
     /// Make certificates for tests
     Cert(CertArgs),
     /// Measure how fast the cluster is
+    #[command(after_help = BENCH)]
     Bench(BenchArgs),
 }
 
@@ -201,8 +214,6 @@ pub(crate) struct CertArgs {
     pub(crate) force: bool,
 }
 
-/// A closed loop: every client has one request outstanding, on a connection of its own to the
-/// leader. What is measured begins after the warm-up.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
     /// How many clients; several numbers are measured one after the other

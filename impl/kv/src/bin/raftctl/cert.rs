@@ -23,20 +23,37 @@ pub(crate) fn run(args: &CertArgs) -> Result<Exit, Failure> {
             refuse_existing(&args.out.join(format!("{name}.{end}")), args.force)?;
         }
     }
-    std::fs::create_dir_all(&args.out)
-        .map_err(|source| Failure::Write { path: args.out.clone(), source })?;
-
-    let authority = authority()?;
-    let key = authority.key().serialize_pem();
-    write_pair(args, "ca", &authority.pem(), &key)?;
     let mut hosts: Vec<String> = LOCAL.map(str::to_owned).to_vec();
     hosts.extend(args.hosts.iter().filter(|host| !LOCAL.contains(&host.as_str())).cloned());
+    let authority = authority()?;
+    let mut pairs = vec![Pair::new("ca", authority.pem(), authority.key())];
     for name in &names {
-        issue(args, &authority, name, &hosts)?;
+        pairs.push(issue(&authority, name, &hosts)?);
     }
-    issue(args, &authority, "client", &[])?;
+    pairs.push(issue(&authority, "client", &[])?);
+
+    std::fs::create_dir_all(&args.out)
+        .map_err(|source| Failure::Write { path: args.out.clone(), source })?;
+    for Pair { name, certificate, key } in pairs {
+        let path = |end: &str| args.out.join(format!("{name}.{end}"));
+        write_file(&path("key"), key.as_bytes(), args.force, true)?;
+        write_file(&path("pem"), certificate.as_bytes(), args.force, false)?;
+    }
     output::print(&summary(&args.out, args.nodes, &hosts))?;
     Ok(Exit::Fine)
+}
+
+/// A certificate and its key, in PEM.
+struct Pair {
+    name: String,
+    certificate: String,
+    key: String,
+}
+
+impl Pair {
+    fn new(name: &str, certificate: String, key: &KeyPair) -> Pair {
+        Pair { name: name.to_owned(), certificate, key: key.serialize_pem() }
+    }
 }
 
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
@@ -49,11 +66,10 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
 
 /// A certificate of the authority and its key. Servers are clients of each other, too.
 fn issue(
-    args: &CertArgs,
     authority: &CertifiedIssuer<'static, KeyPair>,
     name: &str,
     hosts: &[String],
-) -> Result<(), Failure> {
+) -> Result<Pair, Failure> {
     let mut params = CertificateParams::new(hosts)?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -64,13 +80,7 @@ fn issue(
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, authority)?;
-    write_pair(args, name, &certificate.pem(), &key.serialize_pem())
-}
-
-fn write_pair(args: &CertArgs, name: &str, certificate: &str, key: &str) -> Result<(), Failure> {
-    let path = |end: &str| args.out.join(format!("{name}.{end}"));
-    write_file(&path("key"), key.as_bytes(), args.force, true)?;
-    write_file(&path("pem"), certificate.as_bytes(), args.force, false)
+    Ok(Pair::new(name, certificate.pem(), &key))
 }
 
 fn summary(folder: &Path, nodes: u16, hosts: &[String]) -> String {

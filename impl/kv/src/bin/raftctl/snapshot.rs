@@ -6,6 +6,7 @@ use crate::args::SnapshotArgs;
 use crate::cluster::{Cluster, leader};
 use crate::failure::{Exit, Failure, complain};
 use crate::output;
+use crate::status::reason;
 
 pub(crate) async fn run(cluster: &Cluster, args: &SnapshotArgs) -> Result<Exit, Failure> {
     let seen = cluster.survey(Duration::from_secs(2)).await;
@@ -16,7 +17,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &SnapshotArgs) -> Result<Exit, 
     }
     for server in servers {
         if let Err(error) = &server.status {
-            complain(format_args!("{} takes none: {error}", server.name()));
+            complain(format_args!("{} takes none: {}", server.name(), reason(server, error)));
             exit = Exit::Unavailable;
             continue;
         }

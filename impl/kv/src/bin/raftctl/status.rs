@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use raft_kv::api::Status;
+use raft_kv::client::Error;
 use serde::Serialize;
 
 use crate::args::StatusArgs;
@@ -67,7 +68,7 @@ fn summary(seen: &[Seen], agreement: Option<Agreement>) -> String {
     let mut out = "\n".to_owned();
     for server in seen {
         if let Err(error) = &server.status {
-            let _ = writeln!(out, "{} does not answer: {error}", server.name());
+            let _ = writeln!(out, "{}: {}", server.name(), reason(server, error));
         }
     }
     let Some(Agreement { leader, term, agreeing, servers }) = agreement else {
@@ -81,12 +82,22 @@ fn summary(seen: &[Seen], agreement: Option<Agreement>) -> String {
     out
 }
 
+/// Why a server did not answer, without what the reader knows already.
+pub(crate) fn reason(server: &Seen, error: &Error) -> String {
+    let text = match error {
+        Error::Unavailable { reason, .. } => reason.clone(),
+        error => error.to_string(),
+    };
+    let address = format!("{}: ", server.address);
+    text.strip_prefix(&address).unwrap_or(&text).to_owned()
+}
+
 fn json(seen: &[Seen], agreement: Option<Agreement>) -> Json<'_> {
     let servers = seen.iter().map(|server| JsonServer {
         address: server.address.to_string(),
         id: server.id,
         status: server.status.as_ref().ok(),
-        error: server.status.as_ref().err().map(ToString::to_string),
+        error: server.status.as_ref().err().map(|error| reason(server, error)),
     });
     Json {
         leader: agreement.map(|agreement| agreement.leader),
@@ -100,7 +111,6 @@ fn json(seen: &[Seen], agreement: Option<Agreement>) -> Json<'_> {
 mod tests {
     use super::*;
     use raft_kv::api::Member;
-    use raft_kv::client::Error;
 
     fn server(id: u64, role: &str, term: u64, leader: Option<u64>) -> Seen {
         let member = |id| Member {

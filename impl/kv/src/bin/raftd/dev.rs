@@ -55,7 +55,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 async fn supervise(args: &Args) -> io::Result<ExitCode> {
     let configs = configure(args)?;
     if args.configure_only {
-        configs.iter().for_each(|path| println!("{}", path.display()));
+        for path in &configs {
+            println!("{}", path.display());
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut terminate = signal(SignalKind::terminate())?;

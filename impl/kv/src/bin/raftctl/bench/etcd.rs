@@ -68,12 +68,11 @@ pub(super) struct EtcdWorker {
 
 impl Worker for EtcdWorker {
     async fn ask(&mut self, operation: Operation) -> Result<Done, String> {
-        let mut client = match self.client.take() {
-            Some(client) => client,
-            None => {
-                self.target.look().await?;
-                self.target.open().await?
-            }
+        let mut client = if let Some(client) = self.client.take() {
+            client
+        } else {
+            self.target.look().await?;
+            self.target.open().await?
         };
         let mut done = Done::default();
         match operation {

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::BenchArgs;
 use crate::cluster::{Cluster, leader};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, complain};
 use crate::output;
 
 use report::Report;
@@ -54,6 +54,8 @@ fn http_target(cluster: &Cluster, args: &BenchArgs) -> Result<http::HttpTarget, 
 }
 
 fn measure<T: Target>(target: &T, args: &BenchArgs) -> Result<Exit, Failure> {
+    // Before the first write: it may be another cluster than somebody thinks.
+    complain(format_args!("Writing keys named bench-.. to {}.", target.name()));
     if let Some(bytes) = args.fill {
         let filled = fill::fill(target, args, bytes)?;
         output::print(&format!("{filled}\n"))?;

@@ -167,7 +167,9 @@ impl Report {
         let mut table = output::table(&columns, &[0, 2, 3, 4, 5, 6, 7]);
         for run in &self.runs {
             let mut row = |clients: String, kind: &str, rate: f64, l: Latency, errors: String| {
-                let times = [l.p50, l.p99, l.p999, l.max].map(output::micros);
+                let times = [l.p50, l.p99, l.p999, l.max];
+                let times = times
+                    .map(|time| if l.max == 0 { "-".to_owned() } else { output::micros(time) });
                 let mut cells = vec![clients, kind.to_owned(), format!("{rate:.0}")];
                 cells.extend(times);
                 cells.push(errors);
