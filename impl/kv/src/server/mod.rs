@@ -81,7 +81,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, ServerError> {
 pub fn run(
     config: Config,
     trace_log: Option<PathBuf>,
-    metrics: PrometheusHandle,
+    metrics: &PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
     let address = config.client_address().map_err(ServerError::Config)?;

@@ -7,11 +7,16 @@ use raft_core::Index;
 /// Why a store cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Another process has the file open.
+    #[error("another process is using the key-value store {path}; a server's data belongs to one")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be opened.
     #[error(
-        "cannot open the key-value store {path}: {source}. If another server is using the \
-         directory, stop it first. If the file is damaged, remove it: the server makes it again \
-         from its snapshot and its log"
+        "cannot open the key-value store {path}: {source}. If the file is damaged, remove it: the \
+         server makes it again from its snapshot and its log"
     )]
     Open {
         /// The file.
@@ -76,6 +81,16 @@ pub enum StoreError {
     /// A snapshot cannot be restored. The store is as it was.
     #[error("cannot restore a snapshot: {0}")]
     BadSnapshot(#[from] SnapshotError),
+}
+
+impl StoreError {
+    /// What it means that a file cannot be opened.
+    pub(super) fn open(path: PathBuf, source: redb::Error) -> StoreError {
+        match source {
+            redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
+            source => StoreError::Open { path, source },
+        }
+    }
 }
 
 /// Why data is not a snapshot of a store.

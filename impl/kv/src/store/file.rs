@@ -47,7 +47,7 @@ impl Place {
                 self.install_new()?;
                 Ok(database)
             }
-            Err(error) => Err(StoreError::Open { path, source: error.into() }),
+            Err(error) => Err(StoreError::open(path, error.into())),
         }
     }
 
@@ -56,7 +56,7 @@ impl Place {
         self.remove_new()?;
         let path = self.new_path();
         let created = self.builder().create(&path);
-        created.map_err(|error| StoreError::Open { path, source: error.into() })
+        created.map_err(|error| StoreError::open(path, error.into()))
     }
 
     /// Puts the new file in the place of the one in use, durably. Whoever has that one open still

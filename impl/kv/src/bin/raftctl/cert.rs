@@ -28,6 +28,9 @@ pub(crate) fn run(args: &CertArgs) -> Result<Exit, Failure> {
     let authority = authority()?;
     let mut pairs = vec![Pair::new("ca", authority.pem(), authority.key())];
     for name in &names {
+        // By that name the servers know each other, wherever they run.
+        let mut hosts = hosts.clone();
+        hosts.push(name.clone());
         pairs.push(issue(&authority, name, &hosts)?);
     }
     pairs.push(issue(&authority, "client", &[])?);

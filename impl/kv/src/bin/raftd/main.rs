@@ -101,7 +101,7 @@ fn run_one(args: RunArgs) -> ExitCode {
     }
     let until_stdin_ends = args.until_stdin_ends;
     let served = server::install_metrics().and_then(|metrics| {
-        server::run(config, args.trace_log, metrics, asked_to_stop(until_stdin_ends))
+        server::run(config, args.trace_log, &metrics, asked_to_stop(until_stdin_ends))
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,209 @@
+//! Some servers as processes, on ports that were free a moment ago.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use raft_kv::api::Status;
+use raft_kv::client::{Client, Options};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// How long anything may take here before it counts as broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Cluster {
+    directory: TempDir,
+    pub(crate) peer_ports: Vec<u16>,
+    pub(crate) client_ports: Vec<u16>,
+    servers: Vec<Option<Child>>,
+    pub(crate) runtime: Runtime,
+    extra: String,
+}
+
+fn free_ports(count: usize) -> Vec<u16> {
+    let sockets: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect()
+}
+
+impl Cluster {
+    /// Three servers that are not running yet, with `extra` lines in each configuration.
+    pub(crate) fn new(extra: &str) -> Cluster {
+        let ports = free_ports(6);
+        let cluster = Cluster {
+            directory: tempfile::tempdir().unwrap(),
+            peer_ports: ports[..3].to_vec(),
+            client_ports: ports[3..].to_vec(),
+            servers: vec![None, None, None],
+            runtime: Runtime::new().unwrap(),
+            extra: extra.to_owned(),
+        };
+        for id in 1..=3 {
+            std::fs::write(cluster.config(id), cluster.config_text(id, "test")).unwrap();
+        }
+        cluster
+    }
+
+    /// Three servers that run and have a leader.
+    pub(crate) fn started(extra: &str) -> Cluster {
+        let mut cluster = Cluster::new(extra);
+        (1..=3).for_each(|id| cluster.start(id));
+        cluster.leader();
+        cluster
+    }
+
+    pub(crate) fn config_text(&self, id: u64, name: &str) -> String {
+        let mut text =
+            format!("cluster = \"{name}\"\nid = {id}\ndata = \"node-{id}\"\n{}\n", self.extra);
+        for (number, (peer, client)) in self.peer_ports.iter().zip(&self.client_ports).enumerate() {
+            let id = number + 1;
+            write!(
+                text,
+                "[[members]]\nid = {id}\npeer = \"127.0.0.1:{peer}\"\nclient = \"127.0.0.1:{client}\"\n"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn config(&self, id: u64) -> PathBuf {
+        self.path(&format!("node-{id}.toml"))
+    }
+
+    fn place(id: u64) -> usize {
+        usize::try_from(id - 1).unwrap()
+    }
+
+    pub(crate) fn start(&mut self, id: u64) {
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(&format!("node-{id}.log")))
+            .unwrap();
+        let child = raftd(&self.config(id)).stderr(log).spawn().unwrap();
+        self.servers[Cluster::place(id)] = Some(child);
+    }
+
+    /// What a server wrote to its log.
+    pub(crate) fn log(&self, id: u64) -> String {
+        std::fs::read_to_string(self.path(&format!("node-{id}.log"))).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, id: u64) {
+        let mut child = self.servers[Cluster::place(id)].take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) fn terminate(&mut self, id: u64) -> Option<i32> {
+        let mut child = self.servers[Cluster::place(id)].take().expect("it runs");
+        signal(&child, "TERM");
+        child.wait().unwrap().code()
+    }
+
+    pub(crate) fn signal(&self, id: u64, name: &str) {
+        signal(self.servers[Cluster::place(id)].as_ref().expect("it runs"), name);
+    }
+
+    pub(crate) fn is_running(&mut self, id: u64) -> bool {
+        let child = self.servers[Cluster::place(id)].as_mut();
+        child.is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<raft_kv::client::Address> {
+        self.client_ports
+            .iter()
+            .map(|port| format!("http://127.0.0.1:{port}").parse().unwrap())
+            .collect()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let options = Options {
+            request_timeout: Duration::from_secs(2),
+            deadline: PATIENCE,
+            ..Options::default()
+        };
+        Client::new(self.addresses(), options).unwrap()
+    }
+
+    pub(crate) fn status(&self, id: u64) -> Option<Status> {
+        let address = self.addresses().swap_remove(Cluster::place(id));
+        let second = Duration::from_secs(1);
+        let options =
+            Options { request_timeout: second, deadline: Duration::ZERO, ..Options::default() };
+        let mut client = Client::new(vec![address], options).unwrap();
+        self.runtime.block_on(client.status()).ok()
+    }
+
+    /// Waits for a leader that some other server follows.
+    pub(crate) fn leader(&self) -> u64 {
+        let found = || {
+            let status: Vec<Status> = (1..=3).filter_map(|id| self.status(id)).collect();
+            let leads = |leader: &&Status| {
+                leader.role == "leader"
+                    && status.iter().any(|other| {
+                        other.id != leader.id
+                            && other.leader == Some(leader.id)
+                            && other.term == leader.term
+                    })
+            };
+            status.iter().find(leads).map(|leader| leader.id)
+        };
+        wait_for("a leader", found)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.servers.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The command that runs a server.
+pub(crate) fn raftd(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raftd"));
+    command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Runs a server that is expected not to start.
+pub(crate) fn failing(config: &Path) -> Output {
+    let mut child = raftd(config).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

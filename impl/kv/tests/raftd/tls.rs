@@ -1,0 +1,68 @@
+//! With certificates: servers and clients that have them are served, others are not.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use raft_kv::client::{Client, Options, Tls};
+
+use crate::cluster::Cluster;
+
+fn certificates(cluster: &Cluster) {
+    let made = Command::new(env!("CARGO_BIN_EXE_raftctl"))
+        .args(["cert", "--nodes", "3", "--out"])
+        .arg(cluster.path("pki"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn configure(cluster: &Cluster, id: u64, certificate_of: u64) {
+    let text = cluster.config_text(id, "test")
+        + &format!(
+            "[tls]\nauthority = \"pki/ca.pem\"\ncertificate = \"pki/node-{certificate_of}.pem\"\n\
+             key = \"pki/node-{certificate_of}.key\"\nclients_need_certificates = true\n"
+        );
+    std::fs::write(cluster.config(id), text).unwrap();
+}
+
+fn client(cluster: &Cluster) -> Client {
+    let pki = cluster.path("pki");
+    let identity = (pki.join("client.pem"), pki.join("client.key"));
+    let tls = Tls::read(&pki.join("ca.pem"), Some((&identity.0, &identity.1))).unwrap();
+    let ports = cluster.client_ports.iter();
+    let servers = ports.map(|port| format!("https://127.0.0.1:{port}").parse().unwrap()).collect();
+    Client::new(servers, Options { tls: Some(tls), ..Options::default() }).unwrap()
+}
+
+#[test]
+fn a_cluster_with_certificates_serves_those_who_have_one() {
+    let mut cluster = Cluster::new("");
+    certificates(&cluster);
+    (1..=3).for_each(|id| configure(&cluster, id, id));
+    (1..=3).for_each(|id| cluster.start(id));
+    let mut client = client(&cluster);
+    cluster.runtime.block_on(client.put(b"key", "value")).unwrap();
+    let found = cluster.runtime.block_on(client.get(b"key")).unwrap().unwrap();
+    assert_eq!(found.value, "value");
+    let mut plain = TcpStream::connect(("127.0.0.1", cluster.client_ports[0])).unwrap();
+    plain.write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "no answer without TLS");
+}
+
+#[test]
+fn a_server_with_the_certificate_of_another_one_is_refused() {
+    let mut cluster = Cluster::new("");
+    certificates(&cluster);
+    configure(&cluster, 1, 1);
+    configure(&cluster, 2, 2);
+    configure(&cluster, 3, 2);
+    (1..=3).for_each(|id| cluster.start(id));
+    let mut client = client(&cluster);
+    cluster.runtime.block_on(client.put(b"key", "value")).unwrap();
+    crate::cluster::wait_for("a word about it", || {
+        cluster.log(1).contains("the certificate does not name n3").then_some(())
+    });
+}
