@@ -102,15 +102,12 @@ impl Applier {
         self.machine.snapshot().map_err(ApplyError::StateMachine)
     }
 
-    /// Makes the state durable, unless it is still as it was at `synced`.
+    /// Makes the state durable.
     ///
     /// # Errors
     ///
     /// The state machine fails.
-    pub fn sync_since(&mut self, synced: Index) -> Result<(), ApplyError> {
-        if self.applied() == synced {
-            return Ok(());
-        }
+    pub fn sync(&mut self) -> Result<(), ApplyError> {
         self.machine.sync().map_err(ApplyError::StateMachine)
     }
 }

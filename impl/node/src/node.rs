@@ -17,12 +17,12 @@ use crate::log_store::{Identity, LogStore, LogStoreError};
 use crate::net::Listener;
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::owner::Owner;
+use crate::owner::{Inboxes, Owner, World};
 use crate::shell::Shell;
 use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
 use crate::state_machine::{StateMachine, StateMachineError};
 use crate::wire::MAX_CLUSTER_NAME;
-use crate::workers;
+use crate::workers::{Disk, Machine};
 
 /// The file of term, vote and log inside the data directory.
 pub const LOG_FILE: &str = "raft.redb";
@@ -161,14 +161,13 @@ impl RunningNode {
                 });
                 let socket = tokio::net::TcpListener::from_std(socket).map_err(listen)?;
                 tokio::spawn(listener.run(socket));
-                let disk = workers::disk(log, reports.clone());
-                let apply = workers::applier(applier, reports.clone());
+                let disk = Disk::start(log, reports.clone());
+                let machine = Machine::start(applier, reports.clone());
                 let shell = Shell::new(node);
-                let mut owner = Owner::new(&options, shell, disk_name, snapshots, reports, trace);
-                let end = owner.run(&disk, &apply, from_workers, from_peers, request_queue).await;
-                disk.finish();
-                apply.finish();
-                end
+                let world = World { disk, machine, snapshots, reports };
+                let owner = Owner::new(&options, shell, disk_name, world, trace);
+                let inboxes = Inboxes { from_workers, from_peers, requests: request_queue };
+                owner.run(inboxes).await
             })
         };
         let thread = std::thread::Builder::new()

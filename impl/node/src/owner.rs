@@ -9,7 +9,7 @@ use raft_core::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use crate::applier;
+use crate::applier::{self, Done};
 use crate::handle::{NodeStatus, ProposeError, ReadError, Request};
 use crate::net::{Dialler, FromPeer, Link, Outgoing, Said, SnapshotLink};
 use crate::node::NodeError;
@@ -19,13 +19,16 @@ use crate::shell::{Answer, Observe, ProposalId, Shell};
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::timers::Timers;
 use crate::wire::{Hello, Purpose};
-use crate::workers::{self, ApplyOrder, Report, Worker};
+use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
 /// How much of one inbox is handled before the results go out.
 const DRAIN: usize = 1024;
 
 /// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
 const READ_GROUPS: usize = 4;
+
+/// How long a follower's state machine waits for more entries.
+const APPLY_DELAY: Duration = Duration::from_millis(10);
 
 /// How often sizes are measured and numbers published.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -50,14 +53,29 @@ enum Snapshotting {
     Stored(SnapshotName),
 }
 
+/// What the owner gives work to.
+pub(crate) struct World {
+    pub(crate) disk: Disk,
+    pub(crate) machine: Machine,
+    pub(crate) snapshots: SnapshotStore,
+    /// Where the threads report; for those that are started later.
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+/// What the owner listens to.
+pub(crate) struct Inboxes {
+    pub(crate) from_workers: mpsc::Receiver<Report>,
+    pub(crate) from_peers: mpsc::Receiver<FromPeer>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+}
+
 pub(crate) struct Owner {
     shell: Shell,
     timers: Timers,
     began: Instant,
     bounds: Bounds,
     peers: BTreeMap<NodeId, Peer>,
-    snapshots: SnapshotStore,
-    reports: mpsc::Sender<Report>,
+    world: World,
     trace: Option<NodeLog>,
     proposers: HashMap<ProposalId, Proposer>,
     waiting_reads: Vec<Reader>,
@@ -65,6 +83,8 @@ pub(crate) struct Owner {
     next_id: u64,
     disk_busy: bool,
     apply_busy: bool,
+    /// When the state machine was last given something to do.
+    applied_at: Instant,
     snapshotting: Snapshotting,
     /// The snapshot at the base of the log, and the write that makes it so, until that is durable.
     new_base: Option<(Mark, SnapshotName)>,
@@ -80,8 +100,7 @@ impl Owner {
         options: &Options,
         shell: Shell,
         disk: u64,
-        snapshots: SnapshotStore,
-        reports: mpsc::Sender<Report>,
+        world: World,
         trace: Option<NodeLog>,
     ) -> Owner {
         let peer = |(id, address): (&NodeId, &String)| {
@@ -108,8 +127,7 @@ impl Owner {
             began: Instant::now(),
             bounds: options.bounds,
             peers: others.map(peer).collect(),
-            snapshots,
-            reports,
+            world,
             trace,
             proposers: HashMap::new(),
             waiting_reads: Vec::new(),
@@ -117,6 +135,7 @@ impl Owner {
             next_id: 0,
             disk_busy: false,
             apply_busy: false,
+            applied_at: Instant::now(),
             snapshotting: Snapshotting::Idle,
             new_base: None,
             base,
@@ -129,28 +148,29 @@ impl Owner {
     }
 
     /// Runs until it is told to stop, or has to.
-    pub(crate) async fn run(
-        &mut self,
-        disk: &Worker<(Mark, Vec<Write>)>,
-        apply: &Worker<ApplyOrder>,
-        mut from_workers: mpsc::Receiver<Report>,
-        mut from_peers: mpsc::Receiver<FromPeer>,
-        mut requests: mpsc::Receiver<Request>,
-    ) -> Result<(), NodeError> {
+    pub(crate) async fn run(mut self, mut inboxes: Inboxes) -> Result<(), NodeError> {
+        let end = self.serve(&mut inboxes).await;
+        // The threads cannot report any more, and end.
+        drop(inboxes);
+        self.world.disk.finish();
+        self.world.machine.finish();
+        end
+    }
+
+    async fn serve(&mut self, inboxes: &mut Inboxes) -> Result<(), NodeError> {
+        let Inboxes { from_workers, from_peers, requests } = inboxes;
         loop {
-            let deadline = self.began + self.timers.next(self.shell.node().is_leader());
-            let deadline = deadline.min(self.kept_house + HOUSEKEEPING);
             let mut commands = Vec::new();
             tokio::select! {
                 biased;
-                Some(report) = from_workers.recv() => self.report(report, apply)?,
+                Some(report) = from_workers.recv() => self.report(report)?,
                 Some(said) = from_peers.recv() => self.hear(said),
-                Some(request) = requests.recv() => self.request(request, &mut commands, apply),
-                () = tokio::time::sleep_until(deadline.into()) => {}
+                Some(request) = requests.recv() => self.request(request, &mut commands),
+                () = tokio::time::sleep_until(self.deadline().into()) => {}
             }
             // Whatever else is there already shares the transaction and the messages.
             while let Ok(report) = from_workers.try_recv() {
-                self.report(report, apply)?;
+                self.report(report)?;
             }
             for _ in 0..DRAIN {
                 let Ok(said) = from_peers.try_recv() else { break };
@@ -158,15 +178,15 @@ impl Owner {
             }
             for _ in 0..DRAIN {
                 let Ok(request) = requests.try_recv() else { break };
-                self.request(request, &mut commands, apply);
+                self.request(request, &mut commands);
             }
             if !commands.is_empty() {
                 self.propose(commands);
             }
             self.begin_reads();
             self.tick();
-            self.keep_house(apply);
-            self.hand_on(disk, apply);
+            self.keep_house();
+            self.hand_on()?;
             if let Some(reason) = self.shell.halted() {
                 return Err(NodeError::Halt(reason));
             }
@@ -175,6 +195,18 @@ impl Owner {
                 return Ok(());
             }
         }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn deadline(&self) -> Instant {
+        let timer = self.began + self.timers.next(self.shell.node().is_leader());
+        let house = self.kept_house + HOUSEKEEPING;
+        let apply = if self.shell.has_task() && !self.apply_busy {
+            self.applied_at + APPLY_DELAY
+        } else {
+            house
+        };
+        timer.min(house).min(apply)
     }
 
     fn now(&self) -> Duration {
@@ -201,24 +233,20 @@ impl Owner {
         }
     }
 
-    fn report(&mut self, report: Report, apply: &Worker<ApplyOrder>) -> Result<(), NodeError> {
+    fn report(&mut self, report: Report) -> Result<(), NodeError> {
         match report {
             Report::Durable(mark) => {
                 self.disk_busy = false;
-                self.input(Input::Durable { mark });
-                if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
-                    workers::remove_snapshots(self.snapshots.clone(), name);
-                }
-                self.hand_to_state_machine(apply);
+                self.durable(mark);
             }
             Report::Applied(done) => {
                 self.apply_busy = false;
-                self.shell.answer_applied(done.index, done.answers);
-                self.input(Input::Applied { index: done.index });
+                self.applied(done);
             }
             Report::View(view) => {
                 if let TermAt::Present(term) = self.shell.node().log.term_at(view.index()) {
-                    let (snapshots, reports) = (self.snapshots.clone(), self.reports.clone());
+                    let World { snapshots, reports, .. } = &self.world;
+                    let (snapshots, reports) = (snapshots.clone(), reports.clone());
                     workers::store_snapshot(view, term, snapshots, reports);
                 } else {
                     // A snapshot of the leader has overtaken it.
@@ -233,6 +261,18 @@ impl Owner {
             Report::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn durable(&mut self, mark: Mark) {
+        self.input(Input::Durable { mark });
+        if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
+            workers::remove_snapshots(self.world.snapshots.clone(), name);
+        }
+    }
+
+    fn applied(&mut self, done: Done) {
+        self.shell.answer_applied(done.index, done.answers);
+        self.input(Input::Applied { index: done.index });
     }
 
     fn hear(&mut self, FromPeer { from, said }: FromPeer) {
@@ -267,12 +307,7 @@ impl Owner {
         node.commit_index.since(node.last_applied)
     }
 
-    fn request(
-        &mut self,
-        request: Request,
-        commands: &mut Vec<(ProposalId, raft_core::Bytes)>,
-        apply: &Worker<ApplyOrder>,
-    ) {
+    fn request(&mut self, request: Request, commands: &mut Vec<(ProposalId, raft_core::Bytes)>) {
         match request {
             Request::Propose(command, answer) => {
                 let unanswered = self.shell.unanswered() + commands.len();
@@ -296,7 +331,7 @@ impl Owner {
             }
             Request::TakeSnapshot(answer) => {
                 if matches!(self.snapshotting, Snapshotting::Idle) {
-                    self.take_snapshot(apply);
+                    self.take_snapshot();
                 }
                 let _ = answer.send(self.shell.node().last_applied);
             }
@@ -335,38 +370,65 @@ impl Owner {
     }
 
     /// Hands everything that is ready to the network, the disk, the state machine and the clients.
-    fn hand_on(&mut self, disk: &Worker<(Mark, Vec<Write>)>, apply: &Worker<ApplyOrder>) {
-        for (to, message) in self.shell.take_sends() {
-            self.send(to, message);
-        }
+    fn hand_on(&mut self) -> Result<(), NodeError> {
+        self.send_all();
         if let Some(log) = &mut self.trace {
             log.flush();
         }
         if !self.disk_busy
-            && let Some(order) = self.shell.take_writes()
+            && let Some((mark, writes)) = self.shell.take_writes()
         {
-            self.disk_busy = true;
-            disk.order(order);
+            if self.shell.node().is_leader() {
+                self.disk_busy = true;
+                self.world.disk.order(mark, writes);
+            } else {
+                self.commit_here(mark, writes)?;
+            }
         }
-        self.hand_to_state_machine(apply);
+        self.hand_to_state_machine()?;
         for answer in self.shell.take_answers() {
             self.answer(answer);
         }
+        Ok(())
     }
 
-    fn hand_to_state_machine(&mut self, apply: &Worker<ApplyOrder>) {
-        if self.apply_busy {
-            return;
+    /// Whoever does not lead has nothing to say before its disk has answered, so it waits for it
+    /// right here: the way to another thread and back would only make the leader wait longer.
+    fn commit_here(&mut self, mark: Mark, writes: Vec<Write>) -> Result<(), NodeError> {
+        let began = Instant::now();
+        self.world.disk.commit(writes)?;
+        // Messages of a leader may have come meanwhile and are not read yet.
+        self.timers.stood_still(began.elapsed());
+        self.durable(mark);
+        self.send_all();
+        Ok(())
+    }
+
+    fn send_all(&mut self) {
+        for (to, message) in self.shell.take_sends() {
+            self.send(to, message);
         }
-        let Some(mut task) = self.shell.take_task() else { return };
-        while let Some(next) = self.shell.take_task() {
-            if let Some(next) = applier::join(&mut task, next) {
-                self.shell.put_back(next);
-                break;
+    }
+
+    /// Gives the state machine everything that it may do. Nobody waits for a follower's, so it is
+    /// given more at a time.
+    fn hand_to_state_machine(&mut self) -> Result<(), NodeError> {
+        let lazy = !self.shell.node().is_leader() && self.applied_at.elapsed() < APPLY_DELAY;
+        while !self.apply_busy && !lazy {
+            let Some(mut task) = self.shell.take_task() else { break };
+            while let Some(next) = self.shell.take_task() {
+                if let Some(next) = applier::join(&mut task, next) {
+                    self.shell.put_back(next);
+                    break;
+                }
+            }
+            self.applied_at = Instant::now();
+            match self.world.machine.run_or_order(task)? {
+                Some(done) => self.applied(done),
+                None => self.apply_busy = true,
             }
         }
-        self.apply_busy = true;
-        apply.order(ApplyOrder::Run(task));
+        Ok(())
     }
 
     fn send(&self, to: NodeId, message: Message) {
@@ -375,7 +437,7 @@ impl Owner {
             Message::InstallSnapshot(offer) => {
                 let term = offer.term;
                 // The file travels beside the messages; meanwhile these show that a leader lives.
-                peer.snapshot.start(peer.dialler.clone(), offer, self.snapshots.clone());
+                peer.snapshot.start(peer.dialler.clone(), offer, self.world.snapshots.clone());
                 peer.link.send(Outgoing::LeaderAlive(term));
             }
             message => peer.link.send(Outgoing::Message(message)),
@@ -412,7 +474,7 @@ impl Owner {
     }
 
     /// Sizes, snapshots and published numbers.
-    fn keep_house(&mut self, apply: &Worker<ApplyOrder>) {
+    fn keep_house(&mut self) {
         if self.kept_house.elapsed() < HOUSEKEEPING {
             return;
         }
@@ -423,7 +485,7 @@ impl Owner {
             Snapshotting::Idle => {
                 let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
                 if self.log_bytes >= due {
-                    self.take_snapshot(apply);
+                    self.take_snapshot();
                 }
             }
             Snapshotting::Taking => {}
@@ -439,10 +501,10 @@ impl Owner {
         }
     }
 
-    fn take_snapshot(&mut self, apply: &Worker<ApplyOrder>) {
+    fn take_snapshot(&mut self) {
         if self.shell.node().last_applied > self.base {
             self.snapshotting = Snapshotting::Taking;
-            apply.order(ApplyOrder::View);
+            self.world.machine.order(ApplyOrder::View);
         }
     }
 

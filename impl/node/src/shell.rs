@@ -255,12 +255,13 @@ impl Shell {
     /// The state machine's next task, if it may begin: a snapshot is not restored before it is the
     /// log's durable base.
     pub fn take_task(&mut self) -> Option<Task> {
+        if self.has_task() { self.tasks.pop_front().map(|(_, task)| task) } else { None }
+    }
+
+    /// Whether [`take_task`](Shell::take_task) has something to give.
+    pub fn has_task(&self) -> bool {
         let durable = self.node.disk.durable;
-        let (after, _) = self.tasks.front()?;
-        if after.is_some_and(|mark| mark > durable) {
-            return None;
-        }
-        self.tasks.pop_front().map(|(_, task)| task)
+        self.tasks.front().is_some_and(|(after, _)| after.is_none_or(|mark| mark <= durable))
     }
 
     /// Gives back a task that was taken last and has not begun.

@@ -54,6 +54,11 @@ impl Timers {
         self.election = now + election_min + Duration::from_nanos(extra);
     }
 
+    /// The server did not listen for this long: what it would have heard counts as in time.
+    pub fn stood_still(&mut self, time: Duration) {
+        self.election += time;
+    }
+
     /// When [`fire`](Timers::fire) has to be called next.
     pub fn next(&self, leads: bool) -> Duration {
         if leads { self.heartbeat } else { self.election }

@@ -3,9 +3,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use metrics::Histogram;
 use raft_core::{Mark, Write};
 use tokio::sync::mpsc;
 
@@ -68,26 +70,59 @@ impl<Order: Send + 'static> Worker<Order> {
     }
 }
 
-/// The thread that makes writes durable, one transaction after the other.
-pub(crate) fn disk(
-    mut store: LogStore,
-    reports: mpsc::Sender<Report>,
-) -> Worker<(Mark, Vec<Write>)> {
-    let commits = metrics::histogram!("raft_disk_commit_seconds");
-    Worker::start("raft-disk", reports.clone(), move |orders| {
-        for (mark, writes) in orders {
-            let began = Instant::now();
-            let report = match store.commit(writes) {
-                Ok(()) => Report::Durable(mark),
-                Err(error) => Report::Failed(NodeError::Disk(error)),
-            };
-            commits.record(began.elapsed());
-            let failed = matches!(report, Report::Failed(_));
-            if reports.blocking_send(report).is_err() || failed {
-                return;
+/// The log, and a thread that makes writes durable in it, one transaction after the other.
+pub(crate) struct Disk {
+    store: Arc<Mutex<LogStore>>,
+    worker: Worker<(Mark, Vec<Write>)>,
+    commits: Histogram,
+}
+
+impl Disk {
+    pub(crate) fn start(store: LogStore, reports: mpsc::Sender<Report>) -> Disk {
+        let commits = metrics::histogram!("raft_disk_commit_seconds");
+        let store = Arc::new(Mutex::new(store));
+        let (shared, recorded) = (store.clone(), commits.clone());
+        let worker = Worker::start("raft-disk", reports.clone(), move |orders| {
+            for (mark, writes) in orders {
+                let report = match commit(&shared, writes, &recorded) {
+                    Ok(()) => Report::Durable(mark),
+                    Err(error) => Report::Failed(error),
+                };
+                let failed = matches!(report, Report::Failed(_));
+                if reports.blocking_send(report).is_err() || failed {
+                    return;
+                }
             }
-        }
-    })
+        });
+        Disk { store, worker, commits }
+    }
+
+    /// Has the thread make writes durable, and report.
+    pub(crate) fn order(&self, mark: Mark, writes: Vec<Write>) {
+        self.worker.order((mark, writes));
+    }
+
+    /// Makes writes durable here and now. Nothing may be under way on the thread.
+    pub(crate) fn commit(&self, writes: Vec<Write>) -> Result<(), NodeError> {
+        commit(&self.store, writes, &self.commits)
+    }
+
+    pub(crate) fn finish(self) {
+        self.worker.finish();
+    }
+}
+
+fn commit(
+    store: &Mutex<LogStore>,
+    writes: Vec<Write>,
+    commits: &Histogram,
+) -> Result<(), NodeError> {
+    let began = Instant::now();
+    // Whoever panicked with the lock in hand has stopped the node.
+    let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+    store.commit(writes).map_err(NodeError::Disk)?;
+    commits.record(began.elapsed());
+    Ok(())
 }
 
 /// How long the state machine must have had nothing to do before it is made durable. It can take a
@@ -98,32 +133,94 @@ const IDLE: Duration = Duration::from_secs(1);
 /// After how many entries it is made durable even under load.
 const ENTRIES_UNSYNCED: u64 = 5_000_000;
 
-/// The thread that owns the state machine.
-pub(crate) fn applier(mut applier: Applier, reports: mpsc::Sender<Report>) -> Worker<ApplyOrder> {
-    Worker::start("raft-apply", reports.clone(), move |orders| {
-        let mut synced = applier.applied();
-        loop {
-            let report = match orders.recv_timeout(IDLE) {
-                Ok(ApplyOrder::Run(task)) => applier.run(task).map(Report::Applied).map(Some),
-                Ok(ApplyOrder::View) => applier.view().map(Report::View).map(Some),
-                Err(RecvTimeoutError::Timeout) => Ok(None),
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            let idle = matches!(report, Ok(None));
-            if !deliver(&reports, report) {
+/// How long the state machine may take over a small task for the owner to wait for it.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// The state machine, and a thread that does its tasks.
+pub(crate) struct Machine {
+    applier: Arc<Mutex<Applier>>,
+    worker: Worker<ApplyOrder>,
+    /// Whether the last task that the owner waited for was done quickly.
+    quick: bool,
+}
+
+impl Machine {
+    pub(crate) fn start(applier: Applier, reports: mpsc::Sender<Report>) -> Machine {
+        let applier = Arc::new(Mutex::new(applier));
+        let shared = applier.clone();
+        let worker = Worker::start("raft-apply", reports.clone(), move |orders| {
+            do_tasks(&shared, &orders, &reports);
+        });
+        Machine { applier, worker, quick: true }
+    }
+
+    /// Has the thread do something, and report.
+    pub(crate) fn order(&self, order: ApplyOrder) {
+        self.worker.order(order);
+    }
+
+    /// Does a task here and now, unless it may take long; then the thread gets it, and none is
+    /// returned. Nothing else may be under way on the thread.
+    pub(crate) fn run_or_order(&mut self, task: Task) -> Result<Option<Done>, NodeError> {
+        let small = matches!(&task, Task::Apply { entries, .. } if entries.len() <= SMALL);
+        if small
+            && self.quick
+            && let Ok(mut applier) = self.applier.try_lock()
+        {
+            let began = Instant::now();
+            let done = applier.run(task)?;
+            self.quick = began.elapsed() < QUICK;
+            return Ok(Some(done));
+        }
+        self.quick = true;
+        self.order(ApplyOrder::Run(task));
+        Ok(None)
+    }
+
+    pub(crate) fn finish(self) {
+        self.worker.finish();
+    }
+}
+
+/// How many entries a task has at most that is done without the thread: the way there and back takes
+/// longer than applying them.
+const SMALL: usize = 4;
+
+fn do_tasks(
+    applier: &Mutex<Applier>,
+    orders: &Receiver<ApplyOrder>,
+    reports: &mpsc::Sender<Report>,
+) {
+    let lock = || applier.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut synced = lock().applied();
+    let mut seen = synced;
+    loop {
+        let report = match orders.recv_timeout(IDLE) {
+            Ok(ApplyOrder::Run(task)) => lock().run(task).map(Report::Applied).map(Some),
+            Ok(ApplyOrder::View) => lock().view().map(Report::View).map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let timeout = matches!(report, Ok(None));
+        if !deliver(reports, report) {
+            return;
+        }
+        let reached = lock().applied();
+        let idle = timeout && reached == seen;
+        seen = reached;
+        if (idle && reached > synced) || reached.since(synced) > ENTRIES_UNSYNCED {
+            if !deliver(reports, lock().sync().map(|()| None)) {
                 return;
             }
-            if idle || applier.applied().since(synced) > ENTRIES_UNSYNCED {
-                if !deliver(&reports, applier.sync_since(synced).map(|()| None)) {
-                    return;
-                }
-                synced = applier.applied();
-            }
+            synced = reached;
         }
-        if let Err(error) = applier.sync_since(synced) {
-            tracing::warn!(%error, "the state machine was not synced; the next start takes longer");
-        }
-    })
+    }
+    let mut applier = lock();
+    if applier.applied() > synced
+        && let Err(error) = applier.sync()
+    {
+        tracing::warn!(%error, "the state machine was not synced; the next start takes longer");
+    }
 }
 
 /// Reports what there is to report; false if that was the last thing.

@@ -61,7 +61,7 @@ fn data_that_is_in_use() {
     let mut text = cluster.config_text(1, "test");
     text.insert_str(0, "listen_clients = \"127.0.0.1:0\"\nlisten_peers = \"127.0.0.1:0\"\n");
     std::fs::write(cluster.path("other.toml"), text).unwrap();
-    refuses(&cluster.path("other.toml"), 3, &["node-1", "use"]);
+    refuses(&cluster.path("other.toml"), 3, &["node-1", "another process is using"]);
 }
 
 #[test]
