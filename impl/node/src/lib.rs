@@ -48,6 +48,6 @@ mod workers;
 
 pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError};
 pub use net::{Security, certificate_name};
-pub use node::{LOG_FILE, NodeError, RunningNode, SNAPSHOT_DIRECTORY, WITNESS_FILE};
+pub use node::{LOG_FILES, NodeError, RunningNode, SNAPSHOT_DIRECTORY, WITNESS_FILE};
 pub use options::{Bounds, Options};
 pub use state_machine::{SnapshotView, StateMachine, StateMachineError};

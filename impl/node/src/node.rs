@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use raft_core::{Config, HaltReason, Node, Paper, PersistentState};
+use redb::StorageBackend;
 use redb::backends::FileBackend;
 use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError};
 use crate::handle::NodeHandle;
-use crate::log_store::{Identity, LogStore, LogStoreError};
+use crate::log_store::{Files, Identity, LogStore, LogStoreError};
 use crate::net::Listener;
 use crate::node_log::NodeLog;
 use crate::options::Options;
@@ -24,8 +25,8 @@ use crate::state_machine::{StateMachine, StateMachineError};
 use crate::wire::MAX_CLUSTER_NAME;
 use crate::workers::{Disk, Machine};
 
-/// The file of term, vote and log inside the data directory.
-pub const LOG_FILE: &str = "raft.redb";
+/// The files of term, vote and log inside the data directory; they take turns.
+pub const LOG_FILES: [&str; 2] = ["log-a", "log-b"];
 
 /// The file beside it that says how far the log was acknowledged: see
 /// [`log_store`](crate::log_store).
@@ -208,20 +209,21 @@ fn check(options: &Options) -> Result<(), NodeError> {
 }
 
 fn open_log(options: &Options) -> Result<(LogStore, PersistentState), NodeError> {
-    let (path, witness) = (options.data.join(LOG_FILE), options.data.join(WITNESS_FILE));
-    let (log_file, witness_file) = (open_file(&path)?, open_file(&witness)?);
+    let path = options.data.join(LOG_FILES[0]);
     let disk = rand::random();
     let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
-    let open = || {
-        let (log, witness) = (FileBackend::new(log_file)?, FileBackend::new(witness_file)?);
-        LogStore::open(log, witness, &wanted)
+    let open = || -> Result<_, LogStoreError> {
+        let [first, second, witness] = [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE]
+            .map(|name| open_file(&options.data.join(name)));
+        let files = Files { logs: [first?, second?], witness: witness? };
+        LogStore::open(files, &wanted, rand::random())
     };
     open().map_err(|error| NodeError::OpenLog { path, error })
 }
 
-fn open_file(path: &Path) -> Result<fs::File, NodeError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    file.map_err(|error| NodeError::File { path: path.to_owned(), error })
+fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, LogStoreError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    Ok(Box::new(FileBackend::new(file)?))
 }
 
 /// Brings the state machine to where the log begins, if it is not there yet.

@@ -7,7 +7,7 @@ use raft_core::{
     Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, VoteRecord,
     Write,
 };
-use raft_node::log_store::{Identity, LogStore, LogStoreError};
+use raft_node::log_store::{Files, Identity, LogStore, LogStoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use support::Disk;
@@ -16,8 +16,29 @@ fn identity() -> Identity {
     Identity { cluster: "test".to_owned(), node: NodeId(1), disk: 7 }
 }
 
-fn open(disk: &Disk) -> Result<(LogStore, PersistentState), LogStoreError> {
-    LogStore::open(disk.clone(), Disk::default(), &identity())
+/// The two files and the witness.
+#[derive(Clone, Default)]
+struct Disks([Disk; 3]);
+
+impl Disks {
+    fn files(&self) -> Files {
+        let [first, second, witness] = self.0.clone().map(|disk| Box::new(disk) as Box<_>);
+        Files { logs: [first, second], witness }
+    }
+
+    fn open(&self) -> Result<(LogStore, PersistentState), LogStoreError> {
+        LogStore::open(self.files(), &identity(), 1)
+    }
+
+    /// What may be there after the power went.
+    fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disks {
+        Disks(self.0.clone().map(|disk| Disk::with(disk.after_power_loss(&mut kept))))
+    }
+
+    /// What is there after the process was killed.
+    fn after_kill(&self) -> Disks {
+        Disks(self.0.clone().map(|disk| Disk::with(disk.contents())))
+    }
 }
 
 /// A write that a node with this state could issue, and the state after it.
@@ -66,15 +87,15 @@ proptest! {
     #[test]
     fn what_was_written_is_read_again(seed: u64, batches in prop::collection::vec(1..5usize, 1..30)) {
         let mut random = StdRng::seed_from_u64(seed);
-        let disk = Disk::default();
-        let (mut store, mut state) = open(&disk)?;
+        let disks = Disks::default();
+        let (mut store, mut state) = disks.open()?;
         for (number, batch) in batches.into_iter().enumerate() {
             let writes = (0..batch).map(|_| some_write(&mut random, &mut state)).collect();
             store.commit(writes)?;
             prop_assert_eq!(&store.read()?, &state);
             if number % 5 == 4 {
                 drop(store);
-                let (reopened, found) = open(&disk)?;
+                let (reopened, found) = disks.open()?;
                 prop_assert_eq!(&found, &state);
                 store = reopened;
             }
@@ -86,21 +107,21 @@ proptest! {
         seed: u64, batches in 1..12usize, share in 0..=4u32,
     ) {
         let mut random = StdRng::seed_from_u64(seed);
-        let disk = Disk::default();
-        let (mut store, mut state) = open(&disk)?;
+        let disks = Disks::default();
+        let (mut store, mut state) = disks.open()?;
         for _ in 0..batches {
             store.commit(vec![some_write(&mut random, &mut state)])?;
         }
         let before = state.clone();
-        disk.cut_power_at(disk.operations() + random.random_range(0..12));
+        disks.0[0].cut_power_at(disks.0[0].operations() + random.random_range(0..5));
         let mut writes = Vec::new();
         for _ in 0..random.random_range(1..4) {
             writes.push(some_write(&mut random, &mut state));
         }
         let committed = store.commit(writes).is_ok();
         drop(store);
-        let image = disk.after_power_loss(|| random.random_ratio(share, 4));
-        let (mut store, found) = open(&Disk::with(image))?;
+        let disks = disks.after_power_loss(|| random.random_ratio(share, 4));
+        let (mut store, found) = disks.open()?;
         prop_assert!(found == state || (!committed && found == before));
         // And it goes on from there.
         let mut state = found;
@@ -109,85 +130,186 @@ proptest! {
     }
 }
 
+fn append(state: &mut PersistentState, size: usize) -> Write {
+    let entry = Entry { term: Term(1), payload: Payload::Command(Bytes::from(vec![b'y'; size])) };
+    let first = state.log.last_index().next();
+    let vote = Some(VoteRecord { current_term: Term(1), voted_for: None });
+    let write = Write { vote, log: Some(LogWrite::Append { first, entries: vec![entry] }) };
+    state.write(&write);
+    write
+}
+
+fn compact(state: &mut PersistentState, index: u64) -> Write {
+    let snapshot = Snapshot {
+        last_included_index: Index(index),
+        last_included_term: Term(1),
+        handle: Bytes::from("a file"),
+    };
+    let write = Write { vote: None, log: Some(LogWrite::Compact(snapshot)) };
+    state.write(&write);
+    write
+}
+
+/// A log of 14 MiB, of which 3 MiB are still needed: from here on, the other file is written.
+fn about_to_change_files(disks: &Disks) -> (LogStore, PersistentState) {
+    let (mut store, mut state) = disks.open().unwrap();
+    for _ in 0..56 {
+        store.commit(vec![append(&mut state, 256 << 10)]).unwrap();
+    }
+    store.commit(vec![compact(&mut state, 44)]).unwrap();
+    (store, state)
+}
+
+#[test]
+fn the_files_take_turns_and_the_log_stays() {
+    let disks = Disks::default();
+    let (mut store, mut state) = about_to_change_files(&disks);
+    for _ in 0..3 {
+        for _ in 0..60 {
+            store.commit(vec![append(&mut state, 200 << 10)]).unwrap();
+            assert!(disks.after_kill().open().unwrap().1 == state);
+        }
+        let covered = state.log.last_index().0 - 3;
+        store.commit(vec![compact(&mut state, covered)]).unwrap();
+    }
+    drop(store);
+    assert!(disks.open().unwrap().1 == state);
+    let [first, second, _] = disks.0.map(|disk| disk.contents().len());
+    assert!(first < 40 << 20 && second < 40 << 20, "{first} and {second} bytes");
+}
+
+#[test]
+fn a_power_loss_while_the_files_change_loses_nothing() {
+    let mut random = StdRng::seed_from_u64(3);
+    for cut in 0..60 {
+        let disks = Disks::default();
+        let (mut store, mut state) = about_to_change_files(&disks);
+        let other = &disks.0[1];
+        other.cut_power_at(other.operations() + cut);
+        let mut before;
+        loop {
+            before = state.clone();
+            let write = append(&mut state, 20 << 10);
+            if store.commit(vec![write]).is_err() {
+                break;
+            }
+            if state.log.last_index().0 > 90 {
+                before = state.clone();
+                break;
+            }
+        }
+        drop(store);
+        let (_, found) = disks.after_power_loss(|| random.random()).open().unwrap();
+        assert!(found == state || found == before, "the power went at operation {cut}");
+    }
+}
+
 #[test]
 fn a_disk_of_another_server_is_refused() {
-    let disk = Disk::default();
-    drop(open(&disk).unwrap());
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
     let other = Identity { node: NodeId(2), ..identity() };
-    let refusal = LogStore::open(disk.clone(), Disk::default(), &other).unwrap_err().to_string();
+    let refusal = LogStore::open(disks.files(), &other, 1).unwrap_err().to_string();
     assert!(refusal.contains("belongs to n1 of cluster \"test\", not to n2"), "{refusal}");
     let other = Identity { cluster: "prod".to_owned(), ..identity() };
-    assert!(matches!(
-        LogStore::open(disk, Disk::default(), &other),
-        Err(LogStoreError::Foreign { .. })
-    ));
+    assert!(matches!(LogStore::open(disks.files(), &other, 1), Err(LogStoreError::Foreign { .. })));
 }
 
 #[test]
 fn the_name_of_a_disk_stays() {
-    let disk = Disk::default();
-    drop(open(&disk).unwrap());
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
     let again = Identity { disk: 8, ..identity() };
-    let (store, _) = LogStore::open(disk, Disk::default(), &again).unwrap();
+    let (store, _) = LogStore::open(disks.files(), &again, 1).unwrap();
     assert_eq!(store.identity(), &identity());
-}
-
-/// Damages one byte of each page of an image in turn; returns how often that was refused.
-fn damage(sound: &[u8], witness: &Disk, state: &PersistentState, random: &mut StdRng) -> usize {
-    let mut refused = 0;
-    for page in (0..sound.len()).step_by(4096) {
-        let used: Vec<usize> = (page..page + 4096).filter(|place| sound[*place] != 0).collect();
-        if used.is_empty() {
-            continue;
-        }
-        let mut image = sound.to_vec();
-        image[used[random.random_range(0..used.len())]] ^= 1 << random.random_range(0..8);
-        let witness = Disk::with(witness.contents());
-        match LogStore::open(Disk::with(image), witness, &identity()) {
-            Ok((_, found)) => assert_eq!(&found, state, "never something else"),
-            Err(_) => refused += 1,
-        }
-    }
-    refused
 }
 
 #[test]
 fn a_damaged_byte_is_refused_or_does_not_matter() {
     let mut random = StdRng::seed_from_u64(5);
-    let (disk, witness) = (Disk::default(), Disk::default());
-    let (mut store, mut state) =
-        LogStore::open(disk.clone(), witness.clone(), &identity()).unwrap();
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
     for _ in 0..40 {
         store.commit(vec![some_write(&mut random, &mut state)]).unwrap();
     }
-    let entry = Entry { term: state.current_term, payload: Payload::Command(vec![7; 300].into()) };
-    let first = state.log.last_index().next();
-    let last =
-        Write { vote: None, log: Some(LogWrite::Append { first, entries: vec![entry; 10] }) };
-    state.write(&last);
-    store.commit(vec![last]).unwrap();
-    let of_a_killed_process = disk.contents();
     drop(store);
-    assert!(damage(&disk.contents(), &witness, &state, &mut random) > 0);
-    assert!(damage(&of_a_killed_process, &witness, &state, &mut random) > 0);
+    let sound = disks.0[0].contents();
+    let used = sound.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut refused = 0;
+    for _ in 0..400 {
+        let mut image = sound.clone();
+        image[random.random_range(0..used)] ^= 1 << random.random_range(0..8);
+        let mut damaged = disks.after_kill();
+        damaged.0[0] = Disk::with(image);
+        match damaged.open() {
+            Ok((_, found)) => assert_eq!(found, state, "never something else"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 200, "{refused} of 400");
+}
+
+#[test]
+fn damage_in_the_middle_is_noticed_without_the_witness_too() {
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
+    for _ in 0..20 {
+        store.commit(vec![append(&mut state, 100)]).unwrap();
+    }
+    drop(store);
+    for record in 1..20 {
+        let mut image = disks.0[0].contents();
+        image[record * 512 + 40] ^= 1;
+        let damaged = Disks([Disk::with(image), Disk::default(), Disk::default()]);
+        assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))), "record {record}");
+    }
+}
+
+#[test]
+fn a_record_hidden_in_a_value_is_not_taken_for_one() {
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
+    store.commit(vec![append(&mut state, 100)]).unwrap();
+    let of_the_file = disks.0[0].contents()[512..1024].to_vec();
+    // Somebody who knows the format, but not the file's salt.
+    let mut forged = of_the_file.clone();
+    forged[16..24].copy_from_slice(&[0; 8]);
+    let value: Vec<u8> = forged.iter().copied().cycle().take(40 * 512).collect();
+    let entry = Entry { term: Term(1), payload: Payload::Command(Bytes::from(value)) };
+    let first = state.log.last_index().next();
+    let append = LogWrite::Append { first, entries: vec![entry] };
+    let write = Write { vote: None, log: Some(append) };
+    state.write(&write);
+    store.commit(vec![write]).unwrap();
+    assert!(disks.after_kill().open().unwrap().1 == state);
 }
 
 #[test]
 fn a_file_of_something_else_is_refused() {
-    let disk = Disk::with(vec![b'#'; 8192]);
-    assert!(open(&disk).is_err());
+    let disks = Disks::default();
+    let disks = Disks([Disk::with(vec![b'#'; 8192]), disks.0[1].clone(), disks.0[2].clone()]);
+    assert!(matches!(disks.open(), Err(LogStoreError::Damaged(_))));
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_not_a_loss() {
+fn files_that_are_gone_are_noticed() {
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
+    store.commit(vec![append(&mut state, 100)]).unwrap();
+    drop(store);
+    let gone = Disks([Disk::default(), Disk::default(), disks.after_kill().0[2].clone()]);
+    assert!(matches!(gone.open(), Err(LogStoreError::Damaged(_))));
+}
+
+#[test]
+fn a_disk_that_fails_is_an_error_and_not_a_loss() {
     let mut random = StdRng::seed_from_u64(9);
-    let disk = Disk::default();
-    let (mut store, mut state) = open(&disk).unwrap();
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
     store.commit(vec![some_write(&mut random, &mut state)]).unwrap();
-    disk.cut_power_at(disk.operations());
+    disks.0[0].cut_power_at(disks.0[0].operations());
     let lost = some_write(&mut random, &mut state.clone());
     assert!(store.commit(vec![lost]).is_err());
     drop(store);
-    let image = disk.after_power_loss(|| true);
-    assert_eq!(open(&Disk::with(image)).unwrap().1, state);
+    assert_eq!(disks.after_power_loss(|| true).open().unwrap().1, state);
 }

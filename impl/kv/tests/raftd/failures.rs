@@ -117,7 +117,7 @@ fn two_servers_with_one_id() {
 #[test]
 fn a_log_that_is_damaged() {
     let cluster = with_data();
-    let path = cluster.path("node-1/raft.redb");
+    let path = cluster.path("node-1/log-a");
     let sound = std::fs::read(&path).unwrap();
     let mut refused = 0;
     for page in (0..sound.len()).step_by(4096) {
@@ -135,7 +135,7 @@ fn a_log_that_is_damaged() {
         let output = failing(&cluster.config(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!said.contains("panicked"), "{said}");
-        let damaged = output.status.code() == Some(3) && said.contains("raft.redb");
+        let damaged = output.status.code() == Some(3) && said.contains("log-a");
         assert!(damaged || output.status.code() == Some(4), "{said}");
         refused += usize::from(damaged);
         if refused == 3 {

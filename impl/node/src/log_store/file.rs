@@ -1,0 +1,121 @@
+//! One of the two files of a log.
+
+use std::io;
+
+use raft_core::PersistentState;
+use redb::StorageBackend;
+
+use super::record::{self, Body, SECTOR};
+use super::{FORMAT, Identity, LogStoreError};
+
+/// By how much a file grows at a time, in bytes. New room is filled with zeros, so that writing a
+/// record later changes no metadata of the file system.
+const GROWTH: u64 = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct File {
+    backend: Box<dyn StorageBackend>,
+    pub(super) salt: u64,
+    /// Where the next record goes.
+    pub(super) end: u64,
+    /// How long the file is.
+    length: u64,
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) identity: Identity,
+    pub(super) state: PersistentState,
+    /// The number of the last transaction.
+    pub(super) number: u64,
+    pub(super) salt: u64,
+    pub(super) end: u64,
+    /// The highest number of a record behind the end: there must not be a higher one.
+    pub(super) stray: Option<u64>,
+}
+
+impl File {
+    pub(super) fn new(backend: Box<dyn StorageBackend>) -> io::Result<File> {
+        let length = backend.len()?;
+        Ok(File { backend, salt: 0, end: 0, length })
+    }
+
+    /// Begins the file anew.
+    pub(super) fn begin(&mut self, salt: u64) {
+        (self.salt, self.end) = (salt, 0);
+    }
+
+    /// Adds a record; it is durable after the next [`sync`](File::sync).
+    pub(super) fn append(&mut self, number: u64, body: &Body) -> io::Result<()> {
+        let bytes = record::encode(number, self.salt, body);
+        let end = self.end + bytes.len() as u64;
+        if end > self.length {
+            let grown = end.next_multiple_of(GROWTH);
+            self.backend.set_len(grown)?;
+            let zeros = vec![0; usize::try_from(GROWTH).unwrap_or(SECTOR)];
+            let mut at = self.length;
+            while at < grown {
+                let part = (grown - at).min(GROWTH);
+                self.backend.write(at, &zeros[..usize::try_from(part).unwrap_or(SECTOR)])?;
+                at += part;
+            }
+            self.length = grown;
+        }
+        self.backend.write(self.end, &bytes)?;
+        self.end = end;
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.backend.sync_data()
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let length = self.backend.len()?;
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.backend.read(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether nothing was ever written to the file.
+    pub(super) fn is_blank(&self) -> io::Result<bool> {
+        Ok(self.bytes()?.iter().all(|byte| *byte == 0))
+    }
+
+    /// Reads the file; none if it is not the beginning, at least, of a log.
+    pub(super) fn read(&self) -> Result<Option<Contents>, LogStoreError> {
+        let bytes = self.bytes().map_err(LogStoreError::Io)?;
+        let Some(start) = record::decode(&bytes) else { return Ok(None) };
+        let Body::Start { format, identity, parts } = start.body else { return Ok(None) };
+        if format != FORMAT {
+            return Err(LogStoreError::Format(format));
+        }
+        let (mut number, salt) = (start.number, start.salt);
+        let mut state = PersistentState::default();
+        let (mut at, mut read) = (start.size, 0);
+        while let Some(next) = bytes.get(at..).and_then(record::decode) {
+            let expected = if read < parts { number } else { number + 1 };
+            let Body::Writes(writes) = next.body else { break };
+            if next.salt != salt || next.number != expected {
+                break;
+            }
+            for write in &writes {
+                state.write(write);
+            }
+            number = next.number;
+            at += next.size;
+            read += 1;
+        }
+        if read < parts {
+            return Ok(None);
+        }
+        let behind = bytes.get(at..).unwrap_or_default().chunks(SECTOR).enumerate();
+        let stray = behind.filter_map(|(sector, _)| {
+            let found = record::decode(&bytes[at + sector * SECTOR..])?;
+            (found.salt == salt).then_some(found.number)
+        });
+        let (stray, end) = (stray.max(), at as u64);
+        Ok(Some(Contents { identity, state, number, salt, end, stray }))
+    }
+}

@@ -1,0 +1,381 @@
+//! Term, vote, log and snapshot base on a disk.
+//!
+//! The log's file is the sequence of [`Write`]s that raft-core asked for: one record for each durable
+//! transaction, which may hold many. To open it is to do all of them again, with the very function
+//! that the model checker's disk uses ([`PersistentState::write`]).
+//!
+//! A transaction is one contiguous write and one sync, to room that is there already. That is what
+//! a put of a single client waits for, and why this is not kept in redb like the rest: a
+//! transaction there takes about twice as long and five times the CPU time (`impl/BENCHMARKS.md`
+//! has both).
+//!
+//! # Two files
+//!
+//! Most of a file is of no use after a compaction. Then the other file is begun: first the state as
+//! it is, a part with each of the next transactions so that none of them waits long, then the
+//! transactions since, and then it takes over. Until that moment the first file has everything. What
+//! is opened is the file that has got further.
+//!
+//! # Torn or damaged?
+//!
+//! A record that is not whole may have been cut short by a power loss; then it was never
+//! acknowledged, and is ignored. Or it was damaged since; then ignoring it would lose what was
+//! promised. It counts as damage if a later record follows it, or if it is not later than what the
+//! *witness* says: a file of its own that holds the number of the last acknowledged transaction,
+//! written after each sync, and never synced itself. (What remains is the damage of the very last
+//! transaction together with a power loss that takes the witness back. Nobody can tell that from a
+//! torn write without a second sync.)
+
+mod file;
+mod record;
+
+use std::collections::VecDeque;
+use std::io;
+
+use raft_core::{Entry, Index, LogWrite, NodeId, Payload, PersistentState, VoteRecord, Write};
+use redb::StorageBackend;
+use serde::{Deserialize, Serialize};
+
+use file::File;
+use record::Body;
+
+/// The version of the layout that this program writes, and the only one that it reads.
+const FORMAT: u32 = 2;
+
+/// How many bytes of a new file are written with one transaction.
+const PART: usize = 1 << 20;
+
+/// How long a file must be for another one to be begun, in bytes; and longer than twice what it
+/// would hold.
+const WORTHWHILE: u64 = 8 << 20;
+
+/// Whose disk this is. Written once, and checked at every start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// The server.
+    pub node: NodeId,
+    /// The name of the disk, chosen at random when it was first used.
+    pub disk: u64,
+}
+
+/// Why a log cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogStoreError {
+    /// Another process has it open.
+    #[error("another process is using it; a server's data belongs to one process")]
+    InUse,
+    /// It belongs to another server.
+    #[error(
+        "it belongs to {} of cluster \"{}\", not to {} of cluster \"{}\"; \
+         check the configuration, or choose another data directory",
+        found.node, found.cluster, wanted.node, wanted.cluster
+    )]
+    Foreign {
+        /// Whose disk it is.
+        found: Box<Identity>,
+        /// Whose disk was wanted.
+        wanted: Box<Identity>,
+    },
+    /// It was written in another layout.
+    #[error("its layout has version {0}, this program reads version {FORMAT}")]
+    Format(u32),
+    /// Its contents contradict themselves.
+    #[error(
+        "it is damaged: {0}. Nothing was changed. Restore the file from a copy, or replace the \
+         whole server"
+    )]
+    Damaged(String),
+    /// The disk or the file system failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<redb::DatabaseError> for LogStoreError {
+    fn from(error: redb::DatabaseError) -> LogStoreError {
+        match redb::Error::from(error) {
+            redb::Error::DatabaseAlreadyOpen => LogStoreError::InUse,
+            redb::Error::Io(error) => LogStoreError::Io(error),
+            other => LogStoreError::Io(io::Error::other(other)),
+        }
+    }
+}
+
+/// The number of the last acknowledged transaction, in a file of its own.
+#[derive(Debug)]
+struct Witness(Box<dyn StorageBackend>);
+
+impl Witness {
+    /// What it says, unless it says nothing or was torn itself.
+    fn read(&self) -> io::Result<Option<u64>> {
+        let mut bytes = [0; 12];
+        if self.0.len()? < bytes.len() as u64 {
+            return Ok(None);
+        }
+        self.0.read(0, &mut bytes)?;
+        let ([n0, n1, n2, n3, n4, n5, n6, n7, ..], [.., c0, c1, c2, c3]) = (bytes, bytes);
+        let number = [n0, n1, n2, n3, n4, n5, n6, n7];
+        let whole = crc32fast::hash(&number) == u32::from_le_bytes([c0, c1, c2, c3]);
+        Ok(whole.then(|| u64::from_le_bytes(number)))
+    }
+
+    fn write(&self, number: u64) -> io::Result<()> {
+        let number = number.to_le_bytes();
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&number);
+        bytes[8..].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
+        if self.0.len()? < bytes.len() as u64 {
+            self.0.set_len(bytes.len() as u64)?;
+        }
+        self.0.write(0, &bytes)
+    }
+}
+
+/// The files of a log.
+#[derive(Debug)]
+pub struct Files {
+    /// The two files that take turns.
+    pub logs: [Box<dyn StorageBackend>; 2],
+    /// The witness.
+    pub witness: Box<dyn StorageBackend>,
+}
+
+/// A log on a disk. After an error the disk's state is unknown, and the store must not be used again
+/// (a failed fsync may have dropped the very pages that it did not write).
+#[derive(Debug)]
+pub struct LogStore {
+    files: [File; 2],
+    /// Which of the files is in use.
+    active: usize,
+    witness: Witness,
+    identity: Identity,
+    /// Nobody can guess the salts that come from it.
+    seed: u64,
+    /// What is on the disk. Entries share their bytes with the node's.
+    state: PersistentState,
+    /// The number of the last transaction.
+    number: u64,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// The other file, on its way to take over.
+#[derive(Debug)]
+struct Checkpoint {
+    number: u64,
+    parts: VecDeque<Write>,
+    since: VecDeque<(u64, Vec<Write>)>,
+}
+
+impl LogStore {
+    /// Opens the log, or makes an empty one, and reads all of it. `wanted` says whose it has to be;
+    /// its disk name is used for a new one only. `seed` is a fresh random number.
+    ///
+    /// A transaction that was cut short by a crash or a power loss has no effect; everything that was
+    /// ever reported durable is there, or this fails.
+    ///
+    /// # Errors
+    ///
+    /// It is in use, somebody else's, damaged, or cannot be read.
+    pub fn open(
+        files: Files,
+        wanted: &Identity,
+        seed: u64,
+    ) -> Result<(LogStore, PersistentState), LogStoreError> {
+        let witness = Witness(files.witness);
+        let [first, second] = files.logs;
+        let mut files = [File::new(first)?, File::new(second)?];
+        let found = [files[0].read()?, files[1].read()?];
+        let acknowledged = witness.read()?.unwrap_or(0);
+        let strays = found.iter().flatten().filter_map(|contents| contents.stray).max();
+        let [first, second] = found;
+        let newest = first
+            .map(|contents| (0, contents))
+            .into_iter()
+            .chain(second.map(|contents| (1, contents)))
+            .max_by_key(|(_, contents)| contents.number);
+
+        let number = newest.as_ref().map_or(0, |(_, contents)| contents.number);
+        if acknowledged.max(strays.unwrap_or(0)) > number {
+            return Err(LogStoreError::Damaged(format!(
+                "transaction {} was written, the last that can be read is {number}",
+                acknowledged.max(strays.unwrap_or(0))
+            )));
+        }
+        let Some((active, contents)) = newest else {
+            if !(files[0].is_blank()? && files[1].is_blank()?) {
+                return Err(LogStoreError::Damaged("it is not a log".to_owned()));
+            }
+            return LogStore::create(files, witness, wanted, seed);
+        };
+        let identity = contents.identity;
+        if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
+            let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
+            return Err(LogStoreError::Foreign { found, wanted });
+        }
+        (files[active].salt, files[active].end) = (contents.salt, contents.end);
+        let state = contents.state;
+        let store = LogStore {
+            files,
+            active,
+            witness,
+            identity,
+            seed,
+            state: state.clone(),
+            number,
+            checkpoint: None,
+        };
+        Ok((store, state))
+    }
+
+    fn create(
+        mut files: [File; 2],
+        witness: Witness,
+        identity: &Identity,
+        seed: u64,
+    ) -> Result<(LogStore, PersistentState), LogStoreError> {
+        let identity = identity.clone();
+        files[0].begin(salt(seed, 0));
+        let start = Body::Start { format: FORMAT, identity: identity.clone(), parts: 0 };
+        files[0].append(0, &start)?;
+        files[0].sync()?;
+        let state = PersistentState::default();
+        let store = LogStore {
+            files,
+            active: 0,
+            witness,
+            identity,
+            seed,
+            state: state.clone(),
+            number: 0,
+            checkpoint: None,
+        };
+        Ok((store, state))
+    }
+
+    /// Whose disk this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Puts writes on the disk, in order, all of them or none; when this returns, they are durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed. It is unknown what is on it now.
+    pub fn commit(&mut self, writes: Vec<Write>) -> Result<(), LogStoreError> {
+        let number = self.number + 1;
+        let file = &mut self.files[self.active];
+        let body = Body::Writes(writes);
+        file.append(number, &body)?;
+        file.sync()?;
+        self.number = number;
+        self.witness.write(number)?;
+
+        let Body::Writes(writes) = body else { return Ok(()) };
+        for write in &writes {
+            self.state.write(write);
+        }
+        let compacts =
+            |write: &Write| matches!(write.log, Some(LogWrite::Compact(_) | LogWrite::Install(_)));
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.since.push_back((number, writes));
+            self.continue_checkpoint()?;
+        } else if writes.iter().any(compacts) {
+            self.begin_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Begins the other file, if that is worth the while.
+    fn begin_checkpoint(&mut self) -> Result<(), LogStoreError> {
+        let live: usize = self.state.log.entries().iter().map(entry_bytes).sum();
+        let end = self.files[self.active].end;
+        if end < WORTHWHILE || end < 2 * live as u64 {
+            return Ok(());
+        }
+        let (number, parts) = (self.number, parts(&self.state));
+        let identity = self.identity.clone();
+        let start = Body::Start { format: FORMAT, identity, parts: parts.len() as u64 };
+        let salt = salt(self.seed, number);
+        let other = &mut self.files[1 - self.active];
+        other.begin(salt);
+        other.append(number, &start)?;
+        other.sync()?;
+        self.checkpoint = Some(Checkpoint { number, parts, since: VecDeque::new() });
+        Ok(())
+    }
+
+    /// Adds some bytes to the other file, and lets it take over when it has everything.
+    fn continue_checkpoint(&mut self) -> Result<(), LogStoreError> {
+        let other = &mut self.files[1 - self.active];
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
+        let limit = other.end + PART as u64;
+        while other.end < limit {
+            if let Some(part) = checkpoint.parts.pop_front() {
+                other.append(checkpoint.number, &Body::Writes(vec![part]))?;
+            } else if let Some((number, writes)) = checkpoint.since.pop_front() {
+                other.append(number, &Body::Writes(writes))?;
+            } else {
+                break;
+            }
+        }
+        other.sync()?;
+        if checkpoint.parts.is_empty() && checkpoint.since.is_empty() {
+            self.active = 1 - self.active;
+            self.checkpoint = None;
+        }
+        Ok(())
+    }
+
+    /// Reads everything again, as a start would.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](LogStore::open).
+    pub fn read(&self) -> Result<PersistentState, LogStoreError> {
+        let contents = self.files[self.active].read()?;
+        let contents =
+            contents.ok_or_else(|| LogStoreError::Damaged("it is not a log".to_owned()))?;
+        Ok(contents.state)
+    }
+}
+
+/// A salt that nobody else can guess: a step of the `SplitMix64` generator.
+fn salt(seed: u64, number: u64) -> u64 {
+    let mixed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Noop => 16,
+        Payload::Command(command) => 16 + command.as_slice().len(),
+    }
+}
+
+/// Writes that lead from nothing to a state.
+fn parts(state: &PersistentState) -> VecDeque<Write> {
+    let PersistentState { current_term, voted_for, log } = state;
+    let (current_term, voted_for) = (*current_term, *voted_for);
+    let vote = Some(VoteRecord { current_term, voted_for });
+    let install = Some(LogWrite::Install(log.snapshot().clone()));
+    let mut parts = VecDeque::from([Write { vote, log: install }]);
+    let mut first = log.base().index.next();
+    let mut rest = log.entries();
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry_bytes(entry);
+            bytes <= PART
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (part, later) = rest.split_at(count);
+        let append = LogWrite::Append { first, entries: part.to_vec() };
+        parts.push_back(Write { vote: None, log: Some(append) });
+        (first, rest) = (Index(first.0 + count as u64), later);
+    }
+    parts
+}

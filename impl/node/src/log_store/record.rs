@@ -1,0 +1,109 @@
+//! Records: what the files of a log consist of.
+//!
+//! ```text
+//! +-------+--------+--------+--------+----------+---------------+---------+
+//! | magic | length | number | salt   | CRC-32   | body          | zeros   |
+//! | 4     | 4      | 8      | 8      | 4        | `length`      | to 512  |
+//! +-------+--------+--------+--------+----------+---------------+---------+
+//! ```
+//!
+//! Numbers are little-endian; the checksum covers everything between the magic and itself, and the
+//! body. Records begin at multiples of 512 bytes, the unit that a disk writes as a whole. The salt is
+//! the file's, chosen anew whenever it is begun: what a file held before, and what a client may have
+//! hidden in a value, is not mistaken for a record.
+
+use raft_core::Write;
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+
+/// The unit in which records are placed, in bytes.
+pub(super) const SECTOR: usize = 512;
+
+const MAGIC: [u8; 4] = *b"RLOG";
+const HEADER: usize = 28;
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Body {
+    /// The file begins here. Its first `parts` writes restore the state after the transaction whose
+    /// number this record, and they, carry.
+    Start { format: u32, identity: Identity, parts: u64 },
+    /// One transaction.
+    Writes(Vec<Write>),
+}
+
+/// A record that was read.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) salt: u64,
+    pub(super) body: Body,
+    /// How many bytes it takes in the file.
+    pub(super) size: usize,
+}
+
+/// A record as bytes, filled up to whole sectors.
+pub(super) fn encode(number: u64, salt: u64, body: &Body) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    bytes = postcard::to_extend(body, bytes).expect("plain data has a form in postcard");
+    let length = u32::try_from(bytes.len() - HEADER).expect("a transaction is far below 4 GiB");
+    bytes[0..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[8..16].copy_from_slice(&number.to_le_bytes());
+    bytes[16..24].copy_from_slice(&salt.to_le_bytes());
+    let checksum = checksum(&bytes);
+    bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+    bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
+    bytes
+}
+
+fn checksum(record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&record[4..24]);
+    hasher.update(&record[HEADER..]);
+    hasher.finalize()
+}
+
+/// The record at the beginning of `bytes`, if there is a whole one.
+pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    if header[0..4] != MAGIC {
+        return None;
+    }
+    let number = |from: usize| -> u64 {
+        header[from..from + 8].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
+    let [.., c0, c1, c2, c3] = *header;
+    let length = usize::try_from(number(4) & u64::from(u32::MAX)).ok()?;
+    let record = bytes.get(..HEADER.checked_add(length)?)?;
+    if checksum(record) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        return None;
+    }
+    match postcard::take_from_bytes(&record[HEADER..]) {
+        Ok((body, [])) => {
+            let size = record.len().next_multiple_of(SECTOR);
+            Some(Record { number: number(8), salt: number(16), body, size })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_not_with_any_bit_changed() {
+        let body = Body::Writes(vec![Write::default(), Write::default()]);
+        let sound = encode(7, 1 << 60, &body);
+        let read = decode(&sound).expect("it is whole");
+        assert_eq!((read.number, read.salt, read.body, read.size), (7, 1 << 60, body, SECTOR));
+        let used = sound.iter().rposition(|byte| *byte != 0).expect("it is not empty") + 1;
+        for bit in 0..used * 8 {
+            let mut damaged = sound.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&damaged).is_none(), "bit {bit}");
+        }
+    }
+}
