@@ -37,6 +37,7 @@ pub mod log_store;
 mod net;
 mod node;
 mod node_log;
+mod numbers;
 mod options;
 mod owner;
 pub mod shell;

@@ -14,6 +14,7 @@ use crate::handle::{NodeStatus, ProposeError, ReadError, Request};
 use crate::net::{Dialler, FromPeer, Link, Outgoing, Said, SnapshotLink};
 use crate::node::NodeError;
 use crate::node_log::NodeLog;
+use crate::numbers::{Numbers, log_bytes};
 use crate::options::{Bounds, Options};
 use crate::shell::{Answer, Observe, ProposalId, Shell};
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
@@ -541,63 +542,5 @@ impl Owner {
             log_bytes: self.log_bytes,
             followers,
         }
-    }
-}
-
-/// About how much memory the entries take.
-fn log_bytes(node: &Node) -> u64 {
-    let size = |entry: &raft_core::Entry| match &entry.payload {
-        raft_core::Payload::Noop => 64,
-        raft_core::Payload::Command(command) => 64 + command.as_slice().len() as u64,
-    };
-    node.log.entries().iter().map(size).sum()
-}
-
-/// What the owner counts and publishes.
-struct Numbers {
-    proposals: metrics::Counter,
-    received: metrics::Counter,
-    overloaded: metrics::Counter,
-    term: metrics::Gauge,
-    leads: metrics::Gauge,
-    last_index: metrics::Gauge,
-    commit_index: metrics::Gauge,
-    applied_index: metrics::Gauge,
-    snapshot_index: metrics::Gauge,
-    log_bytes: metrics::Gauge,
-    unanswered: metrics::Gauge,
-    /// The length of the last snapshot that was taken.
-    snapshot_bytes: u64,
-}
-
-impl Numbers {
-    fn new() -> Numbers {
-        Numbers {
-            proposals: metrics::counter!("raft_proposals_total"),
-            received: metrics::counter!("raft_messages_received_total"),
-            overloaded: metrics::counter!("raft_overloaded_total"),
-            term: metrics::gauge!("raft_term"),
-            leads: metrics::gauge!("raft_is_leader"),
-            last_index: metrics::gauge!("raft_last_index"),
-            commit_index: metrics::gauge!("raft_commit_index"),
-            applied_index: metrics::gauge!("raft_applied_index"),
-            snapshot_index: metrics::gauge!("raft_snapshot_index"),
-            log_bytes: metrics::gauge!("raft_log_bytes"),
-            unanswered: metrics::gauge!("raft_unanswered_proposals"),
-            snapshot_bytes: 0,
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
-    fn publish(&self, shell: &Shell, log_bytes: u64) {
-        let node = shell.node();
-        self.term.set(node.current_term.0 as f64);
-        self.leads.set(if node.is_leader() { 1.0 } else { 0.0 });
-        self.last_index.set(node.log.last_index().0 as f64);
-        self.commit_index.set(node.commit_index.0 as f64);
-        self.applied_index.set(node.last_applied.0 as f64);
-        self.snapshot_index.set(node.log.base().index.0 as f64);
-        self.log_bytes.set(log_bytes as f64);
-        self.unanswered.set(shell.unanswered() as f64);
     }
 }
