@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use raft_core::{
-    Index, Input, Mark, Message, Node, NodeId, ReadId, ReadRefusal, Role, TermAt, Write,
-};
+use raft_core::{Index, Input, Mark, Message, NodeId, ReadId, ReadRefusal, Role, TermAt, Write};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -482,6 +480,7 @@ impl Owner {
         self.kept_house = Instant::now();
         self.log_bytes = log_bytes(self.shell.node());
         self.numbers.publish(&self.shell, self.log_bytes);
+        self.world.machine.set_leads(self.shell.node().is_leader());
         match &self.snapshotting {
             Snapshotting::Idle => {
                 let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);

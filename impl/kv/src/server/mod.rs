@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use raft_node::{NodeError, NodeHandle, RunningNode};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -100,7 +100,8 @@ pub fn run(
         .build()
         .map_err(ServerError::System)?;
     let listen = |error| ServerError::Listen { address, error };
-    let socket = runtime.block_on(TcpListener::bind(address)).map_err(listen)?;
+    // Taken now, so that a mistake shows at once, and opened when there is somebody to answer.
+    let socket = bind(address).map_err(listen)?;
 
     let data = config.data.join("kv");
     std::fs::create_dir_all(&data)
@@ -108,6 +109,7 @@ pub fn run(
     let store = KvStore::open(&data, config.cache_mib << 20)?;
     let reader = store.reader();
     let node = RunningNode::start(options, Box::new(store))?;
+    let socket = runtime.block_on(async { socket.listen(1024) }).map_err(listen)?;
     tracing::info!(
         id = config.id,
         cluster = config.cluster,
@@ -143,6 +145,14 @@ pub fn run(
     runtime.shutdown_timeout(GOODBYE);
     node.join()?;
     Ok(())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of an earlier process may still be dying.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// How long clients have to get their last answers.
