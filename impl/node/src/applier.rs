@@ -3,7 +3,7 @@
 use raft_core::{Bytes, Index};
 
 use crate::shell::Task;
-use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
+use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotReader, SnapshotStore};
 use crate::state_machine::{SnapshotView, StateMachine, StateMachineError};
 
 /// How many entries one call to the state machine brings at most, where tasks are joined.
@@ -74,21 +74,32 @@ impl Applier {
                 Ok(Done { index, answers })
             }
             Task::Restore(snapshot) => {
-                self.restore(SnapshotName::of(&snapshot)?)?;
+                let name = SnapshotName::of(&snapshot)?;
+                self.snapshots.verify(name)?;
+                let data = self.snapshots.read(name)?.paced(&self.snapshots);
+                self.become_what(name, data)?;
                 Ok(Done { index: snapshot.last_included_index, answers: Vec::new() })
             }
         }
     }
 
-    /// Becomes what a snapshot says. The file is compared with its checksum first, so that a damaged
-    /// one never replaces anything.
+    /// Becomes what a snapshot says, as fast as possible. The file is compared with its checksum
+    /// first, so that a damaged one never replaces anything.
     ///
     /// # Errors
     ///
     /// The file or the state machine fail.
     pub fn restore(&mut self, name: SnapshotName) -> Result<(), ApplyError> {
         self.snapshots.verify(name)?;
-        let mut data = self.snapshots.read(name)?;
+        let data = self.snapshots.read(name)?;
+        self.become_what(name, data)
+    }
+
+    fn become_what(
+        &mut self,
+        name: SnapshotName,
+        mut data: SnapshotReader,
+    ) -> Result<(), ApplyError> {
         let index = name.last_included.index;
         self.machine.restore(index, &mut data).map_err(ApplyError::StateMachine)
     }

@@ -480,7 +480,6 @@ impl Owner {
         self.kept_house = Instant::now();
         self.log_bytes = log_bytes(self.shell.node());
         self.numbers.publish(&self.shell, self.log_bytes);
-        self.world.machine.set_leads(self.shell.node().is_leader());
         match &self.snapshotting {
             Snapshotting::Idle => {
                 let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
@@ -513,7 +512,7 @@ impl Owner {
     fn may_compact(&self, index: Index) -> bool {
         let Role::Leader(leadership) = &self.shell.node().role else { return true };
         let needed = leadership.followers.values().any(|follower| follower.match_index < index);
-        let sending = self.peers.values().any(|peer| peer.snapshot.is_busy());
+        let sending = self.peers.values().any(|peer| peer.snapshot.is_receiving());
         let patience = if sending {
             self.bounds.log_bytes / 2
         } else {

@@ -17,7 +17,7 @@ use crate::state_machine::{SnapshotView, StateMachineError};
 
 /// How many bytes of a snapshot are written between two calls to sync them. Small parts keep the
 /// disk's queue short, and so the log's own syncs quick.
-const SYNC_EVERY: u64 = 1 << 20;
+const SYNC_EVERY: u64 = 512 << 10;
 
 /// What the file of a snapshot that is being taken is called.
 const TAKING: &str = "taking";
@@ -200,7 +200,8 @@ impl SnapshotStore {
         let path = self.path(name);
         let file = File::open(&path).map_err(self.io(&path))?;
         let inner = BufReader::with_capacity(256 << 10, file);
-        Ok(SnapshotReader { inner, path, name, checksum: crc32fast::Hasher::new() })
+        let checksum = crc32fast::Hasher::new();
+        Ok(SnapshotReader { inner, path, name, checksum, pace: None })
     }
 
     /// Removes everything but this snapshot and those further on in the log. Files that somebody
@@ -299,17 +300,28 @@ pub struct SnapshotReader {
     path: PathBuf,
     name: SnapshotName,
     checksum: crc32fast::Hasher,
+    pace: Option<Pace>,
 }
 
 impl Read for SnapshotReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.checksum.update(&buffer[..read]);
+        if let Some(pace) = &mut self.pace {
+            pace.passed += read as u64;
+            pace.wait();
+        }
         Ok(read)
     }
 }
 
 impl SnapshotReader {
+    /// Reads no faster than the store writes: what becomes of the bytes is written, too.
+    #[must_use]
+    pub fn paced(self, store: &SnapshotStore) -> SnapshotReader {
+        SnapshotReader { pace: Some(Pace::new(store.rate)), ..self }
+    }
+
     /// Compares what was read, which has to be everything, with the name.
     ///
     /// # Errors
@@ -372,6 +384,28 @@ impl Incoming {
     }
 }
 
+/// Lets bytes pass no faster than a rate.
+#[derive(Debug)]
+struct Pace {
+    /// In bytes per second.
+    rate: u64,
+    began: Instant,
+    passed: u64,
+}
+
+impl Pace {
+    fn new(rate: u64) -> Pace {
+        Pace { rate: rate.max(1), began: Instant::now(), passed: 0 }
+    }
+
+    /// Waits until all that passed was allowed to.
+    fn wait(&self) {
+        let nanoseconds = u128::from(self.passed) * 1_000_000_000 / u128::from(self.rate);
+        let due = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+}
+
 /// A file that is written no faster than a rate, and synced as it grows.
 #[derive(Debug)]
 struct Paced {
@@ -379,15 +413,13 @@ struct Paced {
     checksum: crc32fast::Hasher,
     length: u64,
     unsynced: u64,
-    rate: u64,
-    began: Instant,
-    written: u64,
+    pace: Pace,
 }
 
 impl Paced {
     fn new(file: File, rate: u64) -> Paced {
-        let (began, checksum) = (Instant::now(), crc32fast::Hasher::new());
-        Paced { file, checksum, length: 0, unsynced: 0, rate: rate.max(1), began, written: 0 }
+        let checksum = crc32fast::Hasher::new();
+        Paced { file, checksum, length: 0, unsynced: 0, pace: Pace::new(rate) }
     }
 }
 
@@ -396,14 +428,12 @@ impl Write for Paced {
         let written = self.file.write(data)?;
         self.checksum.update(&data[..written]);
         self.length += written as u64;
-        self.written += written as u64;
+        self.pace.passed += written as u64;
         self.unsynced += written as u64;
         if self.unsynced >= SYNC_EVERY {
             self.file.sync_data()?;
             self.unsynced = 0;
-            let due = Duration::from_secs(self.written / self.rate)
-                + Duration::from_nanos(self.written % self.rate * 1_000_000_000 / self.rate);
-            std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+            self.pace.wait();
         }
         Ok(written)
     }

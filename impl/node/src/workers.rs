@@ -2,7 +2,6 @@
 //! does one thing at a time, and reports.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -127,14 +126,9 @@ fn commit(
 }
 
 /// How long the state machine must have had nothing to do before it is made durable. That can take
-/// a second, during which nothing is applied. The log and the snapshot make everything durable
-/// anyway, so a leader that is busy puts it off.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// After how many entries it is made durable on a server that does not lead, where nobody waits for
-/// it; so that after a crash a majority need not begin with the snapshot. Up to twice as many, by
-/// chance, lest all followers do it together.
-const FOLLOWER_UNSYNCED: u64 = 50_000;
+/// seconds, during which nothing is applied, and the disk is busy for everybody. The log and the
+/// snapshot make everything durable anyway, so it is put off while there is anything else to do.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// After how many entries it is made durable in any case.
 const UNSYNCED: u64 = 5_000_000;
@@ -146,7 +140,6 @@ const QUICK: Duration = Duration::from_millis(1);
 pub(crate) struct Machine {
     applier: Arc<Mutex<Applier>>,
     worker: Worker<ApplyOrder>,
-    leads: Arc<AtomicBool>,
     /// Whether the last task that the owner waited for was done quickly.
     quick: bool,
 }
@@ -154,17 +147,11 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn start(applier: Applier, reports: mpsc::Sender<Report>) -> Machine {
         let applier = Arc::new(Mutex::new(applier));
-        let leads = Arc::new(AtomicBool::new(false));
-        let (shared, hurry) = (applier.clone(), leads.clone());
+        let shared = applier.clone();
         let worker = Worker::start("raft-apply", reports.clone(), move |orders| {
-            do_tasks(&shared, &hurry, &orders, &reports);
+            do_tasks(&shared, &orders, &reports);
         });
-        Machine { applier, worker, leads, quick: true }
-    }
-
-    /// Says whether clients wait for this server's state machine.
-    pub(crate) fn set_leads(&self, leads: bool) {
-        self.leads.store(leads, Ordering::Relaxed);
+        Machine { applier, worker, quick: true }
     }
 
     /// Has the thread do something, and report.
@@ -201,14 +188,12 @@ const SMALL: usize = 4;
 
 fn do_tasks(
     applier: &Mutex<Applier>,
-    leads: &AtomicBool,
     orders: &Receiver<ApplyOrder>,
     reports: &mpsc::Sender<Report>,
 ) {
     let lock = || applier.lock().unwrap_or_else(PoisonError::into_inner);
     let mut synced = lock().applied();
     let mut seen = synced;
-    let mut patience = rand::random_range(FOLLOWER_UNSYNCED..2 * FOLLOWER_UNSYNCED);
     loop {
         let report = match orders.recv_timeout(IDLE) {
             Ok(ApplyOrder::Run(task)) => lock().run(task).map(Report::Applied).map(Some),
@@ -223,13 +208,11 @@ fn do_tasks(
         let reached = lock().applied();
         let idle = timeout && reached == seen;
         seen = reached;
-        let limit = if leads.load(Ordering::Relaxed) { UNSYNCED } else { patience };
-        if (idle && reached > synced) || reached.since(synced) > limit {
+        if (idle && reached > synced) || reached.since(synced) > UNSYNCED {
             if !deliver(reports, lock().sync().map(|()| None)) {
                 return;
             }
             synced = reached;
-            patience = rand::random_range(FOLLOWER_UNSYNCED..2 * FOLLOWER_UNSYNCED);
         }
     }
     let mut applier = lock();

@@ -6,6 +6,7 @@ use raft_core::{
     Config, Effect, Index, Input, LogPosition, Node, NodeId, PersistentState, Role, Term,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One line of a server's log. A file holds any number of starts, each followed by the steps of that
 /// incarnation, numbered from 1. There is no clock in it: how the logs of several servers fit
@@ -107,5 +108,29 @@ impl NodeRecord {
             NodeRecord::Step { .. } => serde_json::to_writer(&mut out, self)?,
         }
         out.write_all(b"\n")
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what is wrong with it.
+    pub fn parse(line: &str) -> Result<NodeRecord, String> {
+        let mut value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        if let Some(fields) = value.as_object_mut()
+            && fields.contains_key("start")
+        {
+            let (schema, version) = (fields.remove("schema"), fields.remove("version"));
+            if schema.as_ref().and_then(Value::as_str) != Some(NODE_LOG_SCHEMA) {
+                return Err(format!("it is not a line of a \"{NODE_LOG_SCHEMA}\""));
+            }
+            if version.as_ref().and_then(Value::as_u64) != Some(NODE_LOG_VERSION) {
+                let found = version.unwrap_or_default();
+                return Err(format!(
+                    "schema version {found}; this program reads version {NODE_LOG_VERSION}"
+                ));
+            }
+        }
+        serde_json::from_value(value).map_err(|error| error.to_string())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use raft_core::{Bytes, InstallSnapshot, Message, NodeId};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Connection, Dialler, FromPeer, NetError, Said};
 use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
@@ -15,40 +15,51 @@ use crate::wire::{CHUNK, Chunk, Frame, MAX_BODY};
 /// How long either side may be silent. Storing the end of a large file can take a while.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How long to wait after a snapshot did not arrive.
+const RETRY: Duration = Duration::from_millis(500);
+
 /// Whether a snapshot is on its way to a server.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SnapshotLink {
-    busy: Arc<AtomicBool>,
+pub(crate) struct SnapshotLink(Arc<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Somebody is trying.
+    busy: AtomicBool,
+    /// The other side has answered and is receiving.
+    receiving: AtomicBool,
 }
 
 impl SnapshotLink {
-    /// Whether a snapshot is on its way.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+    /// Whether the other side is receiving a snapshot.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.0.receiving.load(Ordering::Acquire)
     }
 
-    /// Begins to send a snapshot, unless one is on its way; returns whether it began. Must be called
-    /// on a runtime.
-    pub(crate) fn start(
-        &self,
-        dialler: Dialler,
-        offer: InstallSnapshot,
-        store: SnapshotStore,
-    ) -> bool {
-        if self.busy.swap(true, Ordering::AcqRel) {
-            return false;
+    /// Begins to send a snapshot, unless one is on its way. Must be called on a runtime.
+    pub(crate) fn start(&self, dialler: Dialler, offer: InstallSnapshot, store: SnapshotStore) {
+        if self.0.busy.swap(true, Ordering::AcqRel) {
+            return;
         }
-        let busy = self.busy.clone();
+        let progress = self.0.clone();
         tokio::spawn(async move {
             let (peer, index) = (dialler.hello.to, offer.snapshot.last_included_index);
-            info!(%peer, %index, "sending a snapshot");
-            match send_snapshot(&dialler, offer, &store).await {
+            match send_snapshot(&dialler, offer, &store, &progress.receiving).await {
                 Ok(()) => info!(%peer, %index, "the snapshot is there"),
-                Err(error) => warn!(%peer, %index, %error, "a snapshot did not arrive"),
+                Err(error) => {
+                    // That nobody is there, the other connection has said.
+                    if progress.receiving.load(Ordering::Acquire) {
+                        warn!(%peer, %index, %error, "a snapshot did not arrive");
+                    } else {
+                        debug!(%peer, %index, %error, "a snapshot cannot be sent");
+                    }
+                    progress.receiving.store(false, Ordering::Release);
+                    tokio::time::sleep(RETRY).await;
+                }
             }
-            busy.store(false, Ordering::Release);
+            progress.receiving.store(false, Ordering::Release);
+            progress.busy.store(false, Ordering::Release);
         });
-        true
     }
 }
 
@@ -57,10 +68,14 @@ async fn send_snapshot(
     dialler: &Dialler,
     offer: InstallSnapshot,
     store: &SnapshotStore,
+    receiving: &AtomicBool,
 ) -> Result<(), NetError> {
     let name = SnapshotName::of(&offer.snapshot)?;
     store.require(name)?;
     let mut connection = dialler.dial().await?;
+    receiving.store(true, Ordering::Release);
+    let (peer, index) = (dialler.hello.to, name.last_included.index);
+    info!(%peer, %index, bytes = name.length, "sending a snapshot");
     connection.send(&Frame::SnapshotOffer(offer)).await?;
     let Frame::SnapshotWanted(mut offset) = silent(connection.receive(MAX_BODY)).await? else {
         return Err(NetError::OutOfTurn);

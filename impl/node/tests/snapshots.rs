@@ -1,0 +1,176 @@
+//! Snapshots are whole or not there, and are what their names say.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use raft_core::{Bytes, Index, LogPosition, Snapshot, Term};
+use raft_node::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
+use raft_node::{SnapshotView, StateMachineError};
+use tempfile::TempDir;
+
+struct View(Vec<u8>);
+
+impl SnapshotView for View {
+    fn index(&self) -> Index {
+        Index(7)
+    }
+
+    fn write_to(&self, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        Ok(out.write_all(&self.0)?)
+    }
+}
+
+struct Broken;
+
+impl SnapshotView for Broken {
+    fn index(&self) -> Index {
+        Index(8)
+    }
+
+    fn write_to(&self, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        out.write_all(b"half of it")?;
+        Err("the state cannot be read".into())
+    }
+}
+
+fn store() -> (TempDir, SnapshotStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SnapshotStore::open(directory.path(), 1 << 30).unwrap();
+    (directory, store)
+}
+
+fn data(length: usize) -> Vec<u8> {
+    (0..length).map(|place| u8::try_from(place % 251).unwrap()).collect()
+}
+
+fn files(directory: &TempDir) -> Vec<String> {
+    let names = std::fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_stored_is_read() {
+    let (directory, store) = store();
+    let name = store.store(&View(data(3_000_000)), Term(2)).unwrap();
+    assert_eq!(name.last_included, LogPosition { term: Term(2), index: Index(7) });
+    assert_eq!(files(&directory), [name.to_string()]);
+    let mut read = Vec::new();
+    let mut reader = store.read(name).unwrap();
+    reader.read_to_end(&mut read).unwrap();
+    reader.finish().unwrap();
+    assert!(read == data(3_000_000));
+}
+
+#[test]
+fn a_snapshot_that_could_not_be_finished_is_not_there() {
+    let (directory, store) = store();
+    assert!(matches!(store.store(&Broken, Term(1)), Err(SnapshotError::StateMachine(_))));
+    assert_eq!(files(&directory), ["taking"]);
+    store.clean(None).unwrap();
+    assert_eq!(files(&directory), [] as [&str; 0]);
+}
+
+#[test]
+fn a_damaged_snapshot_is_not_used() {
+    let (_directory, store) = store();
+    let name = store.store(&View(data(5000)), Term(1)).unwrap();
+    let mut bytes = std::fs::read(store.path(name)).unwrap();
+    bytes[1234] ^= 4;
+    std::fs::write(store.path(name), &bytes).unwrap();
+    assert!(matches!(store.verify(name), Err(SnapshotError::Damaged { .. })));
+    std::fs::write(store.path(name), &bytes[..4000]).unwrap();
+    assert!(matches!(store.require(name), Err(SnapshotError::Damaged { .. })));
+    std::fs::remove_file(store.path(name)).unwrap();
+    assert!(matches!(store.require(name), Err(SnapshotError::Io { .. })));
+}
+
+#[test]
+fn the_current_snapshot_and_newer_ones_are_kept() {
+    let (directory, store) = store();
+    let current = store.store(&View(data(10)), Term(3)).unwrap();
+    let at = |index| LogPosition { term: Term(3), index: Index(index) };
+    let older = SnapshotName { last_included: at(6), ..current };
+    let newer = SnapshotName { last_included: at(9), ..current };
+    for other in [older, newer] {
+        std::fs::copy(store.path(current), store.path(other)).unwrap();
+    }
+    std::fs::write(directory.path().join("notes.txt"), "not ours").unwrap();
+    store.keep_only(Some(current)).unwrap();
+    assert_eq!(files(&directory), ["notes.txt", &current.to_string(), &newer.to_string()]);
+    store.clean(Some(current)).unwrap();
+    assert_eq!(files(&directory), ["notes.txt", &current.to_string()]);
+}
+
+#[test]
+fn a_broken_transfer_goes_on_where_it_was() {
+    let (_from, source) = store();
+    let (directory, target) = store();
+    let bytes = data(10_000);
+    let name = source.store(&View(bytes.clone()), Term(1)).unwrap();
+    let mut incoming = target.receive(name).unwrap();
+    assert_eq!(incoming.length(), 0);
+    assert!(!incoming.add(0, &bytes[..4000]).unwrap());
+    drop(incoming);
+    let mut incoming = target.receive(name).unwrap();
+    assert_eq!(incoming.length(), 4000);
+    assert!(matches!(incoming.add(5000, &bytes[5000..]), Err(SnapshotError::Damaged { .. })));
+    assert!(incoming.add(4000, &bytes[4000..]).unwrap());
+    incoming.finish().unwrap();
+    target.verify(name).unwrap();
+    assert_eq!(files(&directory), [name.to_string()]);
+}
+
+#[test]
+fn what_arrives_damaged_is_thrown_away() {
+    let (_from, source) = store();
+    let (directory, target) = store();
+    let name = source.store(&View(data(1000)), Term(1)).unwrap();
+    let mut incoming = target.receive(name).unwrap();
+    assert!(incoming.add(0, &vec![1; 1000]).unwrap());
+    assert!(matches!(incoming.finish(), Err(SnapshotError::Damaged { .. })));
+    assert_eq!(files(&directory), [] as [&str; 0]);
+}
+
+#[test]
+fn only_the_newest_transfer_is_kept() {
+    let (directory, store) = store();
+    let at = |index| SnapshotName {
+        last_included: LogPosition { term: Term(1), index: Index(index) },
+        length: 10,
+        checksum: 1,
+    };
+    drop(store.receive(at(1)).unwrap());
+    drop(store.receive(at(2)).unwrap());
+    assert_eq!(files(&directory), [format!("incoming-{}", at(2))]);
+}
+
+#[test]
+fn a_handle_of_another_position_is_refused() {
+    let name = SnapshotName {
+        last_included: LogPosition { term: Term(1), index: Index(2) },
+        length: 3,
+        checksum: 4,
+    };
+    let snapshot = |index, handle| Snapshot {
+        last_included_index: Index(index),
+        last_included_term: Term(1),
+        handle,
+    };
+    assert_eq!(SnapshotName::of(&snapshot(2, name.handle())).unwrap(), name);
+    assert!(SnapshotName::of(&snapshot(3, name.handle())).is_err());
+    assert!(SnapshotName::of(&snapshot(2, Bytes::from("../../etc/passwd"))).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_name_is_never_a_path(text in "(snapshot-)?[0-9a-f./+ -]{0,40}") {
+        if let Ok(name) = text.parse::<SnapshotName>() {
+            prop_assert_eq!(name.to_string(), text.clone());
+            prop_assert_eq!(PathBuf::from(&text).components().count(), 1);
+        }
+    }
+}
