@@ -38,7 +38,8 @@ pub trait StateMachine: Send + 'static {
     fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError>;
 
     /// Replaces the state by what a [`SnapshotView`] wrote, which reflects the log up to `index`.
-    /// A crash in the middle leaves either the old or the new state.
+    /// A crash before the next [`sync`](StateMachine::sync) leaves either the old or the new state;
+    /// the node has the snapshot still.
     ///
     /// # Errors
     ///

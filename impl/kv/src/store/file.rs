@@ -43,7 +43,9 @@ impl Place {
                 if error.kind() == ErrorKind::NotFound =>
             {
                 let database = self.create_new()?;
-                state::initialize(&database, Index::ZERO).map_err(storage(&self.new_path()))?;
+                state::begin_durable(&database)
+                    .and_then(|transaction| state::initialize(transaction, Index::ZERO))
+                    .map_err(storage(&self.new_path()))?;
                 self.install_new()?;
                 Ok(database)
             }

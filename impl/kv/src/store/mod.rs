@@ -42,6 +42,9 @@ pub struct Versioned {
 pub struct KvStore {
     place: Place,
     shared: Arc<Shared>,
+    /// The database whose place a restored one takes at the next sync. It is kept open until then,
+    /// because its file is what locks the directory.
+    former: Option<Arc<Database>>,
 }
 
 /// Reads a [`KvStore`]'s state, from any thread, while entries are applied.
@@ -100,7 +103,7 @@ impl KvStore {
         }
         let database = RwLock::new(Arc::new(database));
         let shared = Arc::new(Shared { path, database, applied: AtomicU64::new(applied.0) });
-        Ok(KvStore { place, shared })
+        Ok(KvStore { place, shared, former: None })
     }
 
     /// A way to read the state that works as long as it is kept, whatever happens to the store.
@@ -124,7 +127,9 @@ impl KvStore {
             restore::insert(&database, &records).map_err(storage(&path))?;
             records = reader.batch()?;
         }
-        state::initialize(&database, index).map_err(storage(&path))?;
+        state::begin(&database)
+            .and_then(|transaction| state::initialize(transaction, index))
+            .map_err(storage(&path))?;
         Ok(database)
     }
 }
@@ -158,20 +163,23 @@ impl StateMachine for KvStore {
             // What is left behind is in nobody's way, and the next start tries again.
             let _ = self.place.remove_new();
         })?;
-        self.place.install_new()?;
         let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *database, Arc::new(prepared));
         drop(database);
         self.shared.set_applied(index);
-        // Closing writes to the disk; readers need not wait for it.
-        drop(former);
+        self.former.get_or_insert(former);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StateMachineError> {
         let database = self.shared.database();
         let synced = state::begin_durable(&database).and_then(|all| Ok(all.commit()?));
-        Ok(synced.map_err(storage(&self.shared.path))?)
+        synced.map_err(storage(&self.shared.path))?;
+        if self.former.is_some() {
+            self.place.install_new()?;
+            self.former = None;
+        }
+        Ok(())
     }
 }
 

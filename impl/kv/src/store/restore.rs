@@ -10,11 +10,11 @@ use redb::Database;
 use super::error::SnapshotError;
 use super::sessions::{MAX_SESSIONS, SESSIONS, USES};
 use super::snapshot::{END, FORMAT, KEY, MAGIC, SESSION};
-use super::state::{DATA, VERSION_LENGTH};
+use super::state::{DATA, VERSION_LENGTH, begin};
 use crate::command::{Answer, MAX_ANSWER, MAX_KEY, MAX_VALUE};
 
 /// How many bytes of records are held in memory before they go into the database.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// One record of a snapshot.
 pub(super) enum Record {
@@ -186,10 +186,9 @@ impl<'r> SnapshotReader<'r> {
     }
 }
 
-/// Adds records behind those that are there, durably: many small syncs get in nobody's way, one large
-/// one at the end would.
+/// Adds records behind those that are there.
 pub(super) fn insert(database: &Database, records: &[Record]) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
+    let transaction = begin(database)?;
     {
         let mut keys = transaction.open_table(DATA)?;
         let mut keys = keys.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;

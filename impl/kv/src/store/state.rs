@@ -21,9 +21,9 @@ pub(super) const THIS_LAYOUT: u64 = 1;
 /// How many bytes of a value in [`DATA`] are the version.
 pub(super) const VERSION_LENGTH: usize = size_of::<u64>();
 
-/// Creates the tables of a state that reflects the log up to `applied`, durably.
-pub(super) fn initialize(database: &Database, applied: Index) -> Result<(), redb::Error> {
-    let transaction = begin_durable(database)?;
+/// Creates the tables of a state that reflects the log up to `applied`, in a transaction that
+/// [`begin`] or [`begin_durable`] has begun.
+pub(super) fn initialize(transaction: WriteTransaction, applied: Index) -> Result<(), redb::Error> {
     {
         let mut state = State::open(&transaction)?;
         state.meta.insert(LAYOUT, THIS_LAYOUT)?;

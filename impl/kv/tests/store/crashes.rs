@@ -92,7 +92,10 @@ fn a_file_has_one_store_at_a_time() {
     let dir = directory();
     let _store = open(dir.path());
     let message = refused(dir.path()).to_string();
-    assert!(message.contains("state.redb") && message.contains("another server"), "{message}");
+    assert!(
+        message.contains("state.redb") && message.contains("another process is using"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -225,7 +225,8 @@ impl Run {
                 self.synced = self.model.log.len();
             }
             Step::Restart => {
-                let Run { model, dir, store, .. } = self;
+                let Run { model, dir, mut store, .. } = self;
+                store.sync().expect("synced");
                 drop(store);
                 let synced = model.log.len();
                 self = Run { model, store: open(dir.path()), dir, synced };
@@ -243,8 +244,8 @@ impl Run {
                 let (index, data) = snapshot(&self.store);
                 let mut other = Run::new();
                 other.store.restore(index, &mut data.as_slice()).expect("restored");
-                self = Run { model: self.model, synced: self.synced, ..other };
-                self.synced = self.model.log.len();
+                // Until the next sync, a crash may take all of it.
+                self = Run { model: self.model, ..other };
             }
         }
         self

@@ -47,15 +47,39 @@ fn a_restored_state_is_the_state() {
 }
 
 #[test]
-fn a_restored_state_is_durable() {
+fn a_restored_state_is_durable_after_the_next_sync_and_the_former_one_until_then() {
     let (dir, other) = (directory(), directory());
     let (index, data) = snapshot(&sample(dir.path()));
     let mut store = open(other.path());
     restore(&mut store, index, &data).expect("restored");
+    assert_eq!(snapshot(&after_crash(other.path())).0, Index::ZERO);
+    ask(&mut store, None, put("k", "v"));
+    assert_eq!(snapshot(&after_crash(other.path())).0, Index::ZERO);
+    store.sync().expect("synced");
+    assert_eq!(snapshot(&after_crash(other.path())), snapshot(&store));
+    assert!(!other.path().join("state.redb.new").exists());
+}
+
+#[test]
+fn of_two_restored_states_the_second_stays() {
+    let (dir, other) = (directory(), directory());
+    let mut source = sample(dir.path());
+    let mut store = open(other.path());
+    let (index, data) = snapshot(&source);
+    restore(&mut store, index, &data).expect("restored");
+    ask(&mut source, None, put("k", "v"));
+    let (index, data) = snapshot(&source);
+    restore(&mut store, index, &data).expect("restored again");
+    store.sync().expect("synced");
+    assert_eq!(snapshot(&after_crash(other.path())), (index, data));
+}
+
+/// What a crash would leave behind.
+fn after_crash(directory_of_store: &std::path::Path) -> KvStore {
     let copy = directory();
     let name = "state.redb";
-    fs::copy(other.path().join(name), copy.path().join(name)).expect("copied");
-    assert_eq!(snapshot(&open(copy.path())), (index, data));
+    fs::copy(directory_of_store.join(name), copy.path().join(name)).expect("copied");
+    open(copy.path())
 }
 
 #[test]

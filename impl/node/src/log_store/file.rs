@@ -110,11 +110,10 @@ impl File {
         if read < parts {
             return Ok(None);
         }
-        let behind = bytes.get(at..).unwrap_or_default().chunks(SECTOR).enumerate();
-        let stray = behind.filter_map(|(sector, _)| {
-            let found = record::decode(&bytes[at + sector * SECTOR..])?;
-            (found.salt == salt).then_some(found.number)
-        });
+        let behind = (at..bytes.len()).step_by(SECTOR).map(|place| &bytes[place..]);
+        let stray = behind
+            .filter(|bytes| record::has_salt(bytes, salt))
+            .filter_map(|bytes| record::decode(bytes).map(|found| found.number));
         let (stray, end) = (stray.max(), at as u64);
         Ok(Some(Contents { identity, state, number, salt, end, stray }))
     }

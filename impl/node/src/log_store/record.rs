@@ -89,6 +89,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
     }
 }
 
+/// Whether a record with this salt may begin here.
+pub(super) fn has_salt(bytes: &[u8], salt: u64) -> bool {
+    bytes.get(0..4) == Some(&MAGIC) && bytes.get(16..24) == Some(&salt.to_le_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
