@@ -55,8 +55,8 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
-            snapshot_log_bytes: 64 << 20,
-            snapshot_rate: 32 << 20,
+            snapshot_log_bytes: 32 << 20,
+            snapshot_rate: 16 << 20,
             log_bytes: 1 << 30,
             unanswered: 8192,
             apply_backlog: 65_536,

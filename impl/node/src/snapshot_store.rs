@@ -17,7 +17,7 @@ use crate::state_machine::{SnapshotView, StateMachineError};
 
 /// How many bytes of a snapshot are written between two calls to sync them. Small parts keep the
 /// disk's queue short, and so the log's own syncs quick.
-const SYNC_EVERY: u64 = 512 << 10;
+const SYNC_EVERY: u64 = 256 << 10;
 
 /// What the file of a snapshot that is being taken is called.
 const TAKING: &str = "taking";

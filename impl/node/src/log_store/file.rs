@@ -5,7 +5,7 @@ use std::io;
 use raft_core::PersistentState;
 use redb::StorageBackend;
 
-use super::record::{self, Body, SECTOR};
+use super::record::{self, Body, Record, SECTOR};
 use super::{FORMAT, Identity, LogStoreError};
 
 /// By how much a file grows at a time, in bytes. New room is filled with zeros, so that writing a
@@ -22,17 +22,40 @@ pub(super) struct File {
     length: u64,
 }
 
-/// What a file holds.
+/// What a file holds, as far as its records are concerned.
 #[derive(Debug)]
-pub(super) struct Contents {
+pub(super) struct Outline {
+    bytes: Vec<u8>,
     pub(super) identity: Identity,
-    pub(super) state: PersistentState,
     /// The number of the last transaction.
     pub(super) number: u64,
     pub(super) salt: u64,
-    pub(super) end: u64,
+    pub(super) end: usize,
     /// The highest number of a record behind the end: there must not be a higher one.
     pub(super) stray: Option<u64>,
+}
+
+impl Outline {
+    /// The state after the last transaction.
+    pub(super) fn state(&self) -> Result<PersistentState, LogStoreError> {
+        let mut state = PersistentState::default();
+        let mut at = 0;
+        while at < self.end {
+            let record = record::read(&self.bytes[at..]);
+            let body = record.as_ref().and_then(Record::body);
+            let (Some(record), Some(body)) = (record, body) else {
+                let what = format!("a record at byte {at} has a sound checksum and no meaning");
+                return Err(LogStoreError::Damaged(what));
+            };
+            if let Body::Writes(writes) = body {
+                for write in &writes {
+                    state.write(write);
+                }
+            }
+            at += record.size;
+        }
+        Ok(state)
+    }
 }
 
 impl File {
@@ -83,38 +106,34 @@ impl File {
         Ok(self.bytes()?.iter().all(|byte| *byte == 0))
     }
 
-    /// Reads the file; none if it is not the beginning, at least, of a log.
-    pub(super) fn read(&self) -> Result<Option<Contents>, LogStoreError> {
-        let bytes = self.bytes().map_err(LogStoreError::Io)?;
-        let Some(start) = record::decode(&bytes) else { return Ok(None) };
-        let Body::Start { format, identity, parts } = start.body else { return Ok(None) };
+    /// Reads the file, without looking into its records; none if it is not the beginning, at least,
+    /// of a log.
+    pub(super) fn read(&self) -> Result<Option<Outline>, LogStoreError> {
+        let bytes = self.bytes()?;
+        let Some(start) = record::read(&bytes) else { return Ok(None) };
+        let Some(Body::Start { format, identity, parts }) = start.body() else { return Ok(None) };
         if format != FORMAT {
             return Err(LogStoreError::Format(format));
         }
         let (mut number, salt) = (start.number, start.salt);
-        let mut state = PersistentState::default();
-        let (mut at, mut read) = (start.size, 0);
-        while let Some(next) = bytes.get(at..).and_then(record::decode) {
+        let (mut end, mut read) = (start.size, 0);
+        while let Some(next) = bytes.get(end..).and_then(record::read) {
             let expected = if read < parts { number } else { number + 1 };
-            let Body::Writes(writes) = next.body else { break };
             if next.salt != salt || next.number != expected {
                 break;
             }
-            for write in &writes {
-                state.write(write);
-            }
             number = next.number;
-            at += next.size;
+            end += next.size;
             read += 1;
         }
         if read < parts {
             return Ok(None);
         }
-        let behind = (at..bytes.len()).step_by(SECTOR).map(|place| &bytes[place..]);
+        let behind = (end..bytes.len()).step_by(SECTOR).map(|place| &bytes[place..]);
         let stray = behind
             .filter(|bytes| record::has_salt(bytes, salt))
-            .filter_map(|bytes| record::decode(bytes).map(|found| found.number));
-        let (stray, end) = (stray.max(), at as u64);
-        Ok(Some(Contents { identity, state, number, salt, end, stray }))
+            .filter_map(|bytes| record::read(bytes).map(|found| found.number))
+            .max();
+        Ok(Some(Outline { bytes, identity, number, salt, end, stray }))
     }
 }

@@ -208,13 +208,13 @@ impl LogStore {
             }
             return LogStore::create(files, witness, wanted, seed);
         };
-        let identity = contents.identity;
+        let identity = contents.identity.clone();
         if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
             let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
             return Err(LogStoreError::Foreign { found, wanted });
         }
-        (files[active].salt, files[active].end) = (contents.salt, contents.end);
-        let state = contents.state;
+        let state = contents.state()?;
+        (files[active].salt, files[active].end) = (contents.salt, contents.end as u64);
         let store = LogStore {
             files,
             active,
@@ -337,7 +337,7 @@ impl LogStore {
         let contents = self.files[self.active].read()?;
         let contents =
             contents.ok_or_else(|| LogStoreError::Damaged("it is not a log".to_owned()))?;
-        Ok(contents.state)
+        contents.state()
     }
 }
 

@@ -33,14 +33,24 @@ pub(super) enum Body {
     Writes(Vec<Write>),
 }
 
-/// A record that was read.
+/// A record that is whole. What it says is decoded when it is asked for.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct Record<'a> {
     pub(super) number: u64,
     pub(super) salt: u64,
-    pub(super) body: Body,
     /// How many bytes it takes in the file.
     pub(super) size: usize,
+    body: &'a [u8],
+}
+
+impl Record<'_> {
+    /// What it says; none if this program does not understand it.
+    pub(super) fn body(&self) -> Option<Body> {
+        match postcard::take_from_bytes(self.body) {
+            Ok((body, [])) => Some(body),
+            _ => None,
+        }
+    }
 }
 
 /// A record as bytes, filled up to whole sectors.
@@ -66,7 +76,7 @@ fn checksum(record: &[u8]) -> u32 {
 }
 
 /// The record at the beginning of `bytes`, if there is a whole one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
+pub(super) fn read(bytes: &[u8]) -> Option<Record<'_>> {
     let header = bytes.first_chunk::<HEADER>()?;
     if header[0..4] != MAGIC {
         return None;
@@ -80,13 +90,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
     if checksum(record) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return None;
     }
-    match postcard::take_from_bytes(&record[HEADER..]) {
-        Ok((body, [])) => {
-            let size = record.len().next_multiple_of(SECTOR);
-            Some(Record { number: number(8), salt: number(16), body, size })
-        }
-        _ => None,
-    }
+    let size = record.len().next_multiple_of(SECTOR);
+    Some(Record { number: number(8), salt: number(16), size, body: &record[HEADER..] })
 }
 
 /// Whether a record with this salt may begin here.
@@ -102,13 +107,14 @@ mod tests {
     fn a_record_is_read_as_it_was_written_and_not_with_any_bit_changed() {
         let body = Body::Writes(vec![Write::default(), Write::default()]);
         let sound = encode(7, 1 << 60, &body);
-        let read = decode(&sound).expect("it is whole");
-        assert_eq!((read.number, read.salt, read.body, read.size), (7, 1 << 60, body, SECTOR));
+        let found = read(&sound).expect("it is whole");
+        assert_eq!((found.number, found.salt, found.size), (7, 1 << 60, SECTOR));
+        assert_eq!(found.body(), Some(body));
         let used = sound.iter().rposition(|byte| *byte != 0).expect("it is not empty") + 1;
         for bit in 0..used * 8 {
             let mut damaged = sound.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&damaged).is_none(), "bit {bit}");
+            assert!(read(&damaged).is_none(), "bit {bit}");
         }
     }
 }

@@ -57,7 +57,7 @@ enum Command {
 /// Optional, with their defaults: `listen_peers`, `listen_clients` (the member's own addresses),
 /// `threads` = 2, `max_connections` = 1000, `cache_mib` = 128, `request_timeout` = "5s", and the tables
 /// [timing] with `election_min` = "150ms", `election_max` = "300ms", `heartbeat` = "50ms"; [snapshots] with
-/// `log_mib` = 64, `mib_per_second` = 32; [tls] with `authority`, `certificate`, `key`,
+/// `log_mib` = 32, `mib_per_second` = 16; [tls] with `authority`, `certificate`, `key`,
 /// `clients_need_certificates` = false.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
