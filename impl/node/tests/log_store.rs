@@ -257,7 +257,7 @@ fn damage_in_the_middle_is_noticed_without_the_witness_too() {
         store.commit(vec![append(&mut state, 100)]).unwrap();
     }
     drop(store);
-    for record in 1..20 {
+    for record in 0..20 {
         let mut image = disks.0[0].contents();
         image[record * 512 + 40] ^= 1;
         let damaged = Disks([Disk::with(image), Disk::default(), Disk::default()]);

@@ -31,6 +31,8 @@ pub(super) struct Outline {
     pub(super) number: u64,
     pub(super) salt: u64,
     pub(super) end: usize,
+    /// Whether the file has taken over, so that the other one does not matter.
+    pub(super) rules: bool,
     /// The highest number of a record behind the end: there must not be a higher one.
     pub(super) stray: Option<u64>,
 }
@@ -106,6 +108,16 @@ impl File {
         Ok(self.bytes()?.iter().all(|byte| *byte == 0))
     }
 
+    /// The number with which the file begins, if it is the beginning of a log.
+    pub(super) fn first_number(&self) -> io::Result<Option<u64>> {
+        let mut sector = [0; SECTOR];
+        if self.backend.len()? < SECTOR as u64 {
+            return Ok(None);
+        }
+        self.backend.read(0, &mut sector)?;
+        Ok(record::read(&sector).map(|start| start.number))
+    }
+
     /// Reads the file, without looking into its records; none if it is not the beginning, at least,
     /// of a log.
     pub(super) fn read(&self) -> Result<Option<Outline>, LogStoreError> {
@@ -116,9 +128,11 @@ impl File {
             return Err(LogStoreError::Format(format));
         }
         let (mut number, salt) = (start.number, start.salt);
-        let (mut end, mut read) = (start.size, 0);
+        let (mut end, mut read, mut rules) = (start.size, 0, number == 0);
         while let Some(next) = bytes.get(end..).and_then(record::read) {
-            let expected = if read < parts { number } else { number + 1 };
+            let takes_over = next.takes_over();
+            let expected = if read < parts || takes_over { number } else { number + 1 };
+            rules |= takes_over;
             if next.salt != salt || next.number != expected {
                 break;
             }
@@ -134,6 +148,6 @@ impl File {
             .filter(|bytes| record::has_salt(bytes, salt))
             .filter_map(|bytes| record::read(bytes).map(|found| found.number))
             .max();
-        Ok(Some(Outline { bytes, identity, number, salt, end, stray }))
+        Ok(Some(Outline { bytes, identity, number, salt, end, rules, stray }))
     }
 }

@@ -36,7 +36,7 @@ use raft_core::{Entry, Index, LogWrite, NodeId, Payload, PersistentState, VoteRe
 use redb::StorageBackend;
 use serde::{Deserialize, Serialize};
 
-use file::File;
+use file::{File, Outline};
 use record::Body;
 
 /// The version of the layout that this program writes, and the only one that it reads.
@@ -185,27 +185,17 @@ impl LogStore {
         let witness = Witness(files.witness);
         let [first, second] = files.logs;
         let mut files = [File::new(first)?, File::new(second)?];
-        let found = [files[0].read()?, files[1].read()?];
         let acknowledged = witness.read()?.unwrap_or(0);
-        let strays = found.iter().flatten().filter_map(|contents| contents.stray).max();
-        let [first, second] = found;
-        let newest = first
-            .map(|contents| (0, contents))
-            .into_iter()
-            .chain(second.map(|contents| (1, contents)))
-            .max_by_key(|(_, contents)| contents.number);
+        let (newest, stray) = newest(&files)?;
 
         let number = newest.as_ref().map_or(0, |(_, contents)| contents.number);
-        if acknowledged.max(strays.unwrap_or(0)) > number {
+        let written = acknowledged.max(stray);
+        if written > number {
             return Err(LogStoreError::Damaged(format!(
-                "transaction {} was written, the last that can be read is {number}",
-                acknowledged.max(strays.unwrap_or(0))
+                "transaction {written} was written, the last that can be read is {number}"
             )));
         }
         let Some((active, contents)) = newest else {
-            if !(files[0].is_blank()? && files[1].is_blank()?) {
-                return Err(LogStoreError::Damaged("it is not a log".to_owned()));
-            }
             return LogStore::create(files, witness, wanted, seed);
         };
         let identity = contents.identity.clone();
@@ -322,6 +312,8 @@ impl LogStore {
         }
         other.sync()?;
         if checkpoint.parts.is_empty() && checkpoint.since.is_empty() {
+            other.append(self.number, &Body::TakesOver)?;
+            other.sync()?;
             self.active = 1 - self.active;
             self.checkpoint = None;
         }
@@ -339,6 +331,32 @@ impl LogStore {
             contents.ok_or_else(|| LogStoreError::Damaged("it is not a log".to_owned()))?;
         contents.state()
     }
+}
+
+/// The file that has got furthest, and the highest number that was found where none should be. The
+/// file that was begun later is read first; if it has taken over, the other one need not be.
+fn newest(files: &[File; 2]) -> Result<(Option<(usize, Outline)>, u64), LogStoreError> {
+    let begun = [files[0].first_number()?, files[1].first_number()?];
+    for (file, begun) in files.iter().zip(begun) {
+        // The first record fits into a sector, so a power loss cannot tear it.
+        if begun.is_none() && !file.is_blank()? {
+            return Err(LogStoreError::Damaged("a file of it does not begin as one".to_owned()));
+        }
+    }
+    let order = if begun[1] > begun[0] { [1, 0] } else { [0, 1] };
+    let (mut newest, mut stray) = (None::<(usize, Outline)>, 0);
+    for place in order {
+        let Some(outline) = files[place].read()? else { continue };
+        stray = stray.max(outline.stray.unwrap_or(0));
+        let rules = outline.rules && begun[place] > begun[1 - place];
+        if newest.as_ref().is_none_or(|(_, other)| other.number < outline.number) {
+            newest = Some((place, outline));
+        }
+        if rules {
+            break;
+        }
+    }
+    Ok((newest, stray))
 }
 
 /// A salt that nobody else can guess: a step of the `SplitMix64` generator.

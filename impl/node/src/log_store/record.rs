@@ -31,7 +31,12 @@ pub(super) enum Body {
     Start { format: u32, identity: Identity, parts: u64 },
     /// One transaction.
     Writes(Vec<Write>),
+    /// The file has everything: the other one is of no use any more.
+    TakesOver,
 }
+
+/// How the encoding of [`Body::TakesOver`] begins.
+const TAKES_OVER: u8 = 2;
 
 /// A record that is whole. What it says is decoded when it is asked for.
 #[derive(Debug)]
@@ -44,6 +49,11 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Whether the file takes over here.
+    pub(super) fn takes_over(&self) -> bool {
+        self.body.first() == Some(&TAKES_OVER)
+    }
+
     /// What it says; none if this program does not understand it.
     pub(super) fn body(&self) -> Option<Body> {
         match postcard::take_from_bytes(self.body) {
@@ -102,6 +112,14 @@ pub(super) fn has_salt(bytes: &[u8], salt: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_takes_over_says_so() {
+        let takes_over = encode(1, 2, &Body::TakesOver);
+        assert!(read(&takes_over).expect("it is whole").takes_over());
+        let writes = encode(1, 2, &Body::Writes(Vec::new()));
+        assert!(!read(&writes).expect("it is whole").takes_over());
+    }
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_not_with_any_bit_changed() {
