@@ -259,7 +259,7 @@ fn damage_in_the_middle_is_noticed_without_the_witness_too() {
     drop(store);
     for record in 0..20 {
         let mut image = disks.0[0].contents();
-        image[record * 512 + 40] ^= 1;
+        image[record * 512 + 30] ^= 1;
         let damaged = Disks([Disk::with(image), Disk::default(), Disk::default()]);
         assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))), "record {record}");
     }
