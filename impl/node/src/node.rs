@@ -187,7 +187,7 @@ impl RunningNode {
         drop(self.handle);
         match self.thread.join() {
             Ok(end) => end,
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(NodeError::Panicked("raft-owner".to_owned())),
         }
     }
 }
@@ -210,6 +210,12 @@ fn check(options: &Options) -> Result<(), NodeError> {
 
 fn open_log(options: &Options) -> Result<(LogStore, PersistentState), NodeError> {
     let path = options.data.join(LOG_FILES[0]);
+    // The directory of snapshots is made after the log.
+    if !path.exists() && options.data.join(SNAPSHOT_DIRECTORY).exists() {
+        let what = "the log is gone, and there was one: the directory of snapshots is there";
+        let error = LogStoreError::Damaged(what.to_owned());
+        return Err(NodeError::OpenLog { path, error });
+    }
     let disk = rand::random();
     let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
     let open = || -> Result<_, LogStoreError> {

@@ -250,9 +250,23 @@ fn a_damaged_byte_is_refused_or_does_not_matter() {
 }
 
 #[test]
-fn damage_in_the_middle_is_noticed_without_the_witness_too() {
+fn a_witness_that_is_gone_or_damaged_is_noticed() {
     let disks = Disks::default();
     let (mut store, mut state) = disks.open().unwrap();
+    store.commit(vec![append(&mut state, 100)]).unwrap();
+    drop(store);
+    for witness in [vec![], vec![0; 12], vec![7; 12]] {
+        let mut damaged = disks.after_kill();
+        damaged.0[2] = Disk::with(witness);
+        assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_noticed_with_a_witness_that_is_behind_too() {
+    let disks = Disks::default();
+    let (mut store, mut state) = disks.open().unwrap();
+    let behind = disks.0[2].contents();
     for _ in 0..20 {
         store.commit(vec![append(&mut state, 100)]).unwrap();
     }
@@ -260,7 +274,7 @@ fn damage_in_the_middle_is_noticed_without_the_witness_too() {
     for record in 0..20 {
         let mut image = disks.0[0].contents();
         image[record * 512 + 30] ^= 1;
-        let damaged = Disks([Disk::with(image), Disk::default(), Disk::default()]);
+        let damaged = Disks([Disk::with(image), Disk::default(), Disk::with(behind.clone())]);
         assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))), "record {record}");
     }
 }

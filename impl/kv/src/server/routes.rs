@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode, Uri};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -100,28 +100,39 @@ impl Service {
     /// Reads a body, within the limits on one and on all.
     async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(MAX_VALUE);
-        if announced > MAX_VALUE {
+        if announced
+            .and_then(|length| length.parse().ok())
+            .is_some_and(|n: u64| n > MAX_VALUE as u64)
+        {
             return Err(Refusal::too_large("a value", MAX_VALUE));
         }
-        let permits = u32::try_from(announced).unwrap_or(u32::MAX);
-        let _room = self
-            .bodies
-            .try_acquire_many(permits)
-            .map_err(|_| Refusal::overloaded("too many bytes are being received"))?;
-        let collected = Limited::new(body, MAX_VALUE).collect();
-        match tokio::time::timeout(BODY_TIMEOUT, collected).await {
-            Ok(Ok(body)) => Ok(Bytes::from(body.to_bytes().as_ref())),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Refusal::too_large("a value", MAX_VALUE))
-            }
-            Ok(Err(error)) => Err(Refusal::bad_request(format!("the body is broken: {error}"))),
+        match tokio::time::timeout(BODY_TIMEOUT, self.collect(body)).await {
+            Ok(collected) => collected.map(Bytes::from),
             Err(_) => Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "slow_body",
                 format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
             )),
         }
+    }
+
+    /// Copies a body together as it arrives, in however small pieces, and counts what is here.
+    async fn collect(&self, mut body: Body) -> Result<Vec<u8>, Refusal> {
+        let mut collected = Vec::new();
+        let mut room =
+            self.bodies.try_acquire_many(0).map_err(|_| Refusal::overloaded("stopping"))?;
+        while let Some(frame) = body.frame().await {
+            let broken = |error| Refusal::bad_request(format!("the body is broken: {error}"));
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            if collected.len() + data.len() > MAX_VALUE {
+                return Err(Refusal::too_large("a value", MAX_VALUE));
+            }
+            let more = self.bodies.try_acquire_many(u32::try_from(data.len()).unwrap_or(u32::MAX));
+            let full = |_| Refusal::overloaded("too many bytes are being received");
+            room.merge(more.map_err(full)?);
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected)
     }
 }
 
@@ -149,17 +160,20 @@ async fn read(State(service): Shared, uri: Uri) -> Reply {
 
 async fn put(State(service): Shared, request: Request) -> Reply {
     let (head, body) = request.into_parts();
+    unconditional(&head.headers)?;
     let key = key(&head.uri)?;
     let value = service.body(&head.headers, body).await?;
     service.submit(&head.uri, &head.headers, Operation::Put { key, value }).await
 }
 
 async fn delete(State(service): Shared, uri: Uri, headers: HeaderMap) -> Reply {
+    unconditional(&headers)?;
     service.submit(&uri, &headers, Operation::Delete { key: key(&uri)? }).await
 }
 
 async fn append(State(service): Shared, request: Request) -> Reply {
     let (head, body) = request.into_parts();
+    unconditional(&head.headers)?;
     let key = key(&head.uri)?;
     let suffix = service.body(&head.headers, body).await?;
     service.submit(&head.uri, &head.headers, Operation::Append { key, suffix }).await
@@ -242,12 +256,28 @@ async fn not_like_this(uri: Uri) -> Refusal {
 fn key(uri: &Uri) -> Result<Bytes, Refusal> {
     let rest = uri.path().strip_prefix("/v1/kv/").unwrap_or_default();
     let encoded = rest.split('/').next().unwrap_or_default();
+    let escapes = encoded.split('%').skip(1);
+    let sound = |escape: &str| {
+        escape.get(..2).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    if !escapes.into_iter().all(sound) {
+        return Err(Refusal::bad_request("in a path, % is written %25"));
+    }
     let key: Vec<u8> = percent_encoding::percent_decode_str(encoded).collect();
     match key.len() {
         0 => Err(Refusal::bad_request("a key has at least one byte")),
         1..=MAX_KEY => Ok(Bytes::from(key)),
         _ => Err(Refusal::bad_request(format!("a key has at most {MAX_KEY} bytes"))),
     }
+}
+
+/// Conditions belong to compare-and-set. To ignore them would be to overwrite what they protect.
+fn unconditional(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH) {
+        let message = "only POST /v1/kv/{key}/cas takes If-Match and If-None-Match";
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(())
 }
 
 /// The request's name, for exactly-once.

@@ -24,6 +24,15 @@ pub enum StoreError {
         /// What the storage engine reports.
         source: redb::Error,
     },
+    /// The file is damaged.
+    #[error(
+        "the key-value store {path} is damaged. Remove it: the server makes it again from its \
+         snapshot and its log"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was written by a program with another layout of the tables.
     #[error(
         "the key-value store {path} has layout {found}; this program reads layout {expected}. \
@@ -88,6 +97,7 @@ impl StoreError {
     pub(super) fn open(path: PathBuf, source: redb::Error) -> StoreError {
         match source {
             redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
+            redb::Error::Corrupted(_) => StoreError::Damaged { path },
             source => StoreError::Open { path, source },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use raft_core::Index;
@@ -34,7 +35,10 @@ impl Place {
     /// Opens the file; the first time, makes an empty one.
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         let path = self.path();
-        match self.builder().open(&path) {
+        // The storage engine says of some damage that it may panic instead of reporting it.
+        let opened = catch_unwind(AssertUnwindSafe(|| self.builder().open(&path)));
+        let Ok(opened) = opened else { return Err(StoreError::Damaged { path }) };
+        match opened {
             Ok(database) => {
                 self.remove_new()?;
                 Ok(database)
@@ -82,6 +86,7 @@ impl Place {
     fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes);
+        builder.set_check_integrity_on_open(true);
         builder
     }
 }

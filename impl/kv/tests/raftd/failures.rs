@@ -146,6 +146,49 @@ fn a_log_that_is_damaged() {
 }
 
 #[test]
+fn a_log_that_is_gone() {
+    let cluster = with_data();
+    for name in ["log-a", "log-b", "acknowledged"] {
+        std::fs::remove_file(cluster.path("node-1").join(name)).unwrap();
+    }
+    refuses(&cluster.config(1), 3, &["log-a", "the log is gone, and there was one"]);
+}
+
+#[test]
+fn a_witness_that_is_gone() {
+    let cluster = with_data();
+    std::fs::remove_file(cluster.path("node-1/acknowledged")).unwrap();
+    refuses(&cluster.config(1), 3, &["\"acknowledged\" beside it is gone or damaged"]);
+}
+
+#[test]
+fn a_state_that_is_damaged_is_refused_and_one_that_is_gone_is_made_again() {
+    let mut cluster = Cluster::started("");
+    let mut client = cluster.client();
+    for number in 0..50 {
+        let key = format!("key/{number}");
+        cluster.runtime.block_on(client.put(key.as_bytes(), vec![b'v'; 2000])).unwrap();
+    }
+    (1..=3).for_each(|id| assert_eq!(cluster.terminate(id), Some(0)));
+    let state = cluster.path("node-1/kv/state.redb");
+    let mut bytes = std::fs::read(&state).unwrap();
+    let value = bytes.windows(100).position(|window| window == [b'v'; 100]).unwrap();
+    for place in (value..value + 40_000).step_by(500) {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(&state, bytes).unwrap();
+    refuses(&cluster.config(1), 3, &["state.redb", "Remove it"]);
+    std::fs::remove_file(&state).unwrap();
+    cluster.start(1);
+    cluster.start(2);
+    for number in 0..50 {
+        let key = format!("key/{number}");
+        let found = cluster.runtime.block_on(client.get(key.as_bytes())).unwrap().unwrap();
+        assert_eq!(found.value, vec![b'v'; 2000]);
+    }
+}
+
+#[test]
 fn a_log_that_cannot_be_written() {
     let cluster = with_data();
     let directory = cluster.path("node-1");

@@ -104,6 +104,11 @@ fn on_the_port_for_clients() {
         status(b"POST /v1/kv/k/cas HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
         "400"
     );
+    assert_eq!(
+        status(b"PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nIf-Match: \"1\"\r\nContent-Length: 0\r\n\r\n"),
+        "400"
+    );
+    assert_eq!(status(b"GET /v1/kv/%zz HTTP/1.1\r\nHost: x\r\n\r\n"), "400");
     let serial = b"PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nRaft-Serial: 1\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(status(serial), "400");
     goes_on(&mut cluster);

@@ -22,7 +22,8 @@
 //! acknowledged, and is ignored. Or it was damaged since; then ignoring it would lose what was
 //! promised. It counts as damage if a later record follows it, or if it is not later than what the
 //! *witness* says: a file of its own that holds the number of the last acknowledged transaction,
-//! written after each sync, and never synced itself. (What remains is the damage of the very last
+//! written after each sync, and synced only when it is made: it is there and sound, if perhaps behind.
+//! (What remains is the damage of the very last
 //! transaction together with a power loss that takes the witness back. Nobody can tell that from a
 //! torn write without a second sync.)
 
@@ -185,7 +186,8 @@ impl LogStore {
         let witness = Witness(files.witness);
         let [first, second] = files.logs;
         let mut files = [File::new(first)?, File::new(second)?];
-        let acknowledged = witness.read()?.unwrap_or(0);
+        let said = witness.read()?;
+        let acknowledged = said.unwrap_or(0);
         let (newest, stray) = newest(&files)?;
 
         let number = newest.as_ref().map_or(0, |(_, contents)| contents.number);
@@ -198,6 +200,11 @@ impl LogStore {
         let Some((active, contents)) = newest else {
             return LogStore::create(files, witness, wanted, seed);
         };
+        if said.is_none() {
+            let what = "the file \"acknowledged\" beside it is gone or damaged; without it nobody can \
+                        tell whether the log is complete";
+            return Err(LogStoreError::Damaged(what.to_owned()));
+        }
         let identity = contents.identity.clone();
         if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
             let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
@@ -225,6 +232,9 @@ impl LogStore {
         seed: u64,
     ) -> Result<(LogStore, PersistentState), LogStoreError> {
         let identity = identity.clone();
+        // From here on it is there, and in one sector, so that no power loss tears it.
+        witness.write(0)?;
+        witness.0.sync_data()?;
         files[0].begin(salt(seed, 0));
         let start = Body::Start { format: FORMAT, identity: identity.clone(), parts: 0 };
         files[0].append(0, &start)?;
