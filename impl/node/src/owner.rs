@@ -23,6 +23,10 @@ use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 /// How much of one inbox is handled before the results go out.
 const DRAIN: usize = 1024;
 
+/// How often the connections get a chance to deliver before an election is called: once to read, once
+/// to hand on, and once more.
+const LAST_CALLS: usize = 3;
+
 /// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
 const READ_GROUPS: usize = 4;
 
@@ -171,10 +175,7 @@ impl Owner {
             while let Ok(report) = from_workers.try_recv() {
                 self.report(report)?;
             }
-            for _ in 0..DRAIN {
-                let Ok(said) = from_peers.try_recv() else { break };
-                self.hear(said);
-            }
+            self.hear_all(from_peers);
             for _ in 0..DRAIN {
                 let Ok(request) = requests.try_recv() else { break };
                 self.request(request, &mut commands);
@@ -183,6 +184,13 @@ impl Owner {
                 self.propose(commands);
             }
             self.begin_reads();
+            if self.election_is_due() {
+                // A leader may have spoken, and on a busy machine nobody has read it yet.
+                for _ in 0..LAST_CALLS {
+                    tokio::task::yield_now().await;
+                    self.hear_all(from_peers);
+                }
+            }
             self.tick();
             self.keep_house();
             self.hand_on()?;
@@ -194,6 +202,17 @@ impl Owner {
                 return Ok(());
             }
         }
+    }
+
+    fn hear_all(&mut self, from_peers: &mut mpsc::Receiver<FromPeer>) {
+        for _ in 0..DRAIN {
+            let Ok(said) = from_peers.try_recv() else { return };
+            self.hear(said);
+        }
+    }
+
+    fn election_is_due(&self) -> bool {
+        !self.shell.node().is_leader() && self.timers.next(false) <= self.now()
     }
 
     /// When there is something to do even if nothing happens.
@@ -422,7 +441,8 @@ impl Owner {
                 }
             }
             self.applied_at = Instant::now();
-            match self.world.machine.run_or_order(task)? {
+            let alone = self.shell.unanswered() <= 1;
+            match self.world.machine.run_or_order(task, alone)? {
                 Some(done) => self.applied(done),
                 None => self.apply_busy = true,
             }

@@ -159,11 +159,18 @@ impl Machine {
         self.worker.order(order);
     }
 
-    /// Does a task here and now, unless it may take long; then the thread gets it, and none is
-    /// returned. Nothing else may be under way on the thread.
-    pub(crate) fn run_or_order(&mut self, task: Task) -> Result<Option<Done>, NodeError> {
-        let small = matches!(&task, Task::Apply { entries, .. } if entries.len() <= SMALL);
-        if small
+    /// Does a task here and now if it is a single entry and `alone`, so that a client is waiting for
+    /// nothing else; the way to the thread and back takes longer than applying it. Any other task the
+    /// thread gets, and none is returned: where there is load, the disk may make it take long, and the
+    /// owner has heartbeats to send. Nothing else may be under way on the thread.
+    pub(crate) fn run_or_order(
+        &mut self,
+        task: Task,
+        alone: bool,
+    ) -> Result<Option<Done>, NodeError> {
+        let single = matches!(&task, Task::Apply { entries, .. } if entries.len() == 1);
+        if single
+            && alone
             && self.quick
             && let Ok(mut applier) = self.applier.try_lock()
         {
@@ -181,10 +188,6 @@ impl Machine {
         self.worker.finish();
     }
 }
-
-/// How many entries a task has at most that is done without the thread: the way there and back takes
-/// longer than applying them.
-const SMALL: usize = 4;
 
 fn do_tasks(
     applier: &Mutex<Applier>,
