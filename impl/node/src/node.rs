@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::owner::{Inboxes, Owner, World};
 use crate::shell::Shell;
 use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
-use crate::state_machine::{StateMachine, StateMachineError};
+use crate::state_machine::StateMachine;
 use crate::wire::MAX_CLUSTER_NAME;
 use crate::workers::{Disk, Machine};
 
@@ -78,9 +78,6 @@ pub enum NodeError {
     /// A snapshot cannot be written, read or removed.
     #[error("snapshot: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// The state machine cannot be opened.
-    #[error("cannot open the state machine: {0}")]
-    StateMachine(StateMachineError),
     /// A thread of the node ended in a panic.
     #[error(
         "the thread {0} panicked; this is a bug. The server stops; nothing acknowledged is lost"
@@ -216,15 +213,17 @@ fn open_log(options: &Options) -> Result<(LogStore, PersistentState), NodeError>
         let error = LogStoreError::Damaged(what.to_owned());
         return Err(NodeError::OpenLog { path, error });
     }
-    let disk = rand::random();
-    let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
-    let open = || -> Result<_, LogStoreError> {
+    let open_all = || -> Result<_, LogStoreError> {
         let [first, second, witness] = [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE]
             .map(|name| open_file(&options.data.join(name)));
-        let files = Files { logs: [first?, second?], witness: witness? };
-        LogStore::open(files, &wanted, rand::random())
+        // A file that was just made must not vanish in a power loss after it has been relied on.
+        fs::File::open(&options.data)?.sync_all()?;
+        Ok(Files { logs: [first?, second?], witness: witness? })
     };
-    open().map_err(|error| NodeError::OpenLog { path, error })
+    let disk = rand::random();
+    let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
+    let opened = open_all().and_then(|files| LogStore::open(files, &wanted, rand::random()));
+    opened.map_err(|error| NodeError::OpenLog { path, error })
 }
 
 fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, LogStoreError> {
