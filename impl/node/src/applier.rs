@@ -3,7 +3,7 @@
 use raft_core::{Bytes, Index};
 
 use crate::shell::Task;
-use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotReader, SnapshotStore};
+use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
 use crate::state_machine::{SnapshotView, StateMachine, StateMachineError};
 
 /// How many entries one call to the state machine brings at most, where tasks are joined.
@@ -75,9 +75,7 @@ impl Applier {
             }
             Task::Restore(snapshot) => {
                 let name = SnapshotName::of(&snapshot)?;
-                self.snapshots.verify(name)?;
-                let data = self.snapshots.read(name)?.paced(&self.snapshots);
-                self.become_what(name, data)?;
+                self.verify_and_restore(name, true)?;
                 Ok(Done { index: snapshot.last_included_index, answers: Vec::new() })
             }
         }
@@ -90,16 +88,13 @@ impl Applier {
     ///
     /// The file or the state machine fail.
     pub fn restore(&mut self, name: SnapshotName) -> Result<(), ApplyError> {
-        self.snapshots.verify(name)?;
-        let data = self.snapshots.read(name)?;
-        self.become_what(name, data)
+        self.verify_and_restore(name, false)
     }
 
-    fn become_what(
-        &mut self,
-        name: SnapshotName,
-        mut data: SnapshotReader,
-    ) -> Result<(), ApplyError> {
+    fn verify_and_restore(&mut self, name: SnapshotName, paced: bool) -> Result<(), ApplyError> {
+        self.snapshots.verify(name)?;
+        let data = self.snapshots.read(name)?;
+        let mut data = if paced { data.paced(&self.snapshots) } else { data };
         let index = name.last_included.index;
         self.machine.restore(index, &mut data).map_err(ApplyError::StateMachine)
     }

@@ -381,7 +381,6 @@ impl Owner {
         if let Some(input) = self.timers.fire(now, leads, rand::random()) {
             if input == Input::ElectionTimeout {
                 info!(term = %self.shell.node().current_term.next(), "calling an election");
-                self.timers.reset_election(now, rand::random());
             }
             self.input(input);
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use raft_node::{NodeError, NodeHandle, RunningNode};
+use raft_node::{NodeError, RunningNode};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -133,7 +133,7 @@ pub fn run(
         tokio::select! {
             () = stop => {}
             () = upkeep => {}
-            () = until_ended(&handle) => {}
+            () = handle.ended() => {}
         }
         // Requests that are under way get their answers before the node goes.
         let _ = stopping.send(true);
@@ -157,8 +157,3 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// How long clients have to get their last answers.
 const GOODBYE: Duration = Duration::from_millis(100);
-
-/// Waits until the node has ended by itself.
-async fn until_ended(handle: &NodeHandle) {
-    handle.ended().await;
-}

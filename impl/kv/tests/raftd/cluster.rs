@@ -181,13 +181,7 @@ pub(crate) fn raftd(config: &Path) -> Command {
 /// Runs a server that is expected not to start.
 pub(crate) fn failing(config: &Path) -> Output {
     let mut child = raftd(config).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > PATIENCE {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for("its end", || child.try_wait().unwrap());
     child.wait_with_output().unwrap()
 }
 
@@ -204,6 +198,7 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        // Processes are real here, and so is the time that they take.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -23,9 +23,8 @@
 //! promised. It counts as damage if a later record follows it, or if it is not later than what the
 //! *witness* says: a file of its own that holds the number of the last acknowledged transaction,
 //! written after each sync, and synced only when it is made: it is there and sound, if perhaps behind.
-//! (What remains is the damage of the very last
-//! transaction together with a power loss that takes the witness back. Nobody can tell that from a
-//! torn write without a second sync.)
+//! (What remains is the damage of the very last transaction together with a power loss that takes the
+//! witness back. Nobody can tell that from a torn write without a second sync.)
 
 mod file;
 mod record;
@@ -108,7 +107,7 @@ impl From<redb::DatabaseError> for LogStoreError {
 struct Witness(Box<dyn StorageBackend>);
 
 impl Witness {
-    /// What it says, unless it says nothing or was torn itself.
+    /// What it says, unless it is blank or damaged.
     fn read(&self) -> io::Result<Option<u64>> {
         let mut bytes = [0; 12];
         if self.0.len()? < bytes.len() as u64 {
