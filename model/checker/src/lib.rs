@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod config;
 pub mod coverage;
 pub mod diagram;
+pub mod exit;
 pub mod mutants;
 pub mod packed;
 pub mod plain;

@@ -10,7 +10,9 @@ use raft_checker::search::stateright;
 use serde::Serialize;
 
 use crate::args::{CheckArgs, StrategyArg};
-use crate::failure::{Exit, Failure, write_new};
+use raft_checker::exit::Exit;
+
+use crate::failure::{Failure, write_new};
 use crate::{counterexample, table, watch};
 
 /// How long random runs go on if nobody says.

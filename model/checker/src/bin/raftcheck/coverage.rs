@@ -8,8 +8,9 @@ use raft_checker::rule_map;
 use raft_core::Rule;
 
 use crate::args::CoverageArgs;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::{table, watch};
+use raft_checker::exit::Exit;
 
 pub(crate) fn run(folder: Option<PathBuf>, args: &CoverageArgs) -> Result<Exit, Failure> {
     let catalog = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?;

@@ -7,7 +7,8 @@ use raft_checker::plain::PlainModel;
 use stateright::Model as _;
 
 use crate::args::ExploreArgs;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
+use raft_checker::exit::Exit;
 
 pub(crate) fn run(folder: Option<PathBuf>, args: &ExploreArgs) -> Result<Exit, Failure> {
     let config = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?.find(&args.config)?;

@@ -1,4 +1,4 @@
-//! What goes wrong outside the model, said once and clearly, and the exit codes.
+//! What goes wrong outside the model, said once and clearly.
 
 use std::path::{Path, PathBuf};
 
@@ -6,30 +6,6 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnost
 use raft_checker::config::ConfigError;
 use raft_checker::replay::ReplayError;
 use raft_trace::TraceError;
-
-/// How the program ends. Ordered by precedence: of several, the first counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Exit {
-    Internal,
-    Usage,
-    Violated,
-    Incomplete,
-    Vacuous,
-    Fine,
-}
-
-impl Exit {
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Exit::Internal => 70,
-            Exit::Usage => 2,
-            Exit::Violated => 1,
-            Exit::Incomplete => 6,
-            Exit::Vacuous => 5,
-            Exit::Fine => 0,
-        }
-    }
-}
 
 /// A reason to stop that is not a verdict.
 #[derive(Debug, thiserror::Error)]

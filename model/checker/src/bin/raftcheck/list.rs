@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
 
 use crate::args::ListArgs;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::table;
+use raft_checker::exit::Exit;
 
 pub(crate) fn run(folder: Option<PathBuf>, args: &ListArgs) -> Result<Exit, Failure> {
     if args.properties {

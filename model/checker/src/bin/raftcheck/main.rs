@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command};
-use failure::{Exit, Failure};
+use failure::Failure;
+use raft_checker::exit::Exit;
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -7,8 +7,9 @@ use raft_checker::mutants::{self, Mutant, Origin, matrix, trial};
 use raft_checker::properties::Property;
 
 use crate::args::MutantArgs;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::watch;
+use raft_checker::exit::Exit;
 
 type Tried<'a> = (&'a Mutant, trial::Trial);
 

@@ -5,7 +5,9 @@ use raft_checker::replay::Replay;
 
 use crate::args::{DiagramArgs, ReplayArgs};
 use crate::counterexample::{load, show};
-use crate::failure::{Exit, Failure, write_new};
+use raft_checker::exit::Exit;
+
+use crate::failure::{Failure, write_new};
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let (trace, replay) = load(&args.trace)?;

@@ -8,7 +8,9 @@ use raft_checker::properties::Witness;
 use raft_checker::replay::Replay;
 
 use crate::args::TraceArgs;
-use crate::failure::{Exit, Failure, write_new};
+use raft_checker::exit::Exit;
+
+use crate::failure::{Failure, write_new};
 use crate::replay::draw;
 use crate::{counterexample, watch};
 

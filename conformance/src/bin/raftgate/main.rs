@@ -1,0 +1,47 @@
+//! `raftgate`: holds the production node to the model, and logs of real clusters to the rules.
+
+mod failure;
+mod log;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use raft_checker::exit::Exit;
+
+use failure::Failure;
+
+/// Holds the production node to the model, and logs of real clusters to the rules.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Validate(validate::Args),
+    Log(log::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let exit = match std::panic::catch_unwind(|| run(&args)) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            failure.print();
+            Exit::Usage
+        }
+        // The panic itself is on stderr already.
+        Err(_) => Exit::Internal,
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Validate(args) => validate::run(args),
+        Command::Log(args) => log::run(args),
+    }
+}

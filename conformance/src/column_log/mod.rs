@@ -1,0 +1,1 @@
+//! Traces and node logs in one column for each server.
