@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use raft_checker::check::{Options, Report, Strategy, Verdict, check};
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
+use raft_checker::exit::Exit;
 use raft_checker::properties::Witness;
 use raft_checker::search::stateright;
 use serde::Serialize;
 
 use crate::args::{CheckArgs, StrategyArg};
-use raft_checker::exit::Exit;
-
 use crate::failure::{Failure, write_new};
 use crate::{counterexample, table, watch};
 

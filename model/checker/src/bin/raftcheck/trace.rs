@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use raft_checker::check::{Options, Strategy, witness_run};
 use raft_checker::config::Catalog;
+use raft_checker::exit::Exit;
 use raft_checker::properties::Witness;
 use raft_checker::replay::Replay;
 
 use crate::args::TraceArgs;
-use raft_checker::exit::Exit;
-
 use crate::failure::{Failure, write_new};
 use crate::replay::draw;
 use crate::{counterexample, watch};
