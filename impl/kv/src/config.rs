@@ -273,6 +273,7 @@ impl Config {
         let TimingConfig { election_min, election_max, heartbeat } = self.timing;
         options.timing = Timing { election_min, election_max, heartbeat };
         options.bounds.snapshot_log_bytes = self.snapshots.log_mib << 20;
+        options.bounds.compaction_patience = self.snapshots.log_mib << 21;
         options.bounds.snapshot_rate = self.snapshots.mib_per_second << 20;
         Ok(options)
     }

@@ -32,6 +32,7 @@
 //! network may, or refuses clients, who are told that nothing was done.
 
 pub mod applier;
+pub mod directory;
 mod handle;
 pub mod log_store;
 mod net;
@@ -40,8 +41,11 @@ mod node_log;
 mod numbers;
 mod options;
 mod owner;
+pub mod replica;
 pub mod shell;
 pub mod snapshot_store;
+pub mod snapshot_transfer;
+pub mod start;
 mod state_machine;
 pub mod timers;
 pub mod wire;
@@ -49,6 +53,6 @@ mod workers;
 
 pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError};
 pub use net::{Security, certificate_name};
-pub use node::{LOG_FILES, NodeError, RunningNode, SNAPSHOT_DIRECTORY, WITNESS_FILE};
+pub use node::{NodeError, RunningNode};
 pub use options::{Bounds, Options};
 pub use state_machine::{SnapshotView, StateMachine, StateMachineError};

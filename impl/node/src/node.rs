@@ -1,39 +1,27 @@
 //! Starting and stopping a node.
 
-use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use raft_core::{Config, HaltReason, Node, Paper, PersistentState};
-use redb::StorageBackend;
-use redb::backends::FileBackend;
+use raft_core::{Config, HaltReason};
 use tokio::sync::mpsc;
 
-use crate::applier::{Applier, ApplyError};
+use crate::applier::ApplyError;
+use crate::directory::{Directory, OsDirectory};
 use crate::handle::NodeHandle;
-use crate::log_store::{Files, Identity, LogStore, LogStoreError};
+use crate::log_store::{Identity, LogStoreError};
 use crate::net::Listener;
 use crate::node_log::NodeLog;
 use crate::options::Options;
 use crate::owner::{Inboxes, Owner, World};
-use crate::shell::Shell;
-use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
+use crate::snapshot_store::SnapshotError;
+use crate::start::{Started, Startup, start};
 use crate::state_machine::StateMachine;
 use crate::wire::MAX_CLUSTER_NAME;
 use crate::workers::{Disk, Machine};
-
-/// The files of term, vote and log inside the data directory; they take turns.
-pub const LOG_FILES: [&str; 2] = ["log-a", "log-b"];
-
-/// The file beside it that says how far the log was acknowledged: see
-/// [`log_store`](crate::log_store).
-pub const WITNESS_FILE: &str = "acknowledged";
-
-/// The directory of snapshots inside the data directory.
-pub const SNAPSHOT_DIRECTORY: &str = "snapshots";
 
 /// How many messages of other servers, and how many requests of clients, may wait for the owner.
 const INBOX: usize = 128;
@@ -113,23 +101,23 @@ impl RunningNode {
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
         check(&options)?;
-        let snapshots_path = options.data.join(SNAPSHOT_DIRECTORY);
-        fs::create_dir_all(&options.data)
+        let (id, voters) = (options.id, options.voters.keys().copied().collect());
+        let disk = rand::random();
+        let startup = Startup {
+            identity: Identity { cluster: options.cluster.clone(), node: id, disk },
+            config: Config { id, voters, limits: options.limits },
+            snapshot_rate: options.bounds.snapshot_rate,
+            seed: rand::random(),
+        };
+        let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
             .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
-        let (log, state) = open_log(&options)?;
-        let snapshots = SnapshotStore::open(&snapshots_path, options.bounds.snapshot_rate)?;
-        let mut applier = Applier::new(machine, snapshots.clone());
-        restore(&mut applier, &snapshots, &state)?;
-
-        let voters = options.voters.keys().copied().collect();
-        let config = Config { id: options.id, voters, limits: options.limits };
+        let Started { node, log, snapshots, applier, state } =
+            start(&directory, &startup, machine)?;
         let trace = options.trace_log.clone().map(|path| {
-            NodeLog::open(&path, &config, &state, applier.applied())
-                .map_err(|error| NodeError::File { path, error })
+            let log = NodeLog::open(&path, &startup.config, &state, applier.applied());
+            log.map_err(|error| NodeError::File { path, error })
         });
-        let trace = trace.transpose()?;
-        let node =
-            Node::restart(&Paper, config, state, applier.applied()).map_err(NodeError::Halt)?;
+        let trace = trace.transpose()?.map(|log| Arc::new(Mutex::new(log)));
 
         let listen_on = options.listen;
         let listen = move |error| NodeError::Listen { address: listen_on, error };
@@ -161,9 +149,8 @@ impl RunningNode {
                 tokio::spawn(listener.run(socket));
                 let disk = Disk::start(log, reports.clone());
                 let machine = Machine::start(applier, reports.clone());
-                let shell = Shell::new(node);
                 let world = World { disk, machine, snapshots, reports };
-                let owner = Owner::new(&options, shell, disk_name, world, trace);
+                let owner = Owner::new(&options, node, disk_name, world, trace);
                 let inboxes = Inboxes { from_workers, from_peers, requests: request_queue };
                 owner.run(inboxes).await
             })
@@ -203,51 +190,4 @@ fn check(options: &Options) -> Result<(), NodeError> {
         return Ok(());
     };
     Err(NodeError::Config(complaint))
-}
-
-fn open_log(options: &Options) -> Result<(LogStore, PersistentState), NodeError> {
-    let path = options.data.join(LOG_FILES[0]);
-    // The directory of snapshots is made after the log.
-    if !path.exists() && options.data.join(SNAPSHOT_DIRECTORY).exists() {
-        let what = "the log is gone, and there was one: the directory of snapshots is there";
-        let error = LogStoreError::Damaged(what.to_owned());
-        return Err(NodeError::OpenLog { path, error });
-    }
-    let open_all = || -> Result<_, LogStoreError> {
-        let [first, second, witness] = [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE]
-            .map(|name| open_file(&options.data.join(name)));
-        // A file that was just made must not vanish in a power loss after it has been relied on.
-        fs::File::open(&options.data)?.sync_all()?;
-        Ok(Files { logs: [first?, second?], witness: witness? })
-    };
-    let disk = rand::random();
-    let wanted = Identity { cluster: options.cluster.clone(), node: options.id, disk };
-    let opened = open_all().and_then(|files| LogStore::open(files, &wanted, rand::random()));
-    opened.map_err(|error| NodeError::OpenLog { path, error })
-}
-
-fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, LogStoreError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    Ok(Box::new(FileBackend::new(file)?))
-}
-
-/// Brings the state machine to where the log begins, if it is not there yet.
-fn restore(
-    applier: &mut Applier,
-    snapshots: &SnapshotStore,
-    state: &PersistentState,
-) -> Result<(), NodeError> {
-    let snapshot = state.log.snapshot();
-    if snapshot.last_included_index.0 == 0 {
-        snapshots.clean(None)?;
-        return Ok(());
-    }
-    let name = SnapshotName::of(snapshot)?;
-    snapshots.require(name)?;
-    snapshots.clean(Some(name))?;
-    if applier.applied() < snapshot.last_included_index {
-        tracing::info!(index = %snapshot.last_included_index, "loading the snapshot");
-        applier.restore(name)?;
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ pub(crate) fn log_bytes(node: &Node) -> u64 {
 }
 
 /// The numbers of one node; they are named as `/metrics` names them.
+#[derive(Clone)]
 pub(crate) struct Numbers {
     pub(crate) proposals: metrics::Counter,
     pub(crate) received: metrics::Counter,

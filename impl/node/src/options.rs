@@ -41,6 +41,9 @@ pub struct Bounds {
     /// A snapshot is taken when the log after the last one takes this many bytes, or a quarter of
     /// that snapshot if that is more.
     pub snapshot_log_bytes: u64,
+    /// A leader that has stored a snapshot compacts its log when no follower needs the entries any
+    /// more, and in any case when the log takes this many bytes.
+    pub compaction_patience: u64,
     /// How many bytes per second of a snapshot are written, so that the log's writes get through.
     pub snapshot_rate: u64,
     /// Commands are refused when the log takes this many bytes.
@@ -56,6 +59,7 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             snapshot_log_bytes: 32 << 20,
+            compaction_patience: 64 << 20,
             snapshot_rate: 16 << 20,
             log_bytes: 1 << 30,
             unanswered: 8192,

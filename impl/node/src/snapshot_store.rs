@@ -5,19 +5,23 @@
 //! receive, and two servers that took the same snapshot gave it the same name.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::{Bytes, Index, LogPosition, Snapshot, Term};
 
+use crate::directory::{Directory, File};
 use crate::state_machine::{SnapshotView, StateMachineError};
 
 /// How many bytes of a snapshot are written between two calls to sync them. Small parts keep the
 /// disk's queue short, and so the log's own syncs quick.
 const SYNC_EVERY: u64 = 256 << 10;
+
+/// How much is read at a time, in bytes.
+const CHUNK: usize = 256 << 10;
 
 /// What the file of a snapshot that is being taken is called.
 const TAKING: &str = "taking";
@@ -108,30 +112,19 @@ pub enum SnapshotError {
 /// A directory of snapshots.
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
-    directory: PathBuf,
+    directory: Arc<dyn Directory>,
     /// How fast files are written, in bytes per second.
     rate: u64,
 }
 
 impl SnapshotStore {
-    /// Opens the directory, or makes it. Files are written at `rate` bytes per second at most.
-    ///
-    /// # Errors
-    ///
-    /// The file system fails.
-    pub fn open(directory: &Path, rate: u64) -> Result<SnapshotStore, SnapshotError> {
-        let store = SnapshotStore { directory: directory.to_owned(), rate };
-        fs::create_dir_all(directory).map_err(store.io(directory))?;
-        Ok(store)
-    }
-
-    /// Where a snapshot's file is, or would be.
-    pub fn path(&self, name: SnapshotName) -> PathBuf {
-        self.directory.join(name.to_string())
+    /// The snapshots in a directory. Files are written at `rate` bytes per second at most.
+    pub fn new(directory: Arc<dyn Directory>, rate: u64) -> SnapshotStore {
+        SnapshotStore { directory, rate }
     }
 
     /// Writes a view out, durably, under its name. A crash leaves either the whole file or a part
-    /// that [`keep_only`](SnapshotStore::keep_only) removes.
+    /// that [`clean`](SnapshotStore::clean) removes.
     ///
     /// # Errors
     ///
@@ -141,26 +134,24 @@ impl SnapshotStore {
         view: &dyn SnapshotView,
         term: Term,
     ) -> Result<SnapshotName, SnapshotError> {
-        let part = self.directory.join(TAKING);
-        let file = File::create(&part).map_err(self.io(&part))?;
+        let file = self.directory.create(TAKING).map_err(self.io(TAKING))?;
         let mut out = BufWriter::with_capacity(256 << 10, Paced::new(file, self.rate));
         view.write_to(&mut out).map_err(SnapshotError::StateMachine)?;
-        let paced = out.into_inner().map_err(|error| self.io(&part)(error.into_error()))?;
-        paced.file.sync_all().map_err(self.io(&part))?;
+        let paced = out.into_inner().map_err(|error| self.io(TAKING)(error.into_error()))?;
+        paced.file.sync_data().map_err(self.io(TAKING))?;
         let name = SnapshotName {
             last_included: LogPosition { term, index: view.index() },
             length: paced.length,
             checksum: paced.checksum.finalize(),
         };
-        self.publish(&part, name)?;
+        self.publish(TAKING, name)?;
         Ok(name)
     }
 
-    fn publish(&self, part: &Path, name: SnapshotName) -> Result<(), SnapshotError> {
-        let path = self.path(name);
-        fs::rename(part, &path).map_err(self.io(&path))?;
-        let directory = File::open(&self.directory).map_err(self.io(&self.directory))?;
-        directory.sync_all().map_err(self.io(&self.directory))
+    fn publish(&self, part: &str, name: SnapshotName) -> Result<(), SnapshotError> {
+        let name = name.to_string();
+        self.directory.rename(part, &name).map_err(self.io(&name))?;
+        self.directory.sync().map_err(self.io(&name))
     }
 
     /// Reads a snapshot to the end and compares it with its name.
@@ -170,38 +161,41 @@ impl SnapshotStore {
     /// The file is missing, damaged, or cannot be read.
     pub fn verify(&self, name: SnapshotName) -> Result<(), SnapshotError> {
         let mut data = self.read(name)?;
-        io::copy(&mut data, &mut io::sink()).map_err(self.io(&self.path(name)))?;
+        io::copy(&mut data, &mut io::sink()).map_err(self.io(&name.to_string()))?;
         data.finish()
     }
 
-    /// Whether the file is there with the length that its name says. Its contents are compared when
-    /// they are used.
+    /// Opens the file, which has to be there with the length that its name says. Its contents are
+    /// compared when they are used.
     ///
     /// # Errors
     ///
     /// It is not.
-    pub fn require(&self, name: SnapshotName) -> Result<(), SnapshotError> {
-        let path = self.path(name);
-        let found = fs::metadata(&path).map_err(self.io(&path))?.len();
+    pub fn open(&self, name: SnapshotName) -> Result<File, SnapshotError> {
+        let text = name.to_string();
+        let file = self.directory.open(&text).map_err(self.io(&text))?;
+        let found = file.len().map_err(self.io(&text))?;
         if found == name.length {
-            return Ok(());
+            return Ok(file);
         }
         let reason = format!("{found} bytes instead of {}", name.length);
-        Err(SnapshotError::Damaged { path, reason })
+        Err(SnapshotError::Damaged { path: self.directory.path(&text), reason })
     }
 
     /// Opens a snapshot for reading.
     ///
     /// # Errors
     ///
-    /// As for [`require`](SnapshotStore::require).
+    /// As for [`open`](SnapshotStore::open).
     pub fn read(&self, name: SnapshotName) -> Result<SnapshotReader, SnapshotError> {
-        self.require(name)?;
-        let path = self.path(name);
-        let file = File::open(&path).map_err(self.io(&path))?;
-        let inner = BufReader::with_capacity(256 << 10, file);
-        let checksum = crc32fast::Hasher::new();
-        Ok(SnapshotReader { inner, path, name, checksum, pace: None })
+        let contents = Contents { file: self.open(name)?, offset: 0, length: name.length };
+        Ok(SnapshotReader {
+            inner: BufReader::with_capacity(256 << 10, contents),
+            path: self.directory.path(&name.to_string()),
+            name,
+            checksum: crc32fast::Hasher::new(),
+            pace: None,
+        })
     }
 
     /// Removes everything but this snapshot and those further on in the log. Files that somebody
@@ -210,19 +204,13 @@ impl SnapshotStore {
     /// # Errors
     ///
     /// The file system fails.
-    pub fn keep_only(&self, keep: Option<SnapshotName>) -> Result<(), SnapshotError> {
-        let base = keep.map_or(Index::ZERO, |name| name.last_included.index);
-        for entry in fs::read_dir(&self.directory).map_err(self.io(&self.directory))? {
-            let entry = entry.map_err(self.io(&self.directory))?;
-            let name = entry.file_name();
-            let name = name.to_str().and_then(|name| name.parse::<SnapshotName>().ok());
-            let stays =
-                name.is_none_or(|name| Some(name) == keep || name.last_included.index > base);
-            if !stays {
-                fs::remove_file(entry.path()).map_err(self.io(&entry.path()))?;
-            }
-        }
-        Ok(())
+    pub fn keep_only(&self, keep: SnapshotName) -> Result<(), SnapshotError> {
+        self.remove_all(|file| {
+            let name = file.parse::<SnapshotName>();
+            name.is_ok_and(|name| {
+                name != keep && name.last_included.index <= keep.last_included.index
+            })
+        })
     }
 
     /// Removes what a crash has left: a snapshot that was being taken, and those that the log does
@@ -232,12 +220,17 @@ impl SnapshotStore {
     ///
     /// The file system fails.
     pub fn clean(&self, keep: Option<SnapshotName>) -> Result<(), SnapshotError> {
-        for entry in fs::read_dir(&self.directory).map_err(self.io(&self.directory))? {
-            let entry = entry.map_err(self.io(&self.directory))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let ours = name.starts_with("snapshot-") || name == TAKING;
-            if ours && keep.map(|keep| keep.to_string()) != Some(name) {
-                fs::remove_file(entry.path()).map_err(self.io(&entry.path()))?;
+        let keep = keep.map(|keep| keep.to_string());
+        self.remove_all(|file| {
+            let ours = file.starts_with("snapshot-") || file == TAKING;
+            ours && keep.as_deref() != Some(file)
+        })
+    }
+
+    fn remove_all(&self, unwanted: impl Fn(&str) -> bool) -> Result<(), SnapshotError> {
+        for file in self.directory.list().map_err(self.io(""))? {
+            if unwanted(&file) {
+                self.directory.remove(&file).map_err(self.io(&file))?;
             }
         }
         Ok(())
@@ -249,54 +242,56 @@ impl SnapshotStore {
     ///
     /// The file system fails.
     pub fn receive(&self, name: SnapshotName) -> Result<Incoming, SnapshotError> {
-        let part = self.directory.join(format!("{INCOMING}{name}"));
-        self.remove_other_parts(&part)?;
-        let open =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part);
-        let mut file = open.map_err(self.io(&part))?;
-        let mut checksum = crc32fast::Hasher::new();
-        let mut length = 0;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let read = file.read(&mut buffer).map_err(self.io(&part))?;
-            if read == 0 {
-                break;
-            }
-            checksum.update(&buffer[..read]);
-            length += read as u64;
-        }
+        let part = format!("{INCOMING}{name}");
+        // Only one snapshot is received at a time, the newest; what is left of others is of no use.
+        self.remove_all(|file| file.starts_with(INCOMING) && file != part)?;
+        let there = self.directory.contains(&part).map_err(self.io(&part))?;
+        let opened = if there { self.directory.open(&part) } else { self.directory.create(&part) };
+        let mut file = opened.map_err(self.io(&part))?;
+        let mut length = file.len().map_err(self.io(&part))?;
         if length > name.length {
-            file.set_len(0).map_err(self.io(&part))?;
-            file.seek(SeekFrom::Start(0)).map_err(self.io(&part))?;
-            (checksum, length) = (crc32fast::Hasher::new(), 0);
+            file = self.directory.create(&part).map_err(self.io(&part))?;
+            length = 0;
         }
-        let paced = Paced { checksum, length, ..Paced::new(file, self.rate) };
+        let mut contents = Contents { file, offset: 0, length };
+        let mut checksum = crc32fast::Hasher::new();
+        let mut buffer = vec![0; usize::try_from(length).unwrap_or(CHUNK).min(CHUNK)];
+        while contents.offset < length {
+            let read = contents.read(&mut buffer).map_err(self.io(&part))?;
+            checksum.update(&buffer[..read]);
+        }
+        let paced = Paced { checksum, length, ..Paced::new(contents.file, self.rate) };
         Ok(Incoming { store: self.clone(), name, part, paced })
     }
 
-    /// Only one snapshot is received at a time, the newest; what is left of others is of no use.
-    fn remove_other_parts(&self, part: &Path) -> Result<(), SnapshotError> {
-        for entry in fs::read_dir(&self.directory).map_err(self.io(&self.directory))? {
-            let path = entry.map_err(self.io(&self.directory))?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            if name.is_some_and(|name| name.starts_with(INCOMING)) && path != part {
-                fs::remove_file(&path).map_err(self.io(&path))?;
-            }
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a sentence at the place of the error")]
-    fn io(&self, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError + use<> {
-        let path = path.to_owned();
+    fn io(&self, name: &str) -> impl FnOnce(io::Error) -> SnapshotError + use<> {
+        let path = self.directory.path(name);
         move |error| SnapshotError::Io { path, error }
+    }
+}
+
+/// What is in a file, from a place on.
+#[derive(Debug)]
+struct Contents {
+    file: File,
+    offset: u64,
+    length: u64,
+}
+
+impl Read for Contents {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length - self.offset).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        self.file.read(self.offset, &mut buffer[..wanted])?;
+        self.offset += wanted as u64;
+        Ok(wanted)
     }
 }
 
 /// A snapshot that is being read; at the end it must turn out to be what its name says.
 #[derive(Debug)]
 pub struct SnapshotReader {
-    inner: BufReader<File>,
+    inner: BufReader<Contents>,
     path: PathBuf,
     name: SnapshotName,
     checksum: crc32fast::Hasher,
@@ -341,7 +336,7 @@ impl SnapshotReader {
 pub struct Incoming {
     store: SnapshotStore,
     name: SnapshotName,
-    part: PathBuf,
+    part: String,
     paced: Paced,
 }
 
@@ -351,19 +346,19 @@ impl Incoming {
         self.paced.length
     }
 
-    /// Adds the next bytes; true if that was all.
+    /// Adds the next bytes.
     ///
     /// # Errors
     ///
     /// They are not the next ones, too many, or the file system fails.
-    pub fn add(&mut self, offset: u64, data: &[u8]) -> Result<bool, SnapshotError> {
+    pub fn add(&mut self, offset: u64, data: &[u8]) -> Result<(), SnapshotError> {
         let end = self.paced.length.saturating_add(data.len() as u64);
         if offset != self.paced.length || end > self.name.length {
             let reason = format!("bytes {offset} to {end} do not belong at {}", self.paced.length);
-            return Err(SnapshotError::Damaged { path: self.part.clone(), reason });
+            let path = self.store.directory.path(&self.part);
+            return Err(SnapshotError::Damaged { path, reason });
         }
-        self.paced.write_all(data).map_err(self.store.io(&self.part))?;
-        Ok(end == self.name.length)
+        self.paced.write_all(data).map_err(self.store.io(&self.part))
     }
 
     /// Makes the file durable and gives it its name.
@@ -375,11 +370,11 @@ impl Incoming {
     pub fn finish(self) -> Result<(), SnapshotError> {
         let Incoming { store, name, part, paced } = self;
         if paced.length != name.length || paced.checksum.finalize() != name.checksum {
-            fs::remove_file(&part).map_err(store.io(&part))?;
+            store.directory.remove(&part).map_err(store.io(&part))?;
             let reason = "what arrived is not what was announced".to_owned();
-            return Err(SnapshotError::Damaged { path: part, reason });
+            return Err(SnapshotError::Damaged { path: store.directory.path(&part), reason });
         }
-        paced.file.sync_all().map_err(store.io(&part))?;
+        paced.file.sync_data().map_err(store.io(&part))?;
         store.publish(&part, name)
     }
 }
@@ -431,20 +426,20 @@ impl Paced {
 
 impl Write for Paced {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(data)?;
-        self.checksum.update(&data[..written]);
-        self.length += written as u64;
-        self.pace.passed += written as u64;
-        self.unsynced += written as u64;
+        self.file.write(self.length, data)?;
+        self.checksum.update(data);
+        self.length += data.len() as u64;
+        self.pace.passed += data.len() as u64;
+        self.unsynced += data.len() as u64;
         if self.unsynced >= SYNC_EVERY {
             self.file.sync_data()?;
             self.unsynced = 0;
             self.pace.wait();
         }
-        Ok(written)
+        Ok(data.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }

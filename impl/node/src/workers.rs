@@ -261,7 +261,7 @@ pub(crate) fn store_snapshot(
 /// Removes snapshots that are no longer needed. It may take long for large files, and nobody waits.
 pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName) {
     let work = move || {
-        if let Err(error) = store.keep_only(Some(keep)) {
+        if let Err(error) = store.keep_only(keep) {
             tracing::warn!(%error, "an old snapshot cannot be removed");
         }
     };

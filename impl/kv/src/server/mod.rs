@@ -104,8 +104,6 @@ pub fn run(
     let socket = bind(address).map_err(listen)?;
 
     let data = config.data.join("kv");
-    std::fs::create_dir_all(&data)
-        .map_err(|error| NodeError::File { path: data.clone(), error })?;
     let store = KvStore::open(&data, config.cache_mib << 20)?;
     let reader = store.reader();
     let node = RunningNode::start(options, Box::new(store))?;

@@ -1,12 +1,13 @@
 //! The file of the store, and how another one takes its place.
 
-use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use raft_core::Index;
-use redb::{Builder, Database, DatabaseError};
+use raft_node::directory::{self, Directory};
+use redb::{Builder, Database, StorageBackend};
 
 use super::error::StoreError;
 use super::state;
@@ -14,80 +15,117 @@ use super::state;
 /// Where a store keeps its state.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    dir: PathBuf,
+    directory: Arc<dyn Directory>,
     cache_bytes: usize,
 }
 
+/// The file that is in use.
+const FILE: &str = "state.redb";
+
+/// A file that is prepared. What stands there after a crash is rubbish.
+const NEW_FILE: &str = "state.redb.new";
+
 impl Place {
-    pub(super) fn new(dir: &Path, cache_bytes: usize) -> Place {
-        Place { dir: dir.to_owned(), cache_bytes }
+    pub(super) fn new(directory: Arc<dyn Directory>, cache_bytes: usize) -> Place {
+        Place { directory, cache_bytes }
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.dir.join("state.redb")
+        self.directory.path(FILE)
     }
 
-    /// Where a file is prepared. What stands there after a crash is rubbish.
     pub(super) fn new_path(&self) -> PathBuf {
-        self.dir.join("state.redb.new")
+        self.directory.path(NEW_FILE)
     }
 
     /// Opens the file; the first time, makes an empty one.
     pub(super) fn open(&self) -> Result<Database, StoreError> {
-        let path = self.path();
-        // The storage engine says of some damage that it may panic instead of reporting it.
-        let opened = catch_unwind(AssertUnwindSafe(|| self.builder().open(&path)));
-        let Ok(opened) = opened else { return Err(StoreError::Damaged { path }) };
-        match opened {
-            Ok(database) => {
-                self.remove_new()?;
-                Ok(database)
-            }
-            Err(DatabaseError::Storage(redb::StorageError::Io(error)))
-                if error.kind() == ErrorKind::NotFound =>
-            {
-                let database = self.create_new()?;
-                state::begin_durable(&database)
-                    .and_then(|transaction| state::initialize(transaction, Index::ZERO))
-                    .map_err(storage(&self.new_path()))?;
-                self.install_new()?;
-                Ok(database)
-            }
-            Err(error) => Err(StoreError::open(path, error.into())),
+        let there = self.directory.contains(FILE).map_err(file("look for", &self.path()))?;
+        if there {
+            let database = self.open_file(FILE)?;
+            self.remove_new()?;
+            return Ok(database);
+        }
+        let database = self.create_new()?;
+        state::begin_durable(&database)
+            .and_then(|transaction| state::initialize(transaction, Index::ZERO))
+            .map_err(storage(&self.new_path()))?;
+        self.install_new()?;
+        Ok(database)
+    }
+
+    fn open_file(&self, name: &str) -> Result<Database, StoreError> {
+        let path = self.directory.path(name);
+        let backend = self.directory.open_alone(name).map_err(|error| match error.kind() {
+            ErrorKind::ResourceBusy => StoreError::InUse { path: path.clone() },
+            _ => StoreError::open(path.clone(), error.into()),
+        })?;
+        let length = backend.len().map_err(|error| StoreError::open(path.clone(), error.into()))?;
+        // The storage engine takes an empty file for a new one.
+        if length == 0 && name == FILE {
+            return Err(StoreError::Damaged { path });
+        }
+        // It says of some damage that it may panic instead of reporting it.
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.cache_bytes);
+        builder.set_check_integrity_on_open(true);
+        let open = || builder.create_with_backend(Backend(backend));
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(opened) => opened.map_err(|error| StoreError::open(path, error.into())),
+            Err(_) => Err(StoreError::Damaged { path }),
         }
     }
 
     /// Makes an empty file beside the one in use.
     pub(super) fn create_new(&self) -> Result<Database, StoreError> {
         self.remove_new()?;
-        let path = self.new_path();
-        let created = self.builder().create(&path);
-        created.map_err(|error| StoreError::open(path, error.into()))
+        self.open_file(NEW_FILE)
     }
 
-    /// Puts the new file in the place of the one in use, durably. Whoever has that one open still
-    /// has it.
+    /// Puts the new file, which has been synced, in the place of the one in use, durably. Whoever has
+    /// that one open still has it.
     pub(super) fn install_new(&self) -> Result<(), StoreError> {
-        let (new_path, path) = (self.new_path(), self.path());
-        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-        sync(&new_path).map_err(file("sync", &new_path))?;
-        fs::rename(&new_path, &path).map_err(file("rename", &new_path))?;
-        sync(&self.dir).map_err(file("sync", &self.dir))
+        self.directory.rename(NEW_FILE, FILE).map_err(file("rename", &self.new_path()))?;
+        self.directory.sync().map_err(file("sync the directory of", &self.path()))
     }
 
     pub(super) fn remove_new(&self) -> Result<(), StoreError> {
-        let path = self.new_path();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(file("remove", &path)(error)),
+        match self.directory.remove(NEW_FILE) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(file("remove", &self.new_path())(error))
+            }
             _ => Ok(()),
         }
     }
+}
 
-    fn builder(&self) -> Builder {
-        let mut builder = Builder::new();
-        builder.set_cache_size(self.cache_bytes);
-        builder.set_check_integrity_on_open(true);
-        builder
+/// A file of a [`Directory`], for the storage engine. The directory has locked it already.
+#[derive(Debug)]
+struct Backend(directory::File);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use raft_core::{Bytes, Entry, Index};
+use raft_node::directory::{Directory, OsDirectory};
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 use redb::{Database, ReadableDatabase};
 
@@ -81,8 +82,8 @@ impl fmt::Debug for Shared {
 }
 
 impl KvStore {
-    /// Opens the store in the directory `dir`, which must exist. The first time, it is empty and
-    /// reflects no entry.
+    /// Opens the store in the directory `dir`, which is made if it is not there. The first time, it is
+    /// empty and reflects no entry.
     ///
     /// At most `cache_bytes` of memory hold what was read or is still to be written; while a
     /// snapshot is restored, twice as many.
@@ -91,7 +92,24 @@ impl KvStore {
     ///
     /// The file cannot be read or made, is in use by another process, or is of another layout.
     pub fn open(dir: &Path, cache_bytes: usize) -> Result<KvStore, StoreError> {
-        let place = Place::new(dir, cache_bytes);
+        let directory = OsDirectory::at(dir).map_err(|source| StoreError::File {
+            action: "make",
+            path: dir.to_owned(),
+            source,
+        })?;
+        KvStore::open_in(directory, cache_bytes)
+    }
+
+    /// Opens the store in a directory that need not be one of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](KvStore::open).
+    pub fn open_in(
+        directory: Arc<dyn Directory>,
+        cache_bytes: usize,
+    ) -> Result<KvStore, StoreError> {
+        let place = Place::new(directory, cache_bytes);
         let (path, database) = (place.path(), place.open()?);
         let meta = database.begin_read().map_err(redb::Error::from);
         let meta = meta.and_then(|transaction| state::read_meta(&transaction));

@@ -125,9 +125,10 @@ fn a_file_of_another_layout_is_refused_by_name() {
 }
 
 #[test]
-fn a_directory_that_is_missing_is_named() {
+fn a_directory_that_cannot_be_made_is_named() {
     let dir = directory();
-    let missing = dir.path().join("nowhere");
-    let message = refused(&missing).to_string();
-    assert!(message.contains("nowhere"), "{message}");
+    let file = dir.path().join("a file");
+    fs::write(&file, "no directory").expect("written");
+    let message = refused(&file).to_string();
+    assert!(message.contains("a file"), "{message}");
 }

@@ -8,9 +8,9 @@ use redb::StorageBackend;
 use super::record::{self, Body, Record, SECTOR};
 use super::{FORMAT, Identity, LogStoreError};
 
-/// By how much a file grows at a time, in bytes. New room is filled with zeros, so that writing a
-/// record later changes no metadata of the file system.
-const GROWTH: u64 = 1 << 20;
+/// By how much a file grows at a time, in bytes: at first, and later. New room is filled with zeros,
+/// so that writing a record later changes no metadata of the file system.
+const GROWTH: (u64, u64) = (32 << 10, 1 << 20);
 
 #[derive(Debug)]
 pub(super) struct File {
@@ -76,12 +76,13 @@ impl File {
         let bytes = record::encode(number, self.salt, body);
         let end = self.end + bytes.len() as u64;
         if end > self.length {
-            let grown = end.next_multiple_of(GROWTH);
+            let growth = end.next_power_of_two().clamp(GROWTH.0, GROWTH.1);
+            let grown = end.next_multiple_of(growth);
             self.backend.set_len(grown)?;
-            let zeros = vec![0; usize::try_from(GROWTH).unwrap_or(SECTOR)];
+            let zeros = vec![0; usize::try_from(growth).unwrap_or(SECTOR)];
             let mut at = self.length;
             while at < grown {
-                let part = (grown - at).min(GROWTH);
+                let part = (grown - at).min(growth);
                 self.backend.write(at, &zeros[..usize::try_from(part).unwrap_or(SECTOR)])?;
                 at += part;
             }

@@ -89,15 +89,14 @@ pub enum LogStoreError {
     Damaged(String),
     /// The disk or the file system failed.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
 }
 
-impl From<redb::DatabaseError> for LogStoreError {
-    fn from(error: redb::DatabaseError) -> LogStoreError {
-        match redb::Error::from(error) {
-            redb::Error::DatabaseAlreadyOpen => LogStoreError::InUse,
-            redb::Error::Io(error) => LogStoreError::Io(error),
-            other => LogStoreError::Io(io::Error::other(other)),
+impl From<io::Error> for LogStoreError {
+    fn from(error: io::Error) -> LogStoreError {
+        match error.kind() {
+            io::ErrorKind::ResourceBusy => LogStoreError::InUse,
+            _ => LogStoreError::Io(error),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use raft_core::{Message, NodeId, Term};
+use raft_core::NodeId;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 use super::{Connection, GREETING, MAX_GREETING, NetError, Security, Stream};
+use crate::replica::Said;
 use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
 
@@ -24,12 +25,6 @@ const GREETINGS: usize = 256;
 pub(crate) struct FromPeer {
     pub(crate) from: NodeId,
     pub(crate) said: Said,
-}
-
-#[derive(Debug)]
-pub(crate) enum Said {
-    Message(Message),
-    LeaderAlive(Term),
 }
 
 /// Who may connect, and where what they say goes.

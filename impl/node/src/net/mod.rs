@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) use dial::{Dialler, Link, Outgoing};
-pub(crate) use listen::{FromPeer, Listener, Said};
+pub(crate) use listen::{FromPeer, Listener};
 pub(crate) use snapshot::SnapshotLink;
 
 use crate::wire::{self, Frame, HEADER, Header, Hello, WireError};

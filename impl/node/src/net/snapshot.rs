@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use raft_core::{Bytes, InstallSnapshot, Message, NodeId};
+use raft_core::{InstallSnapshot, Message, NodeId};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::{Connection, Dialler, FromPeer, NetError, Said};
-use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
-use crate::wire::{CHUNK, Chunk, Frame, MAX_BODY};
+use super::{Connection, Dialler, FromPeer, NetError};
+use crate::replica::Said;
+use crate::snapshot_store::{SnapshotError, SnapshotStore};
+use crate::snapshot_transfer::{Receiving, Sending};
+use crate::wire::{Frame, MAX_BODY};
 
 /// How long either side may be silent. Storing the end of a large file can take a while.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -70,26 +72,25 @@ async fn send_snapshot(
     store: &SnapshotStore,
     receiving: &AtomicBool,
 ) -> Result<(), NetError> {
-    let name = SnapshotName::of(&offer.snapshot)?;
-    store.require(name)?;
+    let mut sending = Sending::begin(&offer, store)?;
     let mut connection = dialler.dial().await?;
     receiving.store(true, Ordering::Release);
-    let (peer, index) = (dialler.hello.to, name.last_included.index);
-    info!(%peer, %index, bytes = name.length, "sending a snapshot");
+    let (peer, name) = (dialler.hello.to, sending.name());
+    info!(%peer, index = %name.last_included.index, bytes = name.length, "sending a snapshot");
     connection.send(&Frame::SnapshotOffer(offer)).await?;
-    let Frame::SnapshotWanted(mut offset) = silent(connection.receive(MAX_BODY)).await? else {
+    let Frame::SnapshotWanted(offset) = silent(connection.receive(MAX_BODY)).await? else {
         return Err(NetError::OutOfTurn);
     };
-    let path = store.path(name);
-    let mut file = tokio::fs::File::open(&path).await?;
-    tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(offset)).await?;
-    let mut data = vec![0; CHUNK];
-    while offset < name.length {
-        let wanted = usize::try_from(name.length - offset).unwrap_or(CHUNK).min(CHUNK);
-        tokio::io::AsyncReadExt::read_exact(&mut file, &mut data[..wanted]).await?;
-        let chunk = Chunk { offset, data: Bytes::from(&data[..wanted]) };
-        silent(connection.send(&Frame::SnapshotChunk(chunk))).await?;
-        offset += wanted as u64;
+    sending.go_on_at(offset);
+    loop {
+        let (returned, chunk) = blocking(move || {
+            let chunk = sending.next_chunk()?;
+            Ok((sending, chunk))
+        })
+        .await?;
+        sending = returned;
+        let Some(chunk) = chunk else { break };
+        silent(connection.send(&chunk)).await?;
     }
     match silent(connection.receive(MAX_BODY)).await? {
         Frame::SnapshotStored => Ok(()),
@@ -112,38 +113,25 @@ pub(super) async fn receive(
     let Frame::SnapshotOffer(offer) = silent(connection.receive(MAX_BODY)).await? else {
         return Err(NetError::OutOfTurn);
     };
-    let name = SnapshotName::of(&offer.snapshot)?;
-    if store.require(name).is_ok() {
-        connection.send(&Frame::SnapshotWanted(name.length)).await?;
-    } else {
-        store_chunks(&mut connection, store.clone(), name).await?;
+    let (offered, store) = (offer.clone(), store.clone());
+    let mut receiving = blocking(move || Receiving::begin(&offered, &store)).await?;
+    connection.send(&Frame::SnapshotWanted(receiving.here())).await?;
+    while !receiving.is_complete() {
+        let Frame::SnapshotChunk(chunk) = silent(connection.receive(MAX_BODY)).await? else {
+            return Err(NetError::OutOfTurn);
+        };
+        receiving = blocking(move || {
+            receiving.add(&chunk)?;
+            Ok(receiving)
+        })
+        .await?;
     }
+    blocking(move || receiving.finish()).await?;
     let said = Said::Message(Message::InstallSnapshot(offer));
     if inbox.send(FromPeer { from, said }).await.is_err() {
         return Ok(());
     }
     connection.send(&Frame::SnapshotStored).await
-}
-
-async fn store_chunks(
-    connection: &mut Connection,
-    store: SnapshotStore,
-    name: SnapshotName,
-) -> Result<(), NetError> {
-    let mut incoming = blocking(move || store.receive(name)).await?;
-    connection.send(&Frame::SnapshotWanted(incoming.length())).await?;
-    let mut complete = incoming.length() == name.length;
-    while !complete {
-        let Frame::SnapshotChunk(chunk) = silent(connection.receive(MAX_BODY)).await? else {
-            return Err(NetError::OutOfTurn);
-        };
-        (incoming, complete) = blocking(move || {
-            let complete = incoming.add(chunk.offset, chunk.data.as_slice())?;
-            Ok((incoming, complete))
-        })
-        .await?;
-    }
-    blocking(move || incoming.finish()).await
 }
 
 /// Does something with files where it delays nobody.

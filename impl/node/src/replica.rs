@@ -1,0 +1,552 @@
+//! Everything that a running server decides, without the threads, sockets and clocks that it decides
+//! about.
+//!
+//! A [`Replica`] is a [`Shell`] with timers, clients, and the rules for when to write, apply, take a
+//! snapshot and compact. It is told what happened and what time it is, and gives [`Order`]s. Whoever
+//! runs it does them, at once or beside everything else, and reports. In production that is one task
+//! with a few threads ([`RunningNode`](crate::RunningNode)); a test can run the same replica on a
+//! simulated disk, network and clock, one order at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use raft_core::{
+    Bytes, HaltReason, Index, Input, InstallSnapshot, Mark, Message, Node, NodeId, ReadId,
+    ReadRefusal, Role, Term, TermAt, Write,
+};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tracing::{info, warn};
+
+use crate::applier::{self, Done};
+use crate::handle::{NodeStatus, ProposeError, ReadError};
+use crate::numbers::{Numbers, log_bytes};
+use crate::options::Bounds;
+use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
+use crate::snapshot_store::SnapshotName;
+use crate::state_machine::SnapshotView;
+use crate::timers::{Timers, Timing};
+
+/// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
+const READ_GROUPS: usize = 4;
+
+/// How long a follower's state machine waits for more entries.
+const APPLY_DELAY: Duration = Duration::from_millis(10);
+
+/// How often sizes are measured and numbers published.
+pub const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// What another server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A message of Raft.
+    Message(Message),
+    /// It leads this term, and is busy sending a snapshot.
+    LeaderAlive(Term),
+}
+
+/// The replica's name for a client that waits for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderId(pub u64);
+
+/// What a replica wants done.
+pub enum Order {
+    /// Send this; it may be lost.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        said: Said,
+    },
+    /// Send a snapshot, unless one is on its way there: the file, and then the message.
+    SendSnapshot {
+        /// To whom.
+        to: NodeId,
+        /// The message.
+        offer: InstallSnapshot,
+    },
+    /// Put writes on the disk as one transaction, then say [`Replica::durable`]. There is no other
+    /// such order before that.
+    Commit {
+        /// What to report.
+        mark: Mark,
+        /// The writes.
+        writes: Vec<Write>,
+    },
+    /// Give the state machine a task, then say [`Replica::applied`]. There is no other such order
+    /// before that.
+    Apply {
+        /// The task.
+        task: Task,
+        /// Whether a client waits for this and for nothing else.
+        alone: bool,
+    },
+    /// Ask the state machine for a view, then say [`Replica::view`].
+    TakeView,
+    /// Write the view into a file, then say [`Replica::snapshot_stored`].
+    StoreSnapshot {
+        /// The view.
+        view: Box<dyn SnapshotView>,
+        /// The term of the last entry that it reflects.
+        term: Term,
+    },
+    /// Remove snapshots before this one, some time.
+    RemoveSnapshots {
+        /// The one to keep.
+        keep: SnapshotName,
+    },
+    /// Tell a client what became of its command.
+    AnswerProposal(ProposalId, Result<Bytes, ProposeError>),
+    /// Tell a client whether its read may be served.
+    AnswerRead(ReaderId, Result<Index, ReadError>),
+}
+
+/// Where the making of a snapshot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Snapshotting {
+    Idle,
+    /// The state machine was asked for a view, or the view is being written.
+    Taking,
+    /// It is stored. The log is compacted when the followers do not need the entries any more, or
+    /// have to be given up on.
+    Stored(SnapshotName),
+}
+
+/// Somebody who looks at every step, from outside.
+pub type Observer = Arc<Mutex<dyn Observe + Send>>;
+
+/// A server, without its threads.
+#[derive(Clone)]
+pub struct Replica {
+    shell: Shell,
+    timers: Timers,
+    random: SmallRng,
+    bounds: Bounds,
+    observer: Option<Observer>,
+    next_id: u64,
+    /// Commands that clients asked for since the last step.
+    commands: Vec<(ProposalId, Bytes)>,
+    waiting_reads: BTreeSet<ReaderId>,
+    readers: BTreeMap<ReadId, BTreeSet<ReaderId>>,
+    disk_busy: bool,
+    apply_busy: bool,
+    /// When the state machine was last given something to do.
+    applied_at: Duration,
+    snapshotting: Snapshotting,
+    wants_view: bool,
+    /// The snapshot at the base of the log, and the write that makes it so, until that is durable.
+    new_base: Option<(Mark, SnapshotName)>,
+    /// The snapshot before which none is needed, until they were ordered away.
+    durable_base: Option<SnapshotName>,
+    base: Index,
+    log_bytes: u64,
+    kept_house: Duration,
+    numbers: Numbers,
+}
+
+impl Replica {
+    /// A replica around a node that was started from its disk. Time is whatever the caller says, as
+    /// long as it never goes back. `seed` is a fresh random number, for the election timeouts.
+    pub fn new(
+        node: Node,
+        timing: Timing,
+        bounds: Bounds,
+        now: Duration,
+        seed: u64,
+        observer: Option<Observer>,
+    ) -> Replica {
+        let mut random = SmallRng::seed_from_u64(seed);
+        Replica {
+            timers: Timers::new(timing, now, random.random()),
+            random,
+            bounds,
+            observer,
+            next_id: 0,
+            commands: Vec::new(),
+            waiting_reads: BTreeSet::new(),
+            readers: BTreeMap::new(),
+            disk_busy: false,
+            apply_busy: false,
+            applied_at: now,
+            snapshotting: Snapshotting::Idle,
+            wants_view: false,
+            new_base: None,
+            durable_base: None,
+            base: node.log.base().index,
+            log_bytes: log_bytes(&node),
+            kept_house: now,
+            numbers: Numbers::new(),
+            shell: Shell::new(node),
+        }
+    }
+
+    /// The node and its queues, for looking at.
+    pub fn shell(&self) -> &Shell {
+        &self.shell
+    }
+
+    /// Whether it leads.
+    pub fn leads(&self) -> bool {
+        self.shell.node().is_leader()
+    }
+
+    /// Why the node has stopped, if it has.
+    pub fn halted(&self) -> Option<HaltReason> {
+        self.shell.halted()
+    }
+
+    /// Whether a write is on its way to the disk.
+    pub fn is_writing(&self) -> bool {
+        self.disk_busy
+    }
+
+    /// When there is something to do even if nothing happens.
+    pub fn deadline(&self) -> Duration {
+        let timer = self.timers.next(self.leads());
+        let house = self.kept_house + HOUSEKEEPING;
+        let apply = if self.shell.has_task() && !self.apply_busy {
+            self.applied_at + APPLY_DELAY
+        } else {
+            house
+        };
+        timer.min(house).min(apply)
+    }
+
+    /// When its timer runs out: for an election, or if it leads, for a heartbeat.
+    pub fn timer(&self) -> Duration {
+        self.timers.next(self.leads())
+    }
+
+    /// Whether the next call of [`advance`](Replica::advance) will begin an election.
+    pub fn election_is_due(&self, now: Duration) -> bool {
+        !self.leads() && self.timers.next(false) <= now
+    }
+
+    /// The server did not listen for this long: what it would have heard counts as in time.
+    pub fn stood_still(&mut self, time: Duration) {
+        self.timers.stood_still(time);
+    }
+
+    fn input(&mut self, now: Duration, input: Input) {
+        match &self.observer {
+            None => self.shell.input(input, None),
+            Some(observer) => {
+                let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+                self.shell.input(input, Some(&mut *observer));
+            }
+        }
+        self.after_step(now);
+    }
+
+    /// The timer is set right away, so that whatever comes next in a batch finds it as it is.
+    fn after_step(&mut self, now: Duration) {
+        if self.shell.take_timer_reset() {
+            self.reset_election(now);
+        }
+        let log = &self.shell.node().log;
+        if log.base().index > self.base {
+            self.base = log.base().index;
+            match SnapshotName::of(log.snapshot()) {
+                Ok(name) => self.new_base = Some((self.shell.node().disk.issued, name)),
+                Err(error) => warn!(%error, "old snapshots stay on the disk"),
+            }
+        }
+    }
+
+    fn reset_election(&mut self, now: Duration) {
+        self.timers.reset_election(now, self.random.random());
+    }
+
+    /// A write is on the disk, and all before it.
+    pub fn durable(&mut self, now: Duration, mark: Mark) {
+        self.disk_busy = false;
+        self.input(now, Input::Durable { mark });
+        if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
+            self.durable_base = Some(name);
+        }
+    }
+
+    /// The state machine has done its task.
+    pub fn applied(&mut self, now: Duration, done: Done) {
+        self.apply_busy = false;
+        self.shell.answer_applied(done.index, done.answers);
+        self.input(now, Input::Applied { index: done.index });
+    }
+
+    /// The state machine gives a view.
+    pub fn view(&mut self, view: Box<dyn SnapshotView>) -> Option<Order> {
+        if let TermAt::Present(term) = self.shell.node().log.term_at(view.index()) {
+            return Some(Order::StoreSnapshot { view, term });
+        }
+        // A snapshot of the leader has overtaken it.
+        self.snapshotting = Snapshotting::Idle;
+        None
+    }
+
+    /// A snapshot is in its file, durably.
+    pub fn snapshot_stored(&mut self, name: SnapshotName) {
+        info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
+        self.snapshotting = Snapshotting::Stored(name);
+        self.numbers.snapshot_bytes = name.length;
+    }
+
+    /// Another server says something.
+    pub fn hear(&mut self, now: Duration, from: NodeId, said: Said) {
+        match said {
+            Said::LeaderAlive(term) => {
+                if self.shell.heeds_leader(from, term) {
+                    self.reset_election(now);
+                }
+            }
+            Said::Message(Message::AppendEntries(request))
+                if !request.entries.is_empty()
+                    && self.apply_backlog() > self.bounds.apply_backlog =>
+            {
+                // As if the network had lost it: the leader tries again with its next heartbeat.
+                self.numbers.overloaded.increment(1);
+            }
+            Said::Message(message) => {
+                self.numbers.received.increment(1);
+                self.input(now, Input::Receive { from, message });
+                for (from, rejection) in self.shell.take_rejections() {
+                    warn!(%from, ?rejection, "a message was refused");
+                    let reason = format!("{rejection:?}");
+                    metrics::counter!("raft_rejected_messages_total", "reason" => reason)
+                        .increment(1);
+                }
+            }
+        }
+    }
+
+    fn apply_backlog(&self) -> u64 {
+        let node = self.shell.node();
+        node.commit_index.since(node.last_applied)
+    }
+
+    /// A client wants a command replicated. It is proposed with the next [`advance`](Self::advance),
+    /// together with all others that came before that.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError::Overloaded`]: too much is under way already.
+    pub fn propose(&mut self, command: Bytes) -> Result<ProposalId, ProposeError> {
+        let unanswered = self.shell.unanswered() + self.commands.len();
+        if unanswered >= self.bounds.unanswered
+            || self.log_bytes >= self.bounds.log_bytes
+            || self.apply_backlog() > self.bounds.apply_backlog
+        {
+            self.numbers.overloaded.increment(1);
+            return Err(ProposeError::Overloaded);
+        }
+        self.next_id += 1;
+        let id = ProposalId(self.next_id);
+        self.commands.push((id, command));
+        Ok(id)
+    }
+
+    /// A client wants to read.
+    pub fn read(&mut self) -> ReaderId {
+        self.next_id += 1;
+        let id = ReaderId(self.next_id);
+        self.waiting_reads.insert(id);
+        id
+    }
+
+    /// Forgets the reads whose proof of leadership has not begun and that nobody wants any more.
+    pub fn retain_reads(&mut self, mut wanted: impl FnMut(ReaderId) -> bool) {
+        self.waiting_reads.retain(|reader| wanted(*reader));
+    }
+
+    /// Does what is due: begins what clients asked for, lets timers fire, and keeps house.
+    /// `sending` says whether a snapshot is on its way to another server.
+    pub fn advance(&mut self, now: Duration, sending: bool) {
+        self.begin_commands(now);
+        self.begin_reads(now);
+        let leads = self.leads();
+        if let Some(input) = self.timers.fire(now, leads, self.random.random()) {
+            if input == Input::ElectionTimeout {
+                info!(term = %self.shell.node().current_term.next(), "calling an election");
+            }
+            self.input(now, input);
+        }
+        if now.saturating_sub(self.kept_house) >= HOUSEKEEPING {
+            self.keep_house(now, sending);
+        }
+    }
+
+    fn begin_commands(&mut self, now: Duration) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let commands = std::mem::take(&mut self.commands);
+        self.numbers.proposals.increment(commands.len() as u64);
+        match &self.observer {
+            None => self.shell.propose(commands, None),
+            Some(observer) => {
+                let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+                self.shell.propose(commands, Some(&mut *observer));
+            }
+        }
+        self.after_step(now);
+    }
+
+    /// Reads that wait become one read of raft-core: its proof of leadership is younger than all of
+    /// them.
+    fn begin_reads(&mut self, now: Duration) {
+        if self.waiting_reads.is_empty() || self.readers.len() >= READ_GROUPS {
+            return;
+        }
+        self.next_id += 1;
+        let id = ReadId(self.next_id);
+        self.readers.insert(id, std::mem::take(&mut self.waiting_reads));
+        self.input(now, Input::Read { id });
+    }
+
+    /// Everything that is ready for the network, the disk, the state machine and the clients. It has
+    /// to be done in this order, and what is reported at once may make more ready.
+    pub fn orders(&mut self, now: Duration) -> Vec<Order> {
+        let mut orders = Vec::new();
+        for (to, message) in self.shell.take_sends() {
+            match message {
+                Message::InstallSnapshot(offer) => {
+                    // The file travels beside the messages; meanwhile this shows that a leader lives.
+                    let said = Said::LeaderAlive(offer.term);
+                    orders.push(Order::SendSnapshot { to, offer });
+                    orders.push(Order::Send { to, said });
+                }
+                message => orders.push(Order::Send { to, said: Said::Message(message) }),
+            }
+        }
+        if !self.disk_busy
+            && let Some((mark, writes)) = self.shell.take_writes()
+        {
+            self.disk_busy = true;
+            orders.push(Order::Commit { mark, writes });
+        }
+        orders.extend(self.next_task(now));
+        if std::mem::take(&mut self.wants_view) {
+            orders.push(Order::TakeView);
+        }
+        if let Some(keep) = self.durable_base.take() {
+            orders.push(Order::RemoveSnapshots { keep });
+        }
+        for answer in self.shell.take_answers() {
+            self.answer(answer, &mut orders);
+        }
+        orders
+    }
+
+    /// Gives the state machine everything that it may do. Nobody waits for a follower's, so it is
+    /// given more at a time.
+    fn next_task(&mut self, now: Duration) -> Option<Order> {
+        let lazy = !self.leads() && now.saturating_sub(self.applied_at) < APPLY_DELAY;
+        if self.apply_busy || lazy {
+            return None;
+        }
+        let mut task = self.shell.take_task()?;
+        while let Some(next) = self.shell.take_task() {
+            if let Some(next) = applier::join(&mut task, next) {
+                self.shell.put_back(next);
+                break;
+            }
+        }
+        self.applied_at = now;
+        self.apply_busy = true;
+        Some(Order::Apply { task, alone: self.shell.unanswered() <= 1 })
+    }
+
+    fn answer(&mut self, answer: Answer, orders: &mut Vec<Order>) {
+        let (id, result) = match answer {
+            Answer::Applied(id, answer) => (id, Ok(answer)),
+            Answer::NotLeader(id, leader) => (id, Err(ProposeError::NotLeader { leader })),
+            Answer::Superseded(id) => (id, Err(ProposeError::Superseded)),
+            Answer::Unknown(id) => (id, Err(ProposeError::Unknown)),
+            Answer::ReadReady(id, index) => return self.answer_reads(id, Ok(index), orders),
+            Answer::ReadRefused(id, reason) => {
+                let error = match reason {
+                    ReadRefusal::NotLeader { leader } => ReadError::NotLeader { leader },
+                    ReadRefusal::NothingCommittedInTerm | ReadRefusal::TooManyReads => {
+                        ReadError::Overloaded
+                    }
+                };
+                return self.answer_reads(id, Err(error), orders);
+            }
+        };
+        orders.push(Order::AnswerProposal(id, result));
+    }
+
+    fn answer_reads(
+        &mut self,
+        id: ReadId,
+        result: Result<Index, ReadError>,
+        orders: &mut Vec<Order>,
+    ) {
+        let readers = self.readers.remove(&id).into_iter().flatten();
+        orders.extend(readers.map(|reader| Order::AnswerRead(reader, result)));
+    }
+
+    /// Sizes, snapshots and published numbers.
+    fn keep_house(&mut self, now: Duration, sending: bool) {
+        self.kept_house = now;
+        self.log_bytes = log_bytes(self.shell.node());
+        self.numbers.publish(&self.shell, self.log_bytes);
+        match self.snapshotting {
+            Snapshotting::Idle => {
+                let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
+                if self.log_bytes >= due {
+                    self.take_snapshot();
+                }
+            }
+            Snapshotting::Taking => {}
+            Snapshotting::Stored(name) => {
+                if self.may_compact(name.last_included.index, sending) {
+                    self.snapshotting = Snapshotting::Idle;
+                    let (index, handle) = (name.last_included.index, name.handle());
+                    self.input(now, Input::SnapshotTaken { index, handle });
+                    self.log_bytes = log_bytes(self.shell.node());
+                }
+            }
+        }
+    }
+
+    /// Begins to take a snapshot, unless one is being taken or there is nothing to compact.
+    pub fn take_snapshot(&mut self) {
+        if self.snapshotting == Snapshotting::Idle && self.shell.node().last_applied > self.base {
+            self.snapshotting = Snapshotting::Taking;
+            self.wants_view = true;
+        }
+    }
+
+    /// Whether the entries up to `index` may go: no follower that can keep up needs them, and no
+    /// snapshot is on its way whose receiver will need what follows it.
+    fn may_compact(&self, index: Index, sending: bool) -> bool {
+        let Role::Leader(leadership) = &self.shell.node().role else { return true };
+        let needed = leadership.followers.values().any(|follower| follower.match_index < index);
+        let patience =
+            if sending { self.bounds.log_bytes / 2 } else { self.bounds.compaction_patience };
+        !(needed || sending) || self.log_bytes >= patience
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> NodeStatus {
+        let node = self.shell.node();
+        let (role, followers) = match &node.role {
+            Role::Follower { .. } => ("follower", BTreeMap::new()),
+            Role::Candidate { .. } => ("candidate", BTreeMap::new()),
+            Role::Leader(leadership) => ("leader", leadership.followers.clone()),
+        };
+        NodeStatus {
+            role,
+            term: node.current_term,
+            leader: node.known_leader(),
+            last_index: node.log.last_index(),
+            durable_index: node.durable_index(),
+            commit_index: node.commit_index,
+            applied_index: node.last_applied,
+            snapshot_index: node.log.base().index,
+            log_bytes: self.log_bytes,
+            followers,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One snapshot from one server to another, frame by frame: who says what, without the connection.
+//!
+//! ```text
+//! sender                                   receiver
+//!   SnapshotOffer(InstallSnapshot)  ---->
+//!                                   <----  SnapshotWanted(bytes that are here already)
+//!   SnapshotChunk ..                ---->
+//!                                   <----  SnapshotStored
+//! ```
+//!
+//! The receiver's node learns of the snapshot when its file is whole, durable and under its name, and
+//! not before.
+
+use raft_core::{Bytes, InstallSnapshot};
+
+use crate::directory::File;
+use crate::snapshot_store::{Incoming, SnapshotError, SnapshotName, SnapshotStore};
+use crate::wire::{CHUNK, Chunk, Frame};
+
+/// The sending side.
+#[derive(Debug)]
+pub struct Sending {
+    name: SnapshotName,
+    file: File,
+    offset: u64,
+}
+
+impl Sending {
+    /// Opens the snapshot that is to be offered.
+    ///
+    /// # Errors
+    ///
+    /// It is not here.
+    pub fn begin(offer: &InstallSnapshot, store: &SnapshotStore) -> Result<Sending, SnapshotError> {
+        let name = SnapshotName::of(&offer.snapshot)?;
+        Ok(Sending { name, file: store.open(name)?, offset: 0 })
+    }
+
+    /// What is sent.
+    pub fn name(&self) -> SnapshotName {
+        self.name
+    }
+
+    /// The other side has this many bytes.
+    pub fn go_on_at(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// The next part of the file, as long as there is one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn next_chunk(&mut self) -> Result<Option<Frame>, SnapshotError> {
+        let left = self.name.length.saturating_sub(self.offset);
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut data = vec![0; usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)];
+        let read = self.file.read(self.offset, &mut data);
+        read.map_err(|error| SnapshotError::Io { path: self.name.to_string().into(), error })?;
+        let offset = self.offset;
+        self.offset += data.len() as u64;
+        Ok(Some(Frame::SnapshotChunk(Chunk { offset, data: Bytes::from(data) })))
+    }
+}
+
+/// The receiving side.
+#[derive(Debug)]
+pub struct Receiving {
+    incoming: Option<Incoming>,
+    length: u64,
+}
+
+impl Receiving {
+    /// Somebody offers a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The offer makes no sense, or the file system fails.
+    pub fn begin(
+        offer: &InstallSnapshot,
+        store: &SnapshotStore,
+    ) -> Result<Receiving, SnapshotError> {
+        let name = SnapshotName::of(&offer.snapshot)?;
+        // It may be here whole: the last connection broke just before its end.
+        let incoming = if store.open(name).is_ok() { None } else { Some(store.receive(name)?) };
+        Ok(Receiving { incoming, length: name.length })
+    }
+
+    /// How many bytes are here.
+    pub fn here(&self) -> u64 {
+        self.incoming.as_ref().map_or(self.length, Incoming::length)
+    }
+
+    /// Whether all bytes are here.
+    pub fn is_complete(&self) -> bool {
+        self.here() == self.length
+    }
+
+    /// Adds a part.
+    ///
+    /// # Errors
+    ///
+    /// It is not the next one, or the file system fails.
+    pub fn add(&mut self, chunk: &Chunk) -> Result<(), SnapshotError> {
+        match &mut self.incoming {
+            Some(incoming) => incoming.add(chunk.offset, chunk.data.as_slice()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the snapshot durable under its name. Now the node may be told.
+    ///
+    /// # Errors
+    ///
+    /// What arrived is not what was offered, or the file system fails.
+    pub fn finish(self) -> Result<(), SnapshotError> {
+        self.incoming.map_or(Ok(()), Incoming::finish)
+    }
+}

@@ -1,0 +1,115 @@
+//! From what is on the disk to a node that can run.
+
+use std::sync::Arc;
+
+use raft_core::{Config, Node, Paper, PersistentState};
+
+use crate::applier::Applier;
+use crate::directory::Directory;
+use crate::log_store::{Files, Identity, LogStore, LogStoreError};
+use crate::node::NodeError;
+use crate::snapshot_store::{SnapshotName, SnapshotStore};
+use crate::state_machine::StateMachine;
+
+/// The files of term, vote and log inside the data directory; they take turns.
+pub const LOG_FILES: [&str; 2] = ["log-a", "log-b"];
+
+/// The file beside it that says how far the log was acknowledged: see
+/// [`log_store`](crate::log_store).
+pub const WITNESS_FILE: &str = "acknowledged";
+
+/// The directory of snapshots inside the data directory.
+pub const SNAPSHOT_DIRECTORY: &str = "snapshots";
+
+/// What a server needs to know about itself to start.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// Whose disk it has to be. The disk's name is used for a new one only.
+    pub identity: Identity,
+    /// Who it is, among whom.
+    pub config: Config,
+    /// How many bytes per second of a snapshot are written at most.
+    pub snapshot_rate: u64,
+    /// A fresh random number.
+    pub seed: u64,
+}
+
+/// The parts of a server that has read its disk.
+pub struct Started {
+    /// The node.
+    pub node: Node,
+    /// Its log on the disk.
+    pub log: LogStore,
+    /// Its snapshots.
+    pub snapshots: SnapshotStore,
+    /// Its state machine.
+    pub applier: Applier,
+    /// What was on the disk.
+    pub state: PersistentState,
+}
+
+/// Opens a data directory, and brings the state machine, which must be the one that belongs to it, to
+/// where the log begins, if it is not that far.
+///
+/// # Errors
+///
+/// [`NodeError`] says what is wrong with the data.
+pub fn start(
+    directory: &Arc<dyn Directory>,
+    startup: &Startup,
+    machine: Box<dyn StateMachine>,
+) -> Result<Started, NodeError> {
+    let (log, state) = open_log(directory, startup)?;
+    let inside = directory.directory(SNAPSHOT_DIRECTORY);
+    let inside = inside
+        .map_err(|error| NodeError::File { path: directory.path(SNAPSHOT_DIRECTORY), error })?;
+    let snapshots = SnapshotStore::new(inside, startup.snapshot_rate);
+    let mut applier = Applier::new(machine, snapshots.clone());
+    restore(&mut applier, &snapshots, &state)?;
+    let config = startup.config.clone();
+    let node = Node::restart(&Paper, config, state.clone(), applier.applied());
+    Ok(Started { node: node.map_err(NodeError::Halt)?, log, snapshots, applier, state })
+}
+
+fn open_log(
+    directory: &Arc<dyn Directory>,
+    startup: &Startup,
+) -> Result<(LogStore, PersistentState), NodeError> {
+    let path = directory.path(LOG_FILES[0]);
+    let open_all = || -> Result<_, LogStoreError> {
+        // The directory of snapshots is made after the log.
+        if !directory.contains(LOG_FILES[0])? && directory.contains(SNAPSHOT_DIRECTORY)? {
+            let what = "the log is gone, and there was one: the directory of snapshots is there";
+            return Err(LogStoreError::Damaged(what.to_owned()));
+        }
+        let [first, second, witness] =
+            [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
+        // A file that was just made must not vanish in a power loss after it has been relied on.
+        directory.sync()?;
+        Ok(Files { logs: [first?, second?], witness: witness? })
+    };
+    let opened =
+        open_all().and_then(|files| LogStore::open(files, &startup.identity, startup.seed));
+    opened.map_err(|error| NodeError::OpenLog { path, error })
+}
+
+/// Brings the state machine to where the log begins, if it is not there yet.
+fn restore(
+    applier: &mut Applier,
+    snapshots: &SnapshotStore,
+    state: &PersistentState,
+) -> Result<(), NodeError> {
+    let snapshot = state.log.snapshot();
+    if snapshot.last_included_index.0 == 0 {
+        snapshots.clean(None)?;
+        return Ok(());
+    }
+    let name = SnapshotName::of(snapshot)?;
+    snapshots.open(name)?;
+    snapshots.clean(Some(name))?;
+    if applier.applied() < snapshot.last_included_index {
+        tracing::info!(index = %snapshot.last_included_index, "loading the snapshot");
+        applier.restore(name)?;
+    }
+    Ok(())
+}
