@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use crate::handle::{ProposeError, ReadError, Request};
-use crate::net::{Dialler, FromPeer, Link, Outgoing, SnapshotLink};
+use crate::net::{Dialler, FromPeer, Link, SnapshotLink};
 use crate::node::NodeError;
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::replica::{Observer, Order, ReaderId, Replica, Said};
+use crate::replica::{Free, Observer, Order, ReaderId, Replica};
 use crate::shell::{ProposalId, Task};
 use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Hello, Purpose};
@@ -60,6 +60,7 @@ pub(crate) struct Owner {
     trace: Option<Arc<Mutex<NodeLog>>>,
     proposers: HashMap<ProposalId, Proposer>,
     readers: HashMap<ReaderId, Reader>,
+    free: Free,
     shutting_down: bool,
 }
 
@@ -100,6 +101,7 @@ impl Owner {
             trace,
             proposers: HashMap::new(),
             readers: HashMap::new(),
+            free: Free { disk: true, machine: true },
             shutting_down: false,
         }
     }
@@ -117,7 +119,7 @@ impl Owner {
     async fn serve(&mut self, inboxes: &mut Inboxes) -> Result<(), NodeError> {
         let Inboxes { from_workers, from_peers, requests } = inboxes;
         loop {
-            let deadline = self.began + self.replica.deadline();
+            let deadline = self.began + self.replica.deadline(self.free);
             tokio::select! {
                 biased;
                 Some(report) = from_workers.recv() => self.report(report)?,
@@ -145,7 +147,7 @@ impl Owner {
             if let Some(reason) = self.replica.halted() {
                 return Err(NodeError::Halt(reason));
             }
-            if self.shutting_down && !self.replica.is_writing() {
+            if self.shutting_down && self.free.disk {
                 info!("stopped");
                 return Ok(());
             }
@@ -169,8 +171,14 @@ impl Owner {
 
     fn report(&mut self, report: Report) -> Result<(), NodeError> {
         match report {
-            Report::Durable(mark) => self.replica.durable(self.now(), mark),
-            Report::Applied(done) => self.replica.applied(self.now(), done),
+            Report::Durable(mark) => {
+                self.free.disk = true;
+                self.replica.durable(self.now(), mark);
+            }
+            Report::Applied(done) => {
+                self.free.machine = true;
+                self.replica.applied(self.now(), done);
+            }
             Report::View(view) => {
                 if let Some(order) = self.replica.view(view) {
                     self.execute(order)?;
@@ -224,7 +232,7 @@ impl Owner {
         let sending = self.peers.values().any(|peer| peer.snapshot.is_receiving());
         self.replica.advance(self.now(), sending);
         loop {
-            let orders = self.replica.orders(self.now());
+            let orders = self.replica.orders(self.now(), self.free);
             if orders.is_empty() {
                 return Ok(());
             }
@@ -241,10 +249,7 @@ impl Owner {
         match order {
             Order::Send { to, said } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    peer.link.send(match said {
-                        Said::Message(message) => Outgoing::Message(message),
-                        Said::LeaderAlive(term) => Outgoing::LeaderAlive(term),
-                    });
+                    peer.link.send(said);
                 }
             }
             Order::SendSnapshot { to, offer } => {
@@ -281,6 +286,7 @@ impl Owner {
     /// right here: the way to another thread and back would only make the leader wait longer.
     fn commit(&mut self, mark: Mark, writes: Vec<Write>) -> Result<(), NodeError> {
         if self.replica.leads() {
+            self.free.disk = false;
             self.world.disk.order(mark, writes);
             return Ok(());
         }
@@ -293,8 +299,9 @@ impl Owner {
     }
 
     fn apply(&mut self, task: Task, alone: bool) -> Result<(), NodeError> {
-        if let Some(done) = self.world.machine.run_or_order(task, alone)? {
-            self.replica.applied(self.now(), done);
+        match self.world.machine.run_or_order(task, alone)? {
+            Some(done) => self.replica.applied(self.now(), done),
+            None => self.free.machine = false,
         }
         Ok(())
     }

@@ -27,12 +27,13 @@ use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
 use crate::snapshot_store::SnapshotName;
 use crate::state_machine::SnapshotView;
 use crate::timers::{Timers, Timing};
+use crate::wire::{self, Frame};
 
 /// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
 const READ_GROUPS: usize = 4;
 
 /// How long a follower's state machine waits for more entries.
-const APPLY_DELAY: Duration = Duration::from_millis(10);
+pub const APPLY_DELAY: Duration = Duration::from_millis(10);
 
 /// How often sizes are measured and numbers published.
 pub const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -46,9 +47,41 @@ pub enum Said {
     LeaderAlive(Term),
 }
 
+impl Said {
+    /// As what it travels: a long message takes several frames.
+    pub fn frames(self) -> Vec<Frame> {
+        match self {
+            Said::Message(message) => wire::split(message).into_iter().map(Frame::Raft).collect(),
+            Said::LeaderAlive(term) => vec![Frame::LeaderAlive(term)],
+        }
+    }
+
+    /// What a frame says; none if it does not belong on a connection for messages. There an offer of a
+    /// snapshot would be one without its file.
+    pub fn of(frame: Frame) -> Option<Said> {
+        match frame {
+            Frame::Raft(Message::InstallSnapshot(_)) => None,
+            Frame::Raft(message) => Some(Said::Message(message)),
+            Frame::LeaderAlive(term) => Some(Said::LeaderAlive(term)),
+            _ => None,
+        }
+    }
+}
+
 /// The replica's name for a client that waits for a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderId(pub u64);
+
+/// Who can take an order. Orders for the disk have to be done one after the other, and so have those
+/// for the state machine; production gives one at a time, so that the next has everything that came
+/// meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// The disk.
+    pub disk: bool,
+    /// The state machine.
+    pub machine: bool,
+}
 
 /// What a replica wants done.
 pub enum Order {
@@ -66,16 +99,14 @@ pub enum Order {
         /// The message.
         offer: InstallSnapshot,
     },
-    /// Put writes on the disk as one transaction, then say [`Replica::durable`]. There is no other
-    /// such order before that.
+    /// Put writes on the disk as one transaction, then say [`Replica::durable`].
     Commit {
         /// What to report.
         mark: Mark,
         /// The writes.
         writes: Vec<Write>,
     },
-    /// Give the state machine a task, then say [`Replica::applied`]. There is no other such order
-    /// before that.
+    /// Give the state machine a task, then say [`Replica::applied`].
     Apply {
         /// The task.
         task: Task,
@@ -129,8 +160,6 @@ pub struct Replica {
     commands: Vec<(ProposalId, Bytes)>,
     waiting_reads: BTreeSet<ReaderId>,
     readers: BTreeMap<ReadId, BTreeSet<ReaderId>>,
-    disk_busy: bool,
-    apply_busy: bool,
     /// When the state machine was last given something to do.
     applied_at: Duration,
     snapshotting: Snapshotting,
@@ -166,8 +195,6 @@ impl Replica {
             commands: Vec::new(),
             waiting_reads: BTreeSet::new(),
             readers: BTreeMap::new(),
-            disk_busy: false,
-            apply_busy: false,
             applied_at: now,
             snapshotting: Snapshotting::Idle,
             wants_view: false,
@@ -196,16 +223,11 @@ impl Replica {
         self.shell.halted()
     }
 
-    /// Whether a write is on its way to the disk.
-    pub fn is_writing(&self) -> bool {
-        self.disk_busy
-    }
-
     /// When there is something to do even if nothing happens.
-    pub fn deadline(&self) -> Duration {
+    pub fn deadline(&self, free: Free) -> Duration {
         let timer = self.timers.next(self.leads());
         let house = self.kept_house + HOUSEKEEPING;
-        let apply = if self.shell.has_task() && !self.apply_busy {
+        let apply = if self.shell.has_task() && free.machine {
             self.applied_at + APPLY_DELAY
         } else {
             house
@@ -260,7 +282,6 @@ impl Replica {
 
     /// A write is on the disk, and all before it.
     pub fn durable(&mut self, now: Duration, mark: Mark) {
-        self.disk_busy = false;
         self.input(now, Input::Durable { mark });
         if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
             self.durable_base = Some(name);
@@ -269,7 +290,6 @@ impl Replica {
 
     /// The state machine has done its task.
     pub fn applied(&mut self, now: Duration, done: Done) {
-        self.apply_busy = false;
         self.shell.answer_applied(done.index, done.answers);
         self.input(now, Input::Applied { index: done.index });
     }
@@ -404,8 +424,9 @@ impl Replica {
     }
 
     /// Everything that is ready for the network, the disk, the state machine and the clients. It has
-    /// to be done in this order, and what is reported at once may make more ready.
-    pub fn orders(&mut self, now: Duration) -> Vec<Order> {
+    /// to be done in this order, and what is reported at once may make more ready. Nothing is ordered
+    /// of whoever is not free.
+    pub fn orders(&mut self, now: Duration, free: Free) -> Vec<Order> {
         let mut orders = Vec::new();
         for (to, message) in self.shell.take_sends() {
             match message {
@@ -418,13 +439,14 @@ impl Replica {
                 message => orders.push(Order::Send { to, said: Said::Message(message) }),
             }
         }
-        if !self.disk_busy
+        if free.disk
             && let Some((mark, writes)) = self.shell.take_writes()
         {
-            self.disk_busy = true;
             orders.push(Order::Commit { mark, writes });
         }
-        orders.extend(self.next_task(now));
+        if free.machine {
+            orders.extend(self.next_task(now));
+        }
         if std::mem::take(&mut self.wants_view) {
             orders.push(Order::TakeView);
         }
@@ -441,7 +463,7 @@ impl Replica {
     /// given more at a time.
     fn next_task(&mut self, now: Duration) -> Option<Order> {
         let lazy = !self.leads() && now.saturating_sub(self.applied_at) < APPLY_DELAY;
-        if self.apply_busy || lazy {
+        if lazy {
             return None;
         }
         let mut task = self.shell.take_task()?;
@@ -452,7 +474,6 @@ impl Replica {
             }
         }
         self.applied_at = now;
-        self.apply_busy = true;
         Some(Order::Apply { task, alone: self.shell.unanswered() <= 1 })
     }
 

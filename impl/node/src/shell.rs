@@ -81,6 +81,17 @@ pub struct Shell {
     halted: Option<HaltReason>,
 }
 
+/// What waits in a shell.
+#[derive(Clone, Debug)]
+pub struct Queues<'s> {
+    /// Writes that were not taken yet, the newest issued last.
+    pub writes: &'s [Write],
+    /// Messages that wait for a write.
+    pub waiting: &'s VecDeque<(Mark, NodeId, Message)>,
+    /// Tasks that were not taken yet, with the write for which each has to wait.
+    pub tasks: Vec<(Option<Mark>, &'s Task)>,
+}
+
 /// Somebody who looks at every step.
 pub trait Observe {
     /// The node was given `input`, asked for `effects`, and is now as it is.
@@ -110,6 +121,15 @@ impl Shell {
     /// The node, for looking at.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The queues, for looking at.
+    pub fn queues(&self) -> Queues<'_> {
+        Queues {
+            writes: &self.writes,
+            waiting: &self.waiting,
+            tasks: self.tasks.iter().map(|(after, task)| (*after, task)).collect(),
+        }
     }
 
     /// How many commands wait for their answer.

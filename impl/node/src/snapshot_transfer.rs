@@ -15,7 +15,7 @@ use raft_core::{Bytes, InstallSnapshot};
 
 use crate::directory::File;
 use crate::snapshot_store::{Incoming, SnapshotError, SnapshotName, SnapshotStore};
-use crate::wire::{CHUNK, Chunk, Frame};
+use crate::wire::{Chunk, Frame};
 
 /// The sending side.
 #[derive(Debug)]
@@ -23,17 +23,23 @@ pub struct Sending {
     name: SnapshotName,
     file: File,
     offset: u64,
+    chunk: usize,
 }
 
 impl Sending {
-    /// Opens the snapshot that is to be offered.
+    /// Opens the snapshot that is to be offered, for sending `chunk` bytes at a time, at most
+    /// [`CHUNK`](crate::wire::CHUNK).
     ///
     /// # Errors
     ///
     /// It is not here.
-    pub fn begin(offer: &InstallSnapshot, store: &SnapshotStore) -> Result<Sending, SnapshotError> {
+    pub fn begin(
+        offer: &InstallSnapshot,
+        store: &SnapshotStore,
+        chunk: usize,
+    ) -> Result<Sending, SnapshotError> {
         let name = SnapshotName::of(&offer.snapshot)?;
-        Ok(Sending { name, file: store.open(name)?, offset: 0 })
+        Ok(Sending { name, file: store.open(name)?, offset: 0, chunk })
     }
 
     /// What is sent.
@@ -56,7 +62,7 @@ impl Sending {
         if left == 0 {
             return Ok(None);
         }
-        let mut data = vec![0; usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)];
+        let mut data = vec![0; usize::try_from(left).unwrap_or(self.chunk).min(self.chunk)];
         let read = self.file.read(self.offset, &mut data);
         read.map_err(|error| SnapshotError::Io { path: self.name.to_string().into(), error })?;
         let offset = self.offset;

@@ -150,7 +150,8 @@ impl Rules for Turning {
     }
 }
 
-fn kind(action: &Action) -> &'static str {
+/// What kind of action it is: one of [`ACTIONS`].
+pub fn kind(action: &Action) -> &'static str {
     match action {
         Action::ElectionTimeout { .. } => "election timeout",
         Action::Heartbeat { .. } => "heartbeat",
@@ -166,7 +167,8 @@ fn kind(action: &Action) -> &'static str {
     }
 }
 
-fn role(server: &Server) -> &'static str {
+/// Which role a server has: one of those in [`ACTIONS`].
+pub fn role(server: &Server) -> &'static str {
     match server.process.as_ref().map(|process| &process.node.role) {
         None => "down",
         Some(Role::Follower { .. }) => "follower",

@@ -3,25 +3,19 @@
 use std::time::Duration;
 
 use metrics::Counter;
-use raft_core::{Message, NodeId, Term};
+use raft_core::NodeId;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{Connection, NetError, Security};
-use crate::wire::{self, Frame, Hello};
+use crate::replica::Said;
+use crate::wire::Hello;
 
 /// How many messages may wait for one server. Further ones are dropped, as a network may.
 const QUEUE: usize = 4096;
 
 /// The first and the longest wait between two attempts to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-
-/// Something to send.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Message(Message),
-    LeaderAlive(Term),
-}
 
 /// What it takes to dial a server.
 #[derive(Clone, Debug)]
@@ -40,7 +34,7 @@ impl Dialler {
 /// A queue of messages to one server.
 #[derive(Debug)]
 pub(crate) struct Link {
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::Sender<Said>,
     sent: Counter,
     dropped: Counter,
 }
@@ -60,7 +54,7 @@ impl Link {
     }
 
     /// Sends a message, or drops it.
-    pub(crate) fn send(&self, message: Outgoing) {
+    pub(crate) fn send(&self, message: Said) {
         match self.queue.try_send(message) {
             Ok(()) => self.sent.increment(1),
             Err(_) => self.dropped.increment(1),
@@ -68,7 +62,7 @@ impl Link {
     }
 }
 
-async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Outgoing>) {
+async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Said>) {
     let peer = dialler.hello.to;
     let mut wait = RETRY.0;
     let mut last_error = String::new();
@@ -104,7 +98,7 @@ fn complain(peer: NodeId, address: &str, error: &NetError, last: &mut String) {
 /// Sends messages until the connection breaks, or nobody wants to send any more.
 async fn pass_on(
     mut connection: Connection,
-    messages: &mut mpsc::Receiver<Outgoing>,
+    messages: &mut mpsc::Receiver<Said>,
 ) -> Result<(), NetError> {
     let mut batch = Vec::new();
     let mut frames = Vec::new();
@@ -112,14 +106,7 @@ async fn pass_on(
         if messages.recv_many(&mut batch, 64).await == 0 {
             return Ok(());
         }
-        for outgoing in batch.drain(..) {
-            match outgoing {
-                Outgoing::Message(message) => {
-                    frames.extend(wire::split(message).into_iter().map(Frame::Raft));
-                }
-                Outgoing::LeaderAlive(term) => frames.push(Frame::LeaderAlive(term)),
-            }
-        }
+        frames.extend(batch.drain(..).flat_map(Said::frames));
         // A long batch goes out in parts, so that its bytes exist twice only a few at a time.
         for part in frames.chunks(16) {
             connection.send_all(part).await?;

@@ -166,11 +166,8 @@ impl Listener {
 
     async fn messages(&self, mut connection: Connection, from: NodeId) -> Result<(), NetError> {
         loop {
-            let said = match connection.receive(MAX_BODY).await? {
-                Frame::Raft(message) => Said::Message(message),
-                Frame::LeaderAlive(term) => Said::LeaderAlive(term),
-                _ => return Err(NetError::OutOfTurn),
-            };
+            let frame = connection.receive(MAX_BODY).await?;
+            let said = Said::of(frame).ok_or(NetError::OutOfTurn)?;
             // A full inbox slows the sender down.
             if self.inbox.send(FromPeer { from, said }).await.is_err() {
                 return Ok(());

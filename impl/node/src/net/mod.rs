@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(crate) use dial::{Dialler, Link, Outgoing};
+pub(crate) use dial::{Dialler, Link};
 pub(crate) use listen::{FromPeer, Listener};
 pub(crate) use snapshot::SnapshotLink;
 

@@ -12,7 +12,7 @@ use super::{Connection, Dialler, FromPeer, NetError};
 use crate::replica::Said;
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Receiving, Sending};
-use crate::wire::{Frame, MAX_BODY};
+use crate::wire::{CHUNK, Frame, MAX_BODY};
 
 /// How long either side may be silent. Storing the end of a large file can take a while.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ async fn send_snapshot(
     store: &SnapshotStore,
     receiving: &AtomicBool,
 ) -> Result<(), NetError> {
-    let mut sending = Sending::begin(&offer, store)?;
+    let mut sending = Sending::begin(&offer, store, CHUNK)?;
     let mut connection = dialler.dial().await?;
     receiving.store(true, Ordering::Release);
     let (peer, name) = (dialler.hello.to, sending.name());

@@ -10,7 +10,7 @@ pub mod history;
 pub(crate) mod local_action;
 pub mod rename;
 pub mod server;
-pub(crate) mod snapshot_data;
+pub mod snapshot_data;
 
 use std::collections::BTreeMap;
 

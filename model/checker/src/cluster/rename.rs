@@ -3,7 +3,7 @@
 
 use itertools::Itertools;
 use raft_core::{LogWrite, Node, NodeId, Role, VoteRecord, Write};
-use raft_trace::Envelope;
+use raft_trace::{Action, Envelope};
 
 use super::server::{Process, Server};
 
@@ -18,6 +18,22 @@ impl Renaming {
         (1..=servers).map(NodeId).permutations(count).map(Renaming).collect()
     }
 
+    /// The renaming that undoes this one.
+    pub fn inverse(&self) -> Renaming {
+        let mut inverse = self.0.clone();
+        for (old, new) in (1..).map(NodeId).zip(&self.0) {
+            let place = usize::try_from(new.0 - 1).unwrap_or(0);
+            inverse[place] = old;
+        }
+        Renaming(inverse)
+    }
+
+    /// This renaming and then another.
+    #[must_use]
+    pub fn then(&self, other: &Renaming) -> Renaming {
+        Renaming(self.0.iter().map(|id| other.id(*id)).collect())
+    }
+
     /// The new name of a server; the old one if the renaming does not know the server.
     pub fn id(&self, id: NodeId) -> NodeId {
         let place = usize::try_from(id.0).ok().and_then(|number| number.checked_sub(1));
@@ -28,6 +44,27 @@ impl Renaming {
     pub fn envelope(&self, envelope: &Envelope) -> Envelope {
         let Envelope { from, to, message } = envelope;
         Envelope { from: self.id(*from), to: self.id(*to), message: message.clone() }
+    }
+
+    /// An action of the renamed servers.
+    pub fn action(&self, action: &Action) -> Action {
+        let mut action = action.clone();
+        match &mut action {
+            Action::ElectionTimeout { server }
+            | Action::Heartbeat { server }
+            | Action::Propose { server, .. }
+            | Action::Read { server, .. }
+            | Action::Sync { server, .. }
+            | Action::Apply { server }
+            | Action::Crash { server, .. }
+            | Action::Restart { server }
+            | Action::StartSnapshot { server }
+            | Action::FinishSnapshot { server } => *server = self.id(*server),
+            Action::Deliver(envelope) | Action::Drop(envelope) | Action::Duplicate(envelope) => {
+                *envelope = self.envelope(envelope);
+            }
+        }
+        action
     }
 
     /// A node with every id in it renamed.

@@ -137,12 +137,12 @@ impl Server {
         Ok(reaction)
     }
 
-    /// Does an action of this server.
+    /// Does an action of this server, without checking properties of the step.
     ///
     /// # Errors
     ///
     /// [`Impossible`], with the server as it was, if the action cannot be done now.
-    pub(crate) fn run<P: Protocol>(
+    pub fn run<P: Protocol>(
         &mut self,
         settings: &Settings,
         protocol: &P,
@@ -494,7 +494,7 @@ impl Server {
 
     /// Counts marks from the newest durable write, and drops what can no longer matter: states that
     /// behave alike become equal.
-    fn forget_what_is_settled(&mut self) {
+    pub fn forget_what_is_settled(&mut self) {
         if self.released_vote.is_some_and(|(term, _)| self.disk.current_term > term) {
             self.released_vote = None;
         }

@@ -4,7 +4,7 @@
 use raft_core::{Bytes, Entry, Payload, Term};
 
 /// The data of a snapshot, as its handle.
-pub(crate) fn encode(state_machine: &[Entry]) -> Bytes {
+pub fn encode(state_machine: &[Entry]) -> Bytes {
     let mut data = Vec::new();
     for entry in state_machine {
         match &entry.payload {
@@ -21,7 +21,7 @@ pub(crate) fn encode(state_machine: &[Entry]) -> Bytes {
 
 /// The state that a snapshot's handle stands for. Data that no server of the model has written, as
 /// in a trace by hand, stands for what can be read of it; whoever compares it will notice.
-pub(crate) fn decode(handle: &Bytes) -> Vec<Entry> {
+pub fn decode(handle: &Bytes) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut rest = handle.as_slice();
     while let Some(entry) = decode_entry(&mut rest) {

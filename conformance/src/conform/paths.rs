@@ -1,0 +1,210 @@
+//! From the local transitions that the checker found to paths that begin with a first start.
+//!
+//! The checker keeps one transition of each class that differs only by a renaming of the servers. Here
+//! they become a graph: its nodes are the states of one server up to renaming, and every node has a
+//! shortest path from a server's first start. So production is led into each state by things that
+//! happen to it, and never put there.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+
+use raft_checker::cluster::Cluster;
+use raft_checker::cluster::rename::Renaming;
+use raft_checker::cluster::server::Server;
+use raft_checker::config::BoundedConfig;
+use raft_checker::packed::ClusterModel;
+use raft_core::{NodeId, Paper};
+use raft_trace::Action;
+
+/// Everything that the checker found to happen to one server of a configuration.
+#[derive(Debug)]
+pub struct Paths {
+    states: Vec<State>,
+    steps: Vec<Step>,
+    /// How many of the checker's transitions begin in states that no path leads to.
+    pub unreached: usize,
+}
+
+/// A state of one server, as it was first reached.
+#[derive(Debug)]
+struct State {
+    server: Server,
+    /// The step that led here; none where a configuration begins.
+    from: Option<usize>,
+    /// What happened before the configuration begins.
+    prefix: Vec<Action>,
+    /// The steps that begin here.
+    steps: Vec<usize>,
+}
+
+/// Something that happens to a server in some state.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The state in which it happens.
+    state: usize,
+    /// What happens.
+    pub action: Action,
+    /// The state to which it leads, and by which renaming the server there differs from the one
+    /// that was first found there.
+    to: Option<(usize, Renaming)>,
+}
+
+/// The states of servers up to renaming, with the form that stands for each.
+struct Classes {
+    renamings: Vec<Renaming>,
+    known: HashMap<Server, (usize, usize)>,
+}
+
+impl Classes {
+    /// The canonical form of a server, and the number of the renaming that leads to it.
+    fn canonical(&self, server: &Server) -> (Server, usize) {
+        let renamed = self.renamings.iter().map(|renaming| renaming.server(server));
+        // Any order will do, as long as it does not depend on the names that the server has now.
+        let hashes = BuildHasherDefault::<DefaultHasher>::default();
+        let least = renamed.enumerate().min_by_key(|(_, server)| hashes.hash_one(server));
+        least.map_or_else(|| (server.clone(), 0), |(place, server)| (server, place))
+    }
+
+    /// The state of that server, if it is known, and the renaming from it to the server that stands
+    /// for the state.
+    fn find(&self, server: &Server) -> Result<(usize, Renaming), (Server, usize)> {
+        let (canonical, there) = self.canonical(server);
+        match self.known.get(&canonical) {
+            Some((state, representative)) => {
+                let back = self.renamings[*representative].inverse();
+                Ok((*state, self.renamings[there].then(&back)))
+            }
+            None => Err((canonical, there)),
+        }
+    }
+}
+
+impl Paths {
+    /// The paths of a configuration that has been explored.
+    pub fn of(model: &ClusterModel) -> Paths {
+        let config = model.config();
+        let mut classes =
+            Classes { renamings: Renaming::all(config.settings.servers), known: HashMap::new() };
+        let mut paths = Paths { states: Vec::new(), steps: Vec::new(), unreached: 0 };
+        for (server, prefix) in beginnings(config, &model.prefix()) {
+            paths.add_state(&mut classes, server, None, prefix);
+        }
+        let mut samples: HashMap<Server, Vec<(Action, usize)>> = HashMap::new();
+        for (server, action) in model.samples() {
+            let (canonical, there) = classes.canonical(&server);
+            samples.entry(canonical).or_default().push((action, there));
+        }
+        let mut queue: VecDeque<usize> = (0..paths.states.len()).collect();
+        while let Some(state) = queue.pop_front() {
+            let (canonical, representative) = classes.canonical(&paths.states[state].server);
+            let back = classes.renamings[representative].inverse();
+            let here = samples.remove(&canonical).unwrap_or_default();
+            for (action, there) in here {
+                let action = classes.renamings[there].then(&back).action(&action);
+                let found = paths.add_step(&mut classes, config, state, action);
+                queue.extend(found);
+            }
+        }
+        paths.unreached = samples.values().map(Vec::len).sum();
+        paths
+    }
+
+    /// The state of a server, whether it is new, and the renaming from that server to the one that
+    /// stands for the state.
+    fn add_state(
+        &mut self,
+        classes: &mut Classes,
+        server: Server,
+        from: Option<usize>,
+        prefix: Vec<Action>,
+    ) -> (usize, bool, Renaming) {
+        match classes.find(&server) {
+            Ok((state, renaming)) => (state, false, renaming),
+            Err((canonical, representative)) => {
+                let number = self.states.len();
+                classes.known.insert(canonical, (number, representative));
+                self.states.push(State { server, from, prefix, steps: Vec::new() });
+                (number, true, classes.renamings[0].clone())
+            }
+        }
+    }
+
+    /// Adds a step, and the state to which it leads if that is new.
+    fn add_step(
+        &mut self,
+        classes: &mut Classes,
+        config: &BoundedConfig,
+        state: usize,
+        action: Action,
+    ) -> Option<usize> {
+        let number = self.steps.len();
+        let mut server = self.states[state].server.clone();
+        let possible = server.run(&config.settings, &Paper, &action).is_ok();
+        self.states[state].steps.push(number);
+        let to = possible.then(|| self.add_state(classes, server, Some(number), Vec::new()));
+        let new = to.as_ref().and_then(|(state, new, _)| new.then_some(*state));
+        let to = to.map(|(state, _, renaming)| (state, renaming));
+        self.steps.push(Step { state, action, to });
+        new
+    }
+
+    /// How many states there are.
+    pub fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether a step is the one by which its state was first reached.
+    pub fn is_first_way(&self, number: usize) -> bool {
+        let to = self.steps.get(number).and_then(|step| step.to.as_ref());
+        to.is_some_and(|(state, _)| self.states[*state].from == Some(number))
+    }
+
+    /// All steps.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The server to which a step happens.
+    pub fn server(&self, step: &Step) -> &Server {
+        &self.states[step.state].server
+    }
+
+    /// Who it is, and what happens to it from its first start up to the step, the step included.
+    pub fn path(&self, step: &Step) -> (NodeId, Vec<Action>) {
+        let (mut actions, mut state) = (vec![step.action.clone()], step.state);
+        while let Some(from) = self.states[state].from {
+            actions.push(self.steps[from].action.clone());
+            state = self.steps[from].state;
+        }
+        actions.extend(self.states[state].prefix.iter().rev().cloned());
+        actions.reverse();
+        (self.states[step.state].server.id, actions)
+    }
+
+    /// What can happen after a step.
+    pub fn next(&self, step: &Step) -> impl Iterator<Item = Action> + '_ {
+        let to = step.to.clone();
+        to.into_iter().flat_map(move |(state, renaming)| {
+            // From the server that stands for the state to the one that is there.
+            let renaming = renaming.inverse();
+            let steps = self.states[state].steps.iter();
+            steps.map(move |number| renaming.action(&self.steps[*number].action))
+        })
+    }
+}
+
+/// The servers where a configuration begins, each with what happened to it before.
+fn beginnings(config: &BoundedConfig, prefix: &[Action]) -> Vec<(Server, Vec<Action>)> {
+    let mut cluster = Cluster::boot(&config.settings, &Paper);
+    for action in prefix {
+        // The checker has done all of it before.
+        let _ = cluster.act(&config.settings, &Paper, action);
+    }
+    let own = |id| prefix.iter().filter(move |action| action.server() == Some(id));
+    let servers = cluster.servers.into_iter();
+    let with_past = |server: Server| {
+        let past = own(server.id).cloned().collect();
+        (server, past)
+    };
+    servers.map(with_past).collect()
+}

@@ -1,0 +1,516 @@
+//! A simulated disk. It loses its power between any two operations, and then everything that was not
+//! synced is there, gone, or torn at a sector's edge; and it fails when it is told to.
+//!
+//! What a real disk and file system promise, and no more: a sector is written whole or not at all; a
+//! sync makes a file's earlier writes durable; names that were made, changed or removed are durable
+//! after a sync of their directory, and before that in the order in which it was done. After a sync
+//! that failed, what was to be synced looks written and never will be, as on Linux.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use raft_node::directory::{Directory, File};
+use redb::StorageBackend;
+
+/// The unit in which a disk writes, in bytes.
+const SECTOR: usize = 512;
+
+/// The unit in which contents are shared between copies of a disk, in bytes.
+const PAGE: usize = 4096;
+
+type Page = [u8; PAGE];
+
+static BLANK: LazyLock<Arc<Page>> = LazyLock::new(|| Arc::new([0; PAGE]));
+
+/// The bytes of a file. Copies share their pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    pages: Arc<Vec<Arc<Page>>>,
+    length: usize,
+}
+
+impl Contents {
+    fn resize(&mut self, length: usize) {
+        let tail = length % PAGE;
+        let pages = Arc::make_mut(&mut self.pages);
+        pages.resize(length.div_ceil(PAGE), BLANK.clone());
+        if length < self.length && tail > 0 {
+            Arc::make_mut(&mut pages[length / PAGE])[tail..].fill(0);
+        }
+        self.length = length;
+    }
+
+    fn write(&mut self, mut at: usize, mut data: &[u8]) {
+        if at + data.len() > self.length {
+            self.resize(at + data.len());
+        }
+        let pages = Arc::make_mut(&mut self.pages);
+        while !data.is_empty() {
+            let (page, start) = (at / PAGE, at % PAGE);
+            let (now, later) = data.split_at(data.len().min(PAGE - start));
+            if now.len() == PAGE && now.iter().all(|byte| *byte == 0) {
+                pages[page] = BLANK.clone();
+            } else {
+                Arc::make_mut(&mut pages[page])[start..start + now.len()].copy_from_slice(now);
+            }
+            (at, data) = (at + now.len(), later);
+        }
+    }
+
+    fn read(&self, mut at: usize, mut out: &mut [u8]) -> io::Result<()> {
+        if at + out.len() > self.length {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        while !out.is_empty() {
+            let (page, start) = (at / PAGE, at % PAGE);
+            let count = out.len().min(PAGE - start);
+            let (now, later) = out.split_at_mut(count);
+            now.copy_from_slice(&self.pages[page][start..start + count]);
+            (at, out) = (at + count, later);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Length(usize),
+    Write(usize, Vec<u8>),
+}
+
+#[derive(Clone, Debug, Default)]
+struct FileState {
+    live: Contents,
+    durable: Contents,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Put(String, usize),
+    Rename { from: String, to: String, file: usize },
+    Remove(String),
+}
+
+/// The file names of a directory and which file each stands for.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    live: BTreeMap<String, usize>,
+    durable: BTreeMap<String, usize>,
+    unsynced: Vec<NameChange>,
+}
+
+fn change(names: &mut BTreeMap<String, usize>, change: &NameChange) {
+    match change {
+        NameChange::Put(name, file) => drop(names.insert(name.clone(), *file)),
+        NameChange::Rename { from, to, file } => {
+            names.remove(from);
+            names.insert(to.clone(), *file);
+        }
+        NameChange::Remove(name) => drop(names.remove(name)),
+    }
+}
+
+/// When operations fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The one with this number, counted from the next one on as 0, and no other.
+    Once(u64),
+    /// That one and all later ones.
+    From(u64),
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    files: Vec<FileState>,
+    /// The directories, by path; the root is "".
+    directories: BTreeMap<String, Names>,
+    /// How many operations that change something there were.
+    operations: u64,
+    /// The number of the operation at which it fails, and whether it goes on failing.
+    fault: Option<(u64, bool)>,
+    /// How many operations failed.
+    failed: u64,
+    /// What was there before each operation, while that is recorded.
+    moments: Option<Vec<Moment>>,
+}
+
+/// A simulated disk. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Mutex<State>>);
+
+/// What a disk held at some moment, synced or not.
+#[derive(Clone, Debug)]
+pub struct Moment(State);
+
+impl Default for Disk {
+    fn default() -> Disk {
+        let mut state = State::default();
+        state.directories.insert(String::new(), Names::default());
+        Disk(Arc::new(Mutex::new(state)))
+    }
+}
+
+impl Disk {
+    /// The disk's root.
+    pub fn root(&self) -> Arc<dyn Directory> {
+        Arc::new(SimulatedDirectory { disk: self.clone(), path: String::new() })
+    }
+
+    /// What it holds now.
+    pub fn moment(&self) -> Moment {
+        let state = self.state();
+        Moment(State { moments: None, fault: None, ..state.clone() })
+    }
+
+    /// From now on remembers what it held before each operation.
+    pub fn record(&self) {
+        self.state().moments = Some(Vec::new());
+    }
+
+    /// What it held before each operation since [`record`](Disk::record).
+    pub fn recorded(&self) -> Vec<Moment> {
+        self.state().moments.take().unwrap_or_default()
+    }
+
+    /// What the files of a directory hold: equal values are equal files. (Different values may be
+    /// equal files, too.)
+    pub fn contents(&self, directory: &str) -> DirectoryContents {
+        let state = self.state();
+        let names = state.directories.get(directory).map(|names| &names.live);
+        let files = names.into_iter().flatten();
+        let files =
+            files.map(|(name, number)| (name.clone(), state.files[*number].live.pages.clone()));
+        DirectoryContents(files.collect())
+    }
+
+    /// Puts a directory in the place of the one of that name, as it was at another moment, durably:
+    /// somebody copies back what he saved. Nobody may have a file in it open.
+    pub fn put_back(&self, directory: &str, saved: &Moment) {
+        let mut state = self.state();
+        let saved_names = saved.0.directories.get(directory).map(|names| &names.live);
+        let mut names = BTreeMap::new();
+        for (name, number) in saved_names.into_iter().flatten() {
+            let contents = saved.0.files[*number].live.clone();
+            names.insert(name.clone(), state.files.len());
+            let (live, durable) = (contents.clone(), contents);
+            state.files.push(FileState { live, durable, unsynced: Vec::new() });
+        }
+        let names = Names { live: names.clone(), durable: names, unsynced: Vec::new() };
+        state.directories.insert(directory.to_owned(), names);
+    }
+
+    /// How many operations that change something there were.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Makes operations fail.
+    pub fn fail(&self, fault: Option<Fault>) {
+        let mut state = self.state();
+        let now = state.operations;
+        state.fault = fault.map(|fault| match fault {
+            Fault::Once(after) => (now + after, false),
+            Fault::From(after) => (now + after, true),
+        });
+        state.failed = 0;
+    }
+
+    /// How many operations failed since [`fail`](Disk::fail).
+    pub fn failed(&self) -> u64 {
+        self.state().failed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something that changes the disk.
+    fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state();
+        state.before_operation()?;
+        work(&mut state)
+    }
+}
+
+/// What the files of a directory hold.
+#[derive(Clone, Debug)]
+pub struct DirectoryContents(Vec<(String, Arc<Vec<Arc<Page>>>)>);
+
+impl DirectoryContents {
+    fn key(&self) -> impl Iterator<Item = (&str, usize)> {
+        // As long as this value is kept, nothing else gets these addresses.
+        self.0.iter().map(|(name, pages)| (name.as_str(), Arc::as_ptr(pages).addr()))
+    }
+}
+
+impl PartialEq for DirectoryContents {
+    fn eq(&self, other: &DirectoryContents) -> bool {
+        self.key().eq(other.key())
+    }
+}
+
+impl Eq for DirectoryContents {}
+
+impl Hash for DirectoryContents {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().for_each(|part| part.hash(state));
+    }
+}
+
+impl Moment {
+    /// A disk after the process was killed at that moment: what was written is there.
+    pub fn after_kill(&self) -> Disk {
+        let mut state = self.0.clone();
+        state.operations = 0;
+        Disk(Arc::new(Mutex::new(state)))
+    }
+
+    /// A disk after the power went at that moment: what was synced, and of the rest what `kept`
+    /// picks, sector by sector.
+    pub fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disk {
+        let mut state = State::default();
+        for file in &self.0.files {
+            let mut contents = file.durable.clone();
+            for change in &file.unsynced {
+                contents.apply(change, &mut kept);
+            }
+            state.files.push(FileState {
+                durable: contents.clone(),
+                live: contents,
+                unsynced: Vec::new(),
+            });
+        }
+        for (path, names) in &self.0.directories {
+            let mut left = names.durable.clone();
+            for done in names.unsynced.iter().take_while(|_| kept()) {
+                change(&mut left, done);
+            }
+            let names = Names { durable: left.clone(), live: left, unsynced: Vec::new() };
+            state.directories.insert(path.clone(), names);
+        }
+        Disk(Arc::new(Mutex::new(state)))
+    }
+
+    /// Whether nothing was on its way, so that a power loss changes nothing.
+    pub fn is_settled(&self) -> bool {
+        self.0.files.iter().all(|file| file.unsynced.is_empty())
+            && self.0.directories.values().all(|names| names.unsynced.is_empty())
+    }
+}
+
+impl Contents {
+    /// Does those sectors of a change that `kept` picks.
+    fn apply(&mut self, change: &Change, kept: &mut impl FnMut() -> bool) {
+        match change {
+            Change::Length(length) => {
+                if kept() {
+                    self.resize(*length);
+                }
+            }
+            Change::Write(offset, data) => {
+                let mut at = *offset;
+                let mut rest = data.as_slice();
+                while !rest.is_empty() {
+                    let (sector, later) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
+                    if kept() {
+                        self.write(at, sector);
+                    }
+                    (at, rest) = (at + sector.len(), later);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn before_operation(&mut self) -> io::Result<()> {
+        if self.moments.is_some() {
+            let moment = Moment(State { moments: None, fault: None, ..self.clone_shallow() });
+            self.moments.get_or_insert_default().push(moment);
+        }
+        let number = self.operations;
+        self.operations += 1;
+        let fails = self.fault.is_some_and(|(at, lasts)| number == at || lasts && number > at);
+        if fails {
+            self.failed += 1;
+            return Err(io::Error::other("the simulated disk fails"));
+        }
+        Ok(())
+    }
+
+    fn clone_shallow(&mut self) -> State {
+        let moments = self.moments.take();
+        let copy = self.clone();
+        self.moments = moments;
+        copy
+    }
+}
+
+#[derive(Clone, Debug)]
+struct SimulatedDirectory {
+    disk: Disk,
+    path: String,
+}
+
+impl SimulatedDirectory {
+    fn names<T>(&self, look: impl FnOnce(&mut Names) -> T) -> T {
+        look(self.disk.state().directories.entry(self.path.clone()).or_default())
+    }
+
+    fn change(&self, changes: impl FnOnce(&mut State, &str) -> io::Result<()>) -> io::Result<()> {
+        self.disk.operate(|state| changes(state, &self.path))
+    }
+
+    fn file(&self, number: usize) -> File {
+        Box::new(SimulatedFile { disk: self.disk.clone(), number })
+    }
+}
+
+fn put_name(state: &mut State, path: &str, done: NameChange) {
+    let names = state.directories.entry(path.to_owned()).or_default();
+    change(&mut names.live, &done);
+    names.unsynced.push(done);
+}
+
+impl Directory for SimulatedDirectory {
+    fn open_alone(&self, name: &str) -> io::Result<File> {
+        match self.open(name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.create(name),
+            opened => opened,
+        }
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        let number = self.names(|names| names.live.get(name).copied());
+        number.map(|number| self.file(number)).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        if let Ok(file) = self.open(name) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+        let mut number = 0;
+        self.change(|state, path| {
+            number = state.files.len();
+            state.files.push(FileState::default());
+            put_name(state, path, NameChange::Put(name.to_owned(), number));
+            Ok(())
+        })?;
+        Ok(self.file(number))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(|state, path| {
+            let found = state.directories.get(path).and_then(|names| names.live.get(from));
+            let file = *found.ok_or(ErrorKind::NotFound)?;
+            let (from, to) = (from.to_owned(), to.to_owned());
+            put_name(state, path, NameChange::Rename { from, to, file });
+            Ok(())
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.change(|state, path| {
+            let names = state.directories.entry(path.to_owned()).or_default();
+            if !names.live.contains_key(name) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            put_name(state, path, NameChange::Remove(name.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let files: Vec<String> = self.names(|names| names.live.keys().cloned().collect());
+        let prefix = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
+        let state = self.disk.state();
+        let inside = state.directories.keys().filter_map(|path| path.strip_prefix(&prefix));
+        let inside = inside.filter(|name| !name.is_empty() && !name.contains('/'));
+        Ok(files.into_iter().chain(inside.map(str::to_owned)).collect())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.change(|state, path| {
+            let names = state.directories.entry(path.to_owned()).or_default();
+            for done in std::mem::take(&mut names.unsynced) {
+                change(&mut names.durable, &done);
+            }
+            Ok(())
+        })
+    }
+
+    /// Directories are simply there from then on.
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
+        let path =
+            if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        self.disk.state().directories.entry(path.clone()).or_default();
+        Ok(Arc::new(SimulatedDirectory { disk: self.disk.clone(), path }))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(&self.path).join(name)
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedFile {
+    disk: Disk,
+    number: usize,
+}
+
+impl SimulatedFile {
+    fn operate(&self, work: impl FnOnce(&mut FileState)) -> io::Result<()> {
+        self.disk.operate(|state| {
+            work(&mut state.files[self.number]);
+            Ok(())
+        })
+    }
+}
+
+fn place(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(io::Error::other)
+}
+
+impl StorageBackend for SimulatedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.state().files[self.number].live.length as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.state().files[self.number].live.read(place(offset)?, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let length = place(length)?;
+        self.operate(|file| {
+            file.live.resize(length);
+            file.unsynced.push(Change::Length(length));
+        })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let synced = self.operate(|file| {
+            for change in std::mem::take(&mut file.unsynced) {
+                file.durable.apply(&change, &mut || true);
+            }
+        });
+        if synced.is_err() {
+            // The pages count as clean from now on, and will never be written.
+            self.disk.state().files[self.number].unsynced.clear();
+        }
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let at = place(offset)?;
+        self.operate(|file| {
+            file.live.write(at, data);
+            file.unsynced.push(Change::Write(at, data.to_vec()));
+        })
+    }
+}

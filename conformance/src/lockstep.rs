@@ -1,0 +1,545 @@
+//! One server of the model and one of production, side by side: the same things happen to both, and
+//! then they must be in the same state and have sent the same messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use raft_checker::cluster::server::{ApplyTask, Process, Server};
+use raft_core::{Effect, Input, Mark, Message, Node, NodeId, Paper, PersistentState, ReadId, Role};
+use raft_node::log_store::{Files, Identity, LogStore};
+use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, Said};
+use raft_node::shell::{Observe, Task};
+use raft_node::start::{LOG_FILES, WITNESS_FILE};
+use raft_node::timers::Timing;
+use raft_node::{Bounds, StateMachine as _};
+use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
+
+use crate::disk::{Disk, Moment};
+use crate::lazy_store::DIRECTORY;
+use crate::reference::Reference;
+use crate::server::{Applied, Failure, Running, Sent, Setup, frames};
+use crate::words::Words;
+
+/// Where the model and production differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// What differs.
+    pub field: String,
+    /// What the model says.
+    pub model: String,
+    /// What the production node says.
+    pub node: String,
+}
+
+impl Divergence {
+    fn of(field: &str, model: impl Debug, node: impl Debug) -> Divergence {
+        let (model, node) = (format!("{model:?}"), format!("{node:?}"));
+        Divergence { field: field.to_owned(), model, node }
+    }
+
+    fn failure(field: &str, failure: &Failure) -> Divergence {
+        let model = "goes on".to_owned();
+        Divergence { field: field.to_owned(), model, node: failure.to_string() }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Divergence { field, model, node } = self;
+        write!(f, "{field}\n  model: {model}\n  node:  {node}")
+    }
+}
+
+fn same<T: PartialEq + Debug>(field: &str, model: &T, node: &T) -> Result<(), Divergence> {
+    if model == node { Ok(()) } else { Err(Divergence::of(field, model, node)) }
+}
+
+/// What the steps since the last look were given and asked for.
+#[derive(Default)]
+struct Watcher {
+    reset: bool,
+    read: Option<ReadId>,
+    rejected: bool,
+}
+
+impl Observe for Watcher {
+    fn step(&mut self, input: &Input, effects: &[Effect], _: &Node) {
+        for effect in effects {
+            self.reset |= *effect == Effect::ResetElectionTimer;
+            self.rejected |= matches!(effect, Effect::Rejected(_));
+        }
+        if let Input::Read { id } = input {
+            self.read = Some(*id);
+        }
+    }
+}
+
+/// Timers never run out by themselves here.
+const TIMING: Timing = Timing {
+    election_min: Duration::from_secs(100_000),
+    election_max: Duration::from_secs(100_001),
+    heartbeat: Duration::from_secs(40_000),
+};
+
+/// No snapshot is taken unasked, and none waits for followers.
+const BOUNDS: Bounds = Bounds {
+    snapshot_log_bytes: u64::MAX,
+    compaction_patience: 0,
+    snapshot_rate: u64::MAX,
+    log_bytes: u64::MAX,
+    unanswered: usize::MAX,
+    apply_backlog: u64::MAX,
+};
+
+/// A server of the model beside one of production.
+pub struct Lockstep<'w> {
+    settings: &'w Settings,
+    words: &'w Words,
+    /// How the production server is set up.
+    pub setup: Setup,
+    /// The model's server, in the model's words.
+    pub model: Server,
+    /// The production server's disk.
+    pub disk: Disk,
+    running: Option<Running>,
+    watcher: Arc<Mutex<Watcher>>,
+    now: Duration,
+    /// The names that production and the model give to reads.
+    reads: BTreeMap<ReadId, ReadId>,
+    /// The indexes at which crashes will leave the state machine, and its files when it was there.
+    wanted: BTreeMap<u64, Option<Moment>>,
+    /// What was sent in the last step: by the model, in production's words; and by production.
+    sent: [Vec<(NodeId, Message)>; 2],
+    /// What the state machine says of itself in the last step, where that is wrong.
+    complaint: Option<Divergence>,
+    timer_set: Option<Divergence>,
+}
+
+impl<'w> Lockstep<'w> {
+    /// Both start for the first time. `plan` is what is going to happen to them, as far as that is
+    /// known: at which indexes crashes will find the state machine on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Production does not start.
+    pub fn boot(
+        settings: &'w Settings,
+        words: &'w Words,
+        id: NodeId,
+        plan: &[&Action],
+    ) -> Result<Lockstep<'w>, Divergence> {
+        let voters: BTreeSet<NodeId> = (1..=settings.servers).map(NodeId).collect();
+        let limits = settings.limits;
+        let wanted = plan.iter().filter_map(|action| match action {
+            Action::Crash { applied_kept, .. } => Some((applied_kept.0, None)),
+            _ => None,
+        });
+        let setup = Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS };
+        let started = words.started(&setup);
+        let disk = started.map_err(|failure| Divergence::failure("the first start", &failure))?;
+        let mut lockstep = Lockstep {
+            settings,
+            words,
+            setup,
+            model: Server::boot(settings, &Paper, id),
+            disk,
+            running: None,
+            watcher: Arc::default(),
+            now: Duration::ZERO,
+            reads: BTreeMap::new(),
+            wanted: wanted.collect(),
+            sent: Default::default(),
+            complaint: None,
+            timer_set: None,
+        };
+        lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
+        Ok(lockstep)
+    }
+
+    fn start(&mut self) -> Result<(), Failure> {
+        let observer = self.watcher.clone() as Observer;
+        let running = Running::start(&self.setup, &self.disk, self.now, 1, Some(observer))?;
+        self.running = Some(running);
+        self.save_state_machine()
+    }
+
+    /// The running production server.
+    fn running(&mut self) -> Result<&mut Running, Failure> {
+        self.running.as_mut().ok_or_else(|| "the server is down".into())
+    }
+
+    /// Lets something happen to both.
+    ///
+    /// # Errors
+    ///
+    /// Production stops, or the action is impossible for one of them.
+    pub fn act(&mut self, action: &Action) -> Result<(), Divergence> {
+        self.act_together(&[action])
+    }
+
+    /// Lets several things happen to both, to production as one batch: what they ask for is taken when
+    /// all have happened.
+    ///
+    /// # Errors
+    ///
+    /// As for [`act`](Lockstep::act).
+    pub fn act_together(&mut self, actions: &[&Action]) -> Result<(), Divergence> {
+        self.sent = Default::default();
+        if let [action] = actions {
+            self.perform_on_model(self.settings, action)?;
+        } else {
+            let slow = one_by_one(self.settings);
+            for action in actions {
+                self.perform_on_model(&slow, action)?;
+            }
+            while let Some(action) = takes_no_time(self.settings, &self.model) {
+                self.perform_on_model(&slow, &action)?;
+            }
+        }
+        let timer = self.timer();
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Watcher::default();
+        for action in actions {
+            let done = self.perform(action);
+            done.map_err(|failure| Divergence::failure("whether it goes on", &failure))?;
+        }
+        self.settle().map_err(|failure| Divergence::failure("whether it goes on", &failure))?;
+        self.check_timer(timer, actions);
+        Ok(())
+    }
+
+    fn perform_on_model(&mut self, settings: &Settings, action: &Action) -> Result<(), Divergence> {
+        let reaction = self.model.run(settings, &Paper, action);
+        let reaction = reaction.map_err(|reason| Divergence {
+            field: "whether it is possible".to_owned(),
+            model: reason.to_string(),
+            node: "is not asked".to_owned(),
+        })?;
+        let sent = reaction.sent.iter();
+        self.sent[0].extend(sent.map(|sent| (sent.to, self.words.message(&sent.message))));
+        Ok(())
+    }
+
+    /// When the election timer runs out, if there is one.
+    fn timer(&self) -> Option<Duration> {
+        let replica = &self.running.as_ref()?.replica;
+        (!replica.leads()).then(|| replica.timer())
+    }
+
+    /// The timer starts anew when the step says so, and only then.
+    fn check_timer(&mut self, before: Option<Duration>, actions: &[&Action]) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(before), Some(after)) = (before, self.timer()) else { return };
+        let fires = actions.iter().any(|action| matches!(action, Action::ElectionTimeout { .. }));
+        let anew = after >= self.now.saturating_sub(HOUSEKEEPING * 2) + TIMING.election_min;
+        let right = if watcher.reset { anew } else { fires || after == before };
+        let say = |anew| if anew { "starts anew" } else { "goes on" };
+        self.timer_set = (!right)
+            .then(|| Divergence::of("the election timer", say(watcher.reset), say(!watcher.reset)));
+    }
+
+    /// Lets something happen to production.
+    fn perform(&mut self, action: &Action) -> Result<(), Failure> {
+        let now = self.now;
+        match action {
+            Action::ElectionTimeout { .. } | Action::Heartbeat { .. } => {
+                let running = self.running()?;
+                let due = running.replica.timer();
+                running.replica.advance(due, false);
+                self.now = due;
+            }
+            Action::Propose { command, .. } => {
+                let command = self.words.command(command);
+                let running = self.running()?;
+                running.replica.propose(command)?;
+                running.replica.advance(now, false);
+            }
+            Action::Read { id, .. } => {
+                let running = self.running()?;
+                running.replica.read();
+                running.replica.advance(now, false);
+                let named = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).read.take();
+                self.reads.extend(named.map(|named| (named, *id)));
+            }
+            Action::Deliver(envelope) => self.deliver(envelope)?,
+            Action::Drop(_) | Action::Duplicate(_) => {}
+            Action::Sync { writes, .. } => self.running()?.commit(now, *writes)?,
+            Action::Apply { .. } => self.apply(1)?,
+            Action::StartSnapshot { .. } => self.running()?.replica.take_snapshot(),
+            Action::FinishSnapshot { .. } => self.finish_snapshot()?,
+            Action::Crash { writes_kept, applied_kept, .. } => {
+                self.running()?.write(*writes_kept)?;
+                self.crash(applied_kept.0);
+            }
+            Action::Restart { .. } => self.start()?,
+        }
+        self.now += APPLY_DELAY;
+        Ok(())
+    }
+
+    fn deliver(&mut self, envelope: &Envelope) -> Result<(), Failure> {
+        let Envelope { from, message, .. } = envelope;
+        let (now, file) = match message {
+            Message::InstallSnapshot(offer) => (self.now, Some(self.words.file(&offer.snapshot))),
+            _ => (self.now, None),
+        };
+        let message = self.words.message(message);
+        let running = self.running()?;
+        match (message, file) {
+            (Message::InstallSnapshot(offer), Some(file)) => {
+                running.receive_snapshot(now, *from, offer, &file.store)
+            }
+            (message, _) => {
+                let mut bytes = Vec::new();
+                for frame in Said::Message(message).frames() {
+                    raft_node::wire::encode(&frame, &mut bytes);
+                }
+                running.hear(now, *from, &bytes)
+            }
+        }
+    }
+
+    /// The state machine does its next task, or so many entries of it, and is compared with the
+    /// reference.
+    fn apply(&mut self, most: usize) -> Result<(), Failure> {
+        let now = self.now;
+        let running = self.running()?;
+        let before = running.reader.applied();
+        let applied = running.apply(now, most)?.ok_or("the state machine has nothing to do")?;
+        if let Applied::Entries { first, entries, answers } = applied {
+            let known = self.words.entries(&self.model.state_machine);
+            let earlier = usize::try_from(before.0).unwrap_or(usize::MAX).min(known.len());
+            let mut reference = Reference::of(&known[..earlier]);
+            let expected: Vec<_> = entries.iter().map(|entry| reference.apply(entry)).collect();
+            if first != before.next() || answers != expected {
+                self.complaint = Some(Divergence::of("the answers", expected, answers));
+            }
+        }
+        self.save_state_machine()
+    }
+
+    /// Saves the state machine's files, if a crash will leave it where it is now.
+    fn save_state_machine(&mut self) -> Result<(), Failure> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let applied = running.reader.applied().0;
+        if let Some(None) = self.wanted.get(&applied) {
+            running.sync_machine()?;
+            self.wanted.insert(applied, Some(self.disk.moment()));
+        }
+        Ok(())
+    }
+
+    fn finish_snapshot(&mut self) -> Result<(), Failure> {
+        self.now += HOUSEKEEPING;
+        let now = self.now;
+        let running = self.running()?;
+        running.store_snapshot()?;
+        running.replica.advance(now, false);
+        Ok(())
+    }
+
+    /// The power goes. The state machine is found where it was when it was saved there last, or
+    /// nowhere.
+    fn crash(&mut self, applied: u64) {
+        let moment = self.disk.moment();
+        self.running = None;
+        self.reads.clear();
+        self.disk = moment.after_power_loss(|| false);
+        let saved = self.wanted.get(&applied).cloned().flatten();
+        self.disk.put_back(DIRECTORY, &saved.unwrap_or_else(|| Disk::default().moment()));
+    }
+
+    /// Takes what production asks for, and has done at once what takes no time in these settings.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let (now, settings) = (self.now, self.settings);
+        loop {
+            let Some(running) = &mut self.running else { return Ok(()) };
+            running.take_orders(now)?;
+            for sent in std::mem::take(&mut running.sent) {
+                self.sent[1].extend(messages(sent)?);
+            }
+            if settings.disk == DiskMode::Atomic && !running.writes.is_empty() {
+                let all = running.writes.len();
+                running.commit(now, all)?;
+            } else if settings.apply == ApplyMode::AtOnce && running.storing.is_some() {
+                self.finish_snapshot()?;
+            } else if settings.apply == ApplyMode::AtOnce && !running.tasks.is_empty() {
+                self.apply(usize::MAX)?;
+            } else {
+                return Ok(());
+            }
+            self.now += APPLY_DELAY;
+        }
+    }
+
+    /// Compares everything.
+    ///
+    /// # Errors
+    ///
+    /// The first difference.
+    pub fn compare(&self) -> Result<(), Divergence> {
+        if let Some(complaint) = self.complaint.as_ref().or(self.timer_set.as_ref()) {
+            return Err(complaint.clone());
+        }
+        let mut sent = self.sent.clone();
+        sent.iter_mut().for_each(|sent| sent.sort_unstable());
+        same("the messages sent", &sent[0], &sent[1])?;
+        let expected = self.words.server(&self.model);
+        let durable = self.durable(&expected.disk)?;
+        same("the durable log, term and vote", &expected.disk, &durable)?;
+        match (&expected.process, &self.running) {
+            (None, None) => Ok(()),
+            (Some(_), None) | (None, Some(_)) => {
+                let say = |up| if up { "up" } else { "down" };
+                let (model, node) = (expected.process.is_some(), self.running.is_some());
+                Err(Divergence::of("whether it is up", say(model), say(node)))
+            }
+            (Some(process), Some(running)) => self.compare_running(&expected, process, running),
+        }
+    }
+
+    fn compare_running(
+        &self,
+        expected: &Server,
+        process: &Process,
+        running: &Running,
+    ) -> Result<(), Divergence> {
+        let mut actual =
+            Server { process: Some(self.process(process, running)), ..expected.clone() };
+        actual.forget_what_is_settled();
+        let Some(found) = &actual.process else { return Ok(()) };
+        compare_nodes(&process.node, &found.node)?;
+        same("the writes on their way", &process.writes, &found.writes)?;
+        same("the messages that wait", &process.outbox, &found.outbox)?;
+        same("the tasks of the state machine", &process.apply_queue, &found.apply_queue)?;
+        let model = process.storing.as_ref().map(|(index, _)| *index);
+        let node = running.storing.as_ref().map(|storing| storing.view.index());
+        same("the snapshot being stored", &model, &node)?;
+        compare_state(&expected.state_machine, running)
+    }
+
+    /// Production's process in the model's form.
+    fn process(&self, expected: &Process, running: &Running) -> Process {
+        let shell = running.replica.shell();
+        let mut node = shell.node().clone();
+        if let Role::Leader(leadership) = &mut node.role {
+            for read in &mut leadership.reads {
+                read.id = self.reads.get(&read.id).copied().unwrap_or(read.id);
+            }
+        }
+        let queues = shell.queues();
+        let issued = node.disk.issued.0;
+        let first = (issued + 1).saturating_sub(queues.writes.len() as u64);
+        let untaken = (first..).map(Mark).zip(queues.writes.iter().cloned());
+        let outbox = queues.waiting.iter().map(|(mark, to, message)| {
+            (*mark, Envelope { from: self.setup.id, to: *to, message: message.clone() })
+        });
+        let taken = running.tasks.iter().map(|task| (None, task));
+        let tasks = taken.chain(queues.tasks).flat_map(|(mark, task)| flatten(mark, task));
+        Process {
+            writes: running.writes.iter().cloned().chain(untaken).collect(),
+            outbox: outbox.collect(),
+            apply_queue: tasks.collect(),
+            storing: expected.storing.clone(),
+            memory: expected.memory.clone(),
+            node,
+        }
+    }
+
+    /// What would be on the disk if the power went now and nothing that was not synced were kept.
+    fn durable(&self, expected: &PersistentState) -> Result<PersistentState, Divergence> {
+        let disk = self.disk.moment().after_power_loss(|| false);
+        let read = read_log(&disk, self.setup.id);
+        read.map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))
+    }
+}
+
+/// The same settings, but that nothing is done at once.
+pub(crate) fn one_by_one(settings: &Settings) -> Settings {
+    Settings { disk: DiskMode::Queued, apply: ApplyMode::Separate, ..settings.clone() }
+}
+
+/// What is to be done next of what takes no time in these settings.
+pub(crate) fn takes_no_time(settings: &Settings, server: &Server) -> Option<Action> {
+    let (id, process) = (server.id, server.process.as_ref()?);
+    if settings.disk == DiskMode::Atomic && !process.writes.is_empty() {
+        Some(Action::Sync { server: id, writes: process.writes.len() })
+    } else if settings.apply == ApplyMode::AtOnce && process.storing.is_some() {
+        Some(Action::FinishSnapshot { server: id })
+    } else if settings.apply == ApplyMode::AtOnce && !process.apply_queue.is_empty() {
+        Some(Action::Apply { server: id })
+    } else {
+        None
+    }
+}
+
+/// Reads the log of a disk, as a start would.
+pub(crate) fn read_log(disk: &Disk, id: NodeId) -> Result<PersistentState, Failure> {
+    let directory = disk.root().directory("node")?;
+    let [first, second, witness] =
+        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
+    let files = Files { logs: [first?, second?], witness: witness? };
+    let identity = Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 };
+    Ok(LogStore::open(files, &identity, 1)?.1)
+}
+
+/// What something that was sent says, decoded.
+fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
+    match sent {
+        Sent::Snapshot(to, offer) => Ok(vec![(to, Message::InstallSnapshot(offer))]),
+        Sent::Frames(to, bytes) => {
+            let said = frames(&bytes)?.into_iter().map(Said::of);
+            let messages = said.filter_map(|said| match said {
+                Some(Said::Message(message)) => Some(Ok((to, message))),
+                // It accompanies a snapshot, and resets a timer.
+                Some(Said::LeaderAlive(_)) => None,
+                None => Some(Err("a frame that no connection accepts".into())),
+            });
+            messages.collect()
+        }
+    }
+}
+
+/// A task, entry by entry.
+fn flatten(after: Option<Mark>, task: &Task) -> Vec<ApplyTask> {
+    match task {
+        Task::Restore(snapshot) => {
+            vec![ApplyTask::Restore(snapshot.clone(), after.unwrap_or_default())]
+        }
+        Task::Apply { first, entries } => {
+            let indexes = (first.0..).map(raft_core::Index);
+            indexes
+                .zip(entries)
+                .map(|(index, entry)| ApplyTask::Entry(index, entry.clone()))
+                .collect()
+        }
+    }
+}
+
+fn compare_nodes(model: &Node, node: &Node) -> Result<(), Divergence> {
+    same("role", &model.role, &node.role)?;
+    same("current_term", &model.current_term, &node.current_term)?;
+    same("voted_for", &model.voted_for, &node.voted_for)?;
+    same("log", &model.log, &node.log)?;
+    same("commit_index", &model.commit_index, &node.commit_index)?;
+    same("last_applied", &model.last_applied, &node.last_applied)?;
+    same("what was given to apply", &model.apply_requested, &node.apply_requested)?;
+    same("what is durable", &model.disk, &node.disk)?;
+    same("the node", model, node)
+}
+
+/// Compares the state machine with what these entries make.
+fn compare_state(entries: &[raft_core::Entry], running: &Running) -> Result<(), Divergence> {
+    let reference = Reference::of(entries);
+    same("the applied index of the state", &reference.applied, &running.reader.applied())?;
+    for (key, expected) in &reference.keys {
+        let found = running
+            .reader
+            .get(key)
+            .map_err(|error| Divergence::of("the state", expected, error.to_string()))?;
+        let found = found.map(|found| (found.version, found.value));
+        same("the state", &Some(expected.clone()), &found)?;
+    }
+    Ok(())
+}

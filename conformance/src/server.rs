@@ -1,0 +1,342 @@
+//! A production server on a simulated disk, without threads: every order waits here until somebody has
+//! it done.
+//!
+//! Everything in it is what `raftd` runs: replica, shell, log, snapshot store, applier, key-value
+//! store, wire format, snapshot transfer, and the way from a disk to a running node. What is missing is
+//! what does these things at their time: the owner task and its threads, sockets, clocks.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::error::Error;
+use std::time::Duration;
+
+use raft_core::{
+    Bytes, Config, Entry, Index, InstallSnapshot, Limits, Mark, Message, NodeId, PersistentState,
+    Term, Write,
+};
+use raft_node::applier::Applier;
+use raft_node::log_store::{Identity, LogStore};
+use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
+use raft_node::shell::{ProposalId, Task};
+use raft_node::snapshot_store::SnapshotStore;
+use raft_node::snapshot_transfer::{Receiving, Sending};
+use raft_node::start::{Startup, start};
+use raft_node::timers::Timing;
+use raft_node::wire::{self, Frame, HEADER, Header, WireError};
+use raft_node::{Bounds, ProposeError, ReadError, SnapshotView};
+
+use crate::disk::Disk;
+use crate::lazy_store::LazyStore;
+
+/// Why a server stops.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who it is.
+    pub id: NodeId,
+    /// Among whom.
+    pub voters: BTreeSet<NodeId>,
+    /// What may be under way to one follower.
+    pub limits: Limits,
+    /// Election timeouts and heartbeats.
+    pub timing: Timing,
+    /// When snapshots are taken, and what is refused.
+    pub bounds: Bounds,
+}
+
+/// Something that leaves a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Frames on the connection for messages.
+    Frames(NodeId, Vec<u8>),
+    /// A snapshot on a connection of its own.
+    Snapshot(NodeId, InstallSnapshot),
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// About its command.
+    Proposal(ProposalId, Result<Bytes, ProposeError>),
+    /// About its read.
+    Read(ReaderId, Result<Index, ReadError>),
+}
+
+/// What the state machine has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It applied entries, and gave these answers.
+    Entries {
+        /// The index of the first.
+        first: Index,
+        /// The entries.
+        entries: Vec<Entry>,
+        /// The answers, one for each.
+        answers: Vec<Bytes>,
+    },
+    /// It became what a snapshot says.
+    Restored(raft_core::Snapshot),
+}
+
+/// A view that is to be stored.
+pub struct Storing {
+    /// The view.
+    pub view: Box<dyn SnapshotView>,
+    /// The term of its last entry.
+    pub term: Term,
+}
+
+/// A running server.
+pub struct Running {
+    /// The part that decides.
+    pub replica: Replica,
+    /// Writes that were ordered, oldest first.
+    pub writes: VecDeque<(Mark, Write)>,
+    /// Tasks of the state machine that were ordered, oldest first.
+    pub tasks: VecDeque<Task>,
+    /// The view that is to be stored.
+    pub storing: Option<Storing>,
+    /// What left it and was not taken yet.
+    pub sent: Vec<Sent>,
+    /// What clients were told.
+    pub told: Vec<Told>,
+    /// Its snapshots.
+    pub snapshots: SnapshotStore,
+    /// What was on the disk when it started.
+    pub state: PersistentState,
+    /// Reads the state machine.
+    pub reader: LazyStore,
+    log: LogStore,
+    applier: Applier,
+}
+
+/// How many bytes of a snapshot travel at a time here, so that a small one takes several frames.
+pub const SMALL_CHUNK: usize = 16;
+
+/// Both always take orders: they wait here.
+const FREE: Free = Free { disk: true, machine: true };
+
+impl Running {
+    /// Starts a server from its disk.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses to start.
+    pub fn start(
+        setup: &Setup,
+        disk: &Disk,
+        now: Duration,
+        seed: u64,
+        observer: Option<Observer>,
+    ) -> Result<Running, Failure> {
+        let machine = LazyStore::new(disk)?;
+        let reader = machine.clone();
+        let Setup { id, voters, limits, timing, bounds } = setup.clone();
+        let startup = Startup {
+            identity: Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 },
+            config: Config { id, voters, limits },
+            snapshot_rate: u64::MAX,
+            seed,
+        };
+        let started = start(&disk.root().directory("node")?, &startup, Box::new(machine))?;
+        Ok(Running {
+            replica: Replica::new(started.node, timing, bounds, now, seed, observer),
+            writes: VecDeque::new(),
+            tasks: VecDeque::new(),
+            storing: None,
+            sent: Vec::new(),
+            told: Vec::new(),
+            snapshots: started.snapshots,
+            state: started.state,
+            reader,
+            log: started.log,
+            applier: started.applier,
+        })
+    }
+
+    /// Takes the orders that the replica has.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn take_orders(&mut self, now: Duration) -> Result<(), Failure> {
+        for order in self.replica.orders(now, FREE) {
+            match order {
+                Order::Send { to, said } => {
+                    let mut bytes = Vec::new();
+                    for frame in said.frames() {
+                        wire::encode(&frame, &mut bytes);
+                    }
+                    self.sent.push(Sent::Frames(to, bytes));
+                }
+                Order::SendSnapshot { to, offer } => self.sent.push(Sent::Snapshot(to, offer)),
+                Order::Commit { mark, writes } => {
+                    let first = (mark.0 + 1).saturating_sub(writes.len() as u64);
+                    self.writes.extend((first..).map(Mark).zip(writes));
+                }
+                Order::Apply { task, .. } => self.tasks.push_back(task),
+                Order::TakeView => {
+                    let view = self.applier.view()?;
+                    if let Some(Order::StoreSnapshot { view, term }) = self.replica.view(view) {
+                        self.storing = Some(Storing { view, term });
+                    }
+                }
+                Order::StoreSnapshot { view, term } => self.storing = Some(Storing { view, term }),
+                Order::RemoveSnapshots { keep } => self.snapshots.keep_only(keep)?,
+                Order::AnswerProposal(id, answer) => self.told.push(Told::Proposal(id, answer)),
+                Order::AnswerRead(id, answer) => self.told.push(Told::Read(id, answer)),
+            }
+        }
+        match self.replica.halted() {
+            Some(reason) => Err(format!("the node halts: {reason:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The disk makes the oldest `count` writes durable, in one transaction, and reports.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn commit(&mut self, now: Duration, count: usize) -> Result<(), Failure> {
+        if let Some(mark) = self.write(count)? {
+            self.replica.durable(now, mark);
+        }
+        Ok(())
+    }
+
+    /// The disk makes the oldest `count` writes durable, and there is nobody to report to any more.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn write(&mut self, count: usize) -> Result<Option<Mark>, Failure> {
+        let (marks, writes): (Vec<Mark>, Vec<Write>) =
+            self.writes.drain(..count.min(self.writes.len())).unzip();
+        if let Some(mark) = marks.last() {
+            self.log.commit(writes)?;
+            return Ok(Some(*mark));
+        }
+        Ok(None)
+    }
+
+    /// The state machine does the oldest task, or `most` entries of it, and reports. Nothing if there
+    /// is no task.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn apply(&mut self, now: Duration, most: usize) -> Result<Option<Applied>, Failure> {
+        let Some(mut task) = self.tasks.pop_front() else { return Ok(None) };
+        if let Task::Apply { first, entries } = &mut task
+            && entries.len() > most
+        {
+            let rest = entries.split_off(most);
+            let first = first.plus(most);
+            self.tasks.push_front(Task::Apply { first, entries: rest });
+        }
+        let done = self.applier.run(task.clone())?;
+        let answers = done.answers.clone();
+        self.replica.applied(now, done);
+        Ok(Some(match task {
+            Task::Apply { first, entries } => Applied::Entries { first, entries, answers },
+            Task::Restore(snapshot) => Applied::Restored(snapshot),
+        }))
+    }
+
+    /// Makes the state machine durable.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn sync_machine(&mut self) -> Result<(), Failure> {
+        Ok(self.applier.sync()?)
+    }
+
+    /// Stores the view that waits for it, and reports.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn store_snapshot(&mut self) -> Result<(), Failure> {
+        if let Some(Storing { view, term }) = self.storing.take() {
+            let name = self.snapshots.store(view.as_ref(), term)?;
+            self.replica.snapshot_stored(name);
+        }
+        Ok(())
+    }
+
+    /// Hears what came on the connection for messages.
+    ///
+    /// # Errors
+    ///
+    /// It makes no sense.
+    pub fn hear(&mut self, now: Duration, from: NodeId, bytes: &[u8]) -> Result<(), Failure> {
+        for frame in frames(bytes)? {
+            let said = Said::of(frame).ok_or("a frame on the wrong connection")?;
+            self.replica.hear(now, from, said);
+        }
+        Ok(())
+    }
+
+    /// Receives a whole snapshot over a connection of its own, which breaks once on the way, and then
+    /// hears of it.
+    ///
+    /// # Errors
+    ///
+    /// The transfer fails; the server goes on without it.
+    pub fn receive_snapshot(
+        &mut self,
+        now: Duration,
+        from: NodeId,
+        offer: InstallSnapshot,
+        source: &SnapshotStore,
+    ) -> Result<(), Failure> {
+        for chunks in [1, usize::MAX] {
+            let mut sending = Sending::begin(&offer, source, SMALL_CHUNK)?;
+            let mut receiving = Receiving::begin(&offer, &self.snapshots)?;
+            sending.go_on_at(receiving.here());
+            for _ in 0..chunks {
+                let Some(frame) = sending.next_chunk()? else { break };
+                let Frame::SnapshotChunk(chunk) = over_the_wire(&frame)? else {
+                    return Err("a chunk became something else".into());
+                };
+                receiving.add(&chunk)?;
+            }
+            if receiving.is_complete() {
+                receiving.finish()?;
+                self.replica.hear(now, from, Said::Message(Message::InstallSnapshot(offer)));
+                return Ok(());
+            }
+        }
+        Err("the snapshot ended early".into())
+    }
+}
+
+/// The frames in some bytes.
+///
+/// # Errors
+///
+/// They are none.
+pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
+    let mut frames = Vec::new();
+    while let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() {
+        let header = Header::decode(*header)?;
+        let body = rest.get(..header.length).ok_or(WireError::Body)?;
+        frames.push(header.decode_body(body)?);
+        bytes = &rest[header.length..];
+    }
+    if bytes.is_empty() { Ok(frames) } else { Err(WireError::Body) }
+}
+
+/// A frame, encoded and decoded.
+///
+/// # Errors
+///
+/// The bytes are not a frame.
+pub fn over_the_wire(frame: &Frame) -> Result<Frame, WireError> {
+    let mut bytes = Vec::new();
+    wire::encode(frame, &mut bytes);
+    frames(&bytes)?.pop().ok_or(WireError::Body)
+}
