@@ -13,6 +13,7 @@ use raft_kv::store::{KvStore, Versioned};
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::{DirectoryContents, Disk};
+use crate::reference::Reference;
 use crate::server::Failure;
 
 /// How much memory a store may use for its cache, in bytes.
@@ -24,16 +25,26 @@ pub const DIRECTORY: &str = "kv";
 /// How many files are remembered.
 const REMEMBERED: usize = 512;
 
-/// What files say of themselves: the last index that they reflect.
-static KNOWN: LazyLock<Mutex<HashMap<DirectoryContents, Index>>> = LazyLock::new(Mutex::default);
+/// What files say of themselves.
+static KNOWN: LazyLock<Mutex<HashMap<DirectoryContents, Known>>> = LazyLock::new(Mutex::default);
+
+#[derive(Clone)]
+struct Known {
+    /// The last index that they reflect.
+    applied: Index,
+    /// The values of keys that were asked for.
+    values: HashMap<Vec<u8>, Option<Versioned>>,
+}
 
 /// A production store on a simulated disk. Clones share it.
 #[derive(Clone)]
 pub struct LazyStore(Arc<Mutex<Inner>>);
 
 enum Inner {
-    Unopened { disk: Disk, applied: Index },
+    Unopened { disk: Disk, contents: DirectoryContents, known: Known },
     Open(KvStore),
+    /// The reference in its place.
+    Reference(Reference),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,7 +62,7 @@ impl Inner {
         }
         match self {
             Inner::Open(store) => Ok(store),
-            Inner::Unopened { .. } => Err("the store is not open".into()),
+            _ => Err("there is no store, but the reference".into()),
         }
     }
 }
@@ -64,20 +75,25 @@ impl LazyStore {
     /// It cannot be opened.
     pub fn new(disk: &Disk) -> Result<LazyStore, Failure> {
         let contents = disk.contents(DIRECTORY);
-        let known = lock(&KNOWN).get(&contents).copied();
+        let known = lock(&KNOWN).get(&contents).cloned();
         let inner = match known {
-            Some(applied) => Inner::Unopened { disk: disk.clone(), applied },
+            Some(known) => Inner::Unopened { disk: disk.clone(), contents, known },
             None => {
                 let store = open(disk)?;
                 let mut known = lock(&KNOWN);
                 if known.len() >= REMEMBERED {
                     known.clear();
                 }
-                known.insert(contents, store.applied());
+                known.insert(contents, Known { applied: store.applied(), values: HashMap::new() });
                 Inner::Open(store)
             }
         };
         Ok(LazyStore(Arc::new(Mutex::new(inner))))
+    }
+
+    /// The reference in the place of a store, where the store is not what is tried.
+    pub fn reference(reference: Reference) -> LazyStore {
+        LazyStore(Arc::new(Mutex::new(Inner::Reference(reference))))
     }
 
     /// A key's value.
@@ -86,20 +102,45 @@ impl LazyStore {
     ///
     /// The store cannot be opened or read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Versioned>, Failure> {
-        Ok(lock(&self.0).open()?.reader().get(key)?)
+        let mut inner = lock(&self.0);
+        if let Inner::Unopened { disk, contents, known } = &mut *inner {
+            if let Some(value) = known.values.get(key) {
+                return Ok(value.clone());
+            }
+            // Opening changes the files, so another copy is asked.
+            let value = open(&disk.moment().after_kill())?.reader().get(key)?;
+            known.values.insert(key.to_vec(), value.clone());
+            if let Some(all) = lock(&KNOWN).get_mut(contents) {
+                all.values.insert(key.to_vec(), value.clone());
+            }
+            return Ok(value);
+        }
+        if let Inner::Reference(reference) = &*inner {
+            let found = reference.keys.get(key).cloned();
+            return Ok(found.map(|(version, value)| Versioned { version, value }));
+        }
+        Ok(inner.open()?.reader().get(key)?)
     }
 }
 
 impl StateMachine for LazyStore {
     fn applied(&self) -> Index {
         match &*lock(&self.0) {
-            Inner::Unopened { applied, .. } => *applied,
+            Inner::Unopened { known, .. } => known.applied,
             Inner::Open(store) => store.applied(),
+            Inner::Reference(reference) => reference.applied,
         }
     }
 
     fn apply(&mut self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, StateMachineError> {
-        lock(&self.0).open()?.apply(first, entries)
+        let mut inner = lock(&self.0);
+        if let Inner::Reference(reference) = &mut *inner {
+            if first != reference.applied.next() {
+                return Err(format!("entry {first} after {}", reference.applied).into());
+            }
+            return Ok(entries.iter().map(|entry| reference.apply(entry)).collect());
+        }
+        inner.open()?.apply(first, entries)
     }
 
     fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {
@@ -113,7 +154,7 @@ impl StateMachine for LazyStore {
     fn sync(&mut self) -> Result<(), StateMachineError> {
         match &mut *lock(&self.0) {
             // Its files are all that there is.
-            Inner::Unopened { .. } => Ok(()),
+            Inner::Unopened { .. } | Inner::Reference(_) => Ok(()),
             Inner::Open(store) => store.sync(),
         }
     }

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use raft_checker::cluster::server::{ApplyTask, Process, Server};
 use raft_core::{Effect, Input, Mark, Message, Node, NodeId, Paper, PersistentState, ReadId, Role};
-use raft_node::log_store::{Files, Identity, LogStore};
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, Said};
 use raft_node::shell::{Observe, Task};
-use raft_node::start::{LOG_FILES, WITNESS_FILE};
 use raft_node::timers::Timing;
 use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
@@ -19,7 +17,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use crate::disk::{Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, Sent, Setup, frames};
+use crate::server::{Applied, Failure, Running, Sent, Setup, frames, open_log};
 use crate::words::Words;
 
 /// Where the model and production differ.
@@ -39,7 +37,7 @@ impl Divergence {
         Divergence { field: field.to_owned(), model, node }
     }
 
-    fn failure(field: &str, failure: &Failure) -> Divergence {
+    pub(crate) fn failure(field: &str, failure: &Failure) -> Divergence {
         let model = "goes on".to_owned();
         Divergence { field: field.to_owned(), model, node: failure.to_string() }
     }
@@ -80,7 +78,8 @@ impl Observe for Watcher {
 const TIMING: Timing = Timing {
     election_min: Duration::from_secs(100_000),
     election_max: Duration::from_secs(100_001),
-    heartbeat: Duration::from_secs(40_000),
+    // Not before many elections, or it would run out at the moment of victory.
+    heartbeat: Duration::from_secs(10_000_000_000),
 };
 
 /// No snapshot is taken unasked, and none waits for followers.
@@ -156,6 +155,42 @@ impl<'w> Lockstep<'w> {
         };
         lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
         Ok(lockstep)
+    }
+
+    /// Both at the same moment once more, to try something, with the reference in the place of
+    /// production's state machine. None where that will not do.
+    ///
+    /// # Errors
+    ///
+    /// Production's disk cannot be read.
+    pub fn fork(&self) -> Result<Option<Lockstep<'w>>, Failure> {
+        let watcher: Arc<Mutex<Watcher>> = Arc::default();
+        let observer = watcher.clone() as Observer;
+        let (running, disk) = match &self.running {
+            None => (None, self.disk.moment().after_kill()),
+            Some(running) => {
+                let reference = Reference::of(&self.words.entries(&self.model.state_machine));
+                match running.fork(self.setup.id, &self.disk, reference, Some(observer))? {
+                    None => return Ok(None),
+                    Some((running, disk)) => (Some(running), disk),
+                }
+            }
+        };
+        Ok(Some(Lockstep {
+            settings: self.settings,
+            words: self.words,
+            setup: self.setup.clone(),
+            model: self.model.clone(),
+            disk,
+            running,
+            watcher,
+            now: self.now,
+            reads: self.reads.clone(),
+            wanted: self.wanted.clone(),
+            sent: Default::default(),
+            complaint: None,
+            timer_set: None,
+        }))
     }
 
     fn start(&mut self) -> Result<(), Failure> {
@@ -352,8 +387,9 @@ impl<'w> Lockstep<'w> {
 
     /// Takes what production asks for, and has done at once what takes no time in these settings.
     fn settle(&mut self) -> Result<(), Failure> {
-        let (now, settings) = (self.now, self.settings);
+        let settings = self.settings;
         loop {
+            let now = self.now;
             let Some(running) = &mut self.running else { return Ok(()) };
             running.take_orders(now)?;
             for sent in std::mem::take(&mut running.sent) {
@@ -450,8 +486,9 @@ impl<'w> Lockstep<'w> {
     /// What would be on the disk if the power went now and nothing that was not synced were kept.
     fn durable(&self, expected: &PersistentState) -> Result<PersistentState, Divergence> {
         let disk = self.disk.moment().after_power_loss(|| false);
-        let read = read_log(&disk, self.setup.id);
-        read.map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))
+        let read = open_log(&disk, self.setup.id);
+        read.map(|(_, state)| state)
+            .map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))
     }
 }
 
@@ -472,16 +509,6 @@ pub(crate) fn takes_no_time(settings: &Settings, server: &Server) -> Option<Acti
     } else {
         None
     }
-}
-
-/// Reads the log of a disk, as a start would.
-pub(crate) fn read_log(disk: &Disk, id: NodeId) -> Result<PersistentState, Failure> {
-    let directory = disk.root().directory("node")?;
-    let [first, second, witness] =
-        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
-    let files = Files { logs: [first?, second?], witness: witness? };
-    let identity = Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 };
-    Ok(LogStore::open(files, &identity, 1)?.1)
 }
 
 /// What something that was sent says, decoded.

@@ -14,18 +14,19 @@ use raft_core::{
     Term, Write,
 };
 use raft_node::applier::Applier;
-use raft_node::log_store::{Identity, LogStore};
+use raft_node::log_store::{Files, Identity, LogStore};
 use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
 use raft_node::snapshot_transfer::{Receiving, Sending};
-use raft_node::start::{Startup, start};
+use raft_node::start::{LOG_FILES, SNAPSHOT_DIRECTORY, Startup, WITNESS_FILE, start};
 use raft_node::timers::Timing;
 use raft_node::wire::{self, Frame, HEADER, Header, WireError};
 use raft_node::{Bounds, ProposeError, ReadError, SnapshotView};
 
 use crate::disk::Disk;
 use crate::lazy_store::LazyStore;
+use crate::reference::Reference;
 
 /// Why a server stops.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -134,7 +135,7 @@ impl Running {
         let reader = machine.clone();
         let Setup { id, voters, limits, timing, bounds } = setup.clone();
         let startup = Startup {
-            identity: Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 },
+            identity: identity(id),
             config: Config { id, voters, limits },
             snapshot_rate: u64::MAX,
             seed,
@@ -153,6 +154,46 @@ impl Running {
             log: started.log,
             applier: started.applier,
         })
+    }
+
+    /// A copy of this server on a copy of its disk, with the reference in the place of its state
+    /// machine. None if that will not do, because a snapshot is being stored or restored.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn fork(
+        &self,
+        id: NodeId,
+        disk: &Disk,
+        reference: Reference,
+        observer: Option<Observer>,
+    ) -> Result<Option<(Running, Disk)>, Failure> {
+        let shell = self.replica.shell().queues().tasks;
+        let mut tasks = self.tasks.iter().chain(shell.into_iter().map(|(_, task)| task));
+        if self.storing.is_some() || tasks.any(|task| matches!(task, Task::Restore(_))) {
+            return Ok(None);
+        }
+        let disk = disk.moment().after_kill();
+        let machine = LazyStore::reference(reference);
+        let reader = machine.clone();
+        let directory = disk.root().directory("node")?;
+        let inside = directory.directory(SNAPSHOT_DIRECTORY)?;
+        let snapshots = SnapshotStore::new(inside, u64::MAX);
+        let running = Running {
+            replica: self.replica.fork(observer),
+            writes: self.writes.clone(),
+            tasks: self.tasks.clone(),
+            storing: None,
+            sent: self.sent.clone(),
+            told: self.told.clone(),
+            applier: Applier::new(Box::new(machine), snapshots.clone()),
+            snapshots,
+            state: self.state.clone(),
+            reader,
+            log: open_log(&disk, id)?.0,
+        };
+        Ok(Some((running, disk)))
     }
 
     /// Takes the orders that the replica has.
@@ -312,6 +353,23 @@ impl Running {
         }
         Err("the snapshot ended early".into())
     }
+}
+
+/// Opens the log of a disk, as a start would.
+///
+/// # Errors
+///
+/// It is damaged.
+pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), Failure> {
+    let directory = disk.root().directory("node")?;
+    let [first, second, witness] =
+        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
+    let files = Files { logs: [first?, second?], witness: witness? };
+    Ok(LogStore::open(files, &identity(id), id.0)?)
+}
+
+fn identity(id: NodeId) -> Identity {
+    Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 }
 }
 
 /// The frames in some bytes.

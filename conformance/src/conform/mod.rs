@@ -34,7 +34,7 @@ use raft_checker::coverage::{kind, role};
 use raft_checker::packed::ClusterModel;
 use raft_checker::search::Control;
 use raft_checker::search::level::{self, Goal};
-use raft_core::NodeId;
+use raft_core::{Message, NodeId};
 use raft_trace::{Action, ClusterTrace, Settings};
 
 use crate::disk::Fault;
@@ -42,9 +42,6 @@ use crate::lockstep::{Divergence, Lockstep};
 use crate::words::Words;
 use crash::Allowed;
 pub use paths::{Paths, Step};
-
-/// Of how many transitions one is tried with failing disks.
-const FAULTS_EVERY: usize = 4;
 
 /// What was tried on production of what the checker found in one configuration.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +111,8 @@ pub fn conform(
     control: &Control,
     progress: &Progress,
 ) -> Conformed {
+    // Whether a state can recover is nothing that happens to a server.
+    let config = &BoundedConfig { recover: false, ..config.clone() };
     let model = ClusterModel::new(config.clone(), true);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let paths = Paths::of(&model);
@@ -125,9 +124,10 @@ pub fn conform(
         *conformed.known.entry(key).or_default() += 1;
     }
     progress.known.fetch_add(paths.steps().len() as u64, Ordering::Relaxed);
+    let words = Words::default();
     let trial = Trial {
         settings: &config.settings,
-        words: Words::default(),
+        words: &words,
         paths: &paths,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
@@ -150,7 +150,7 @@ pub fn conform(
 /// One configuration's transitions, on their way through production.
 struct Trial<'a> {
     settings: &'a Settings,
-    words: Words,
+    words: &'a Words,
     paths: &'a Paths,
     next: AtomicUsize,
     stop: AtomicBool,
@@ -164,7 +164,7 @@ fn plainly(divergence: Divergence) -> Difference {
     (divergence, String::new())
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
     fn run(&self, control: &Control, progress: &Progress) {
         let mut own = Conformed::default();
         while !self.stop.load(Ordering::Relaxed) && control.stopped().is_none() {
@@ -222,20 +222,21 @@ impl Trial<'_> {
     ) -> Result<(), (Divergence, String, Option<Action>)> {
         let alone = |(divergence, circumstance)| (divergence, circumstance, None);
         let operations = self.once(number, step, id, path, own).map_err(alone)?;
-        if number.is_multiple_of(FAULTS_EVERY) {
-            for operation in 0..operations {
-                own.faults += 1;
-                self.with_fault(number, step, id, path, operation).map_err(alone)?;
-            }
+        let next: Vec<Action> = self.paths.next(step).collect();
+        let led = self.lead(id, path, &next);
+        let led = led.map_err(|divergence| (divergence, String::new(), None))?;
+        for operation in 0..operations {
+            own.faults += 1;
+            self.with_fault(number, step, id, path, operation).map_err(alone)?;
         }
-        for next in self.paths.next(step) {
+        for next in next {
             let outcome = if is_batch(&step.action, &next) {
                 own.batches += 1;
-                self.together(id, path, &next)
-                    .map_err(|divergence| (divergence, "both steps as one batch".to_owned()))
-            } else if !self.paths.is_first_way(number) && number.is_multiple_of(3) {
+                let outcome = self.together(id, path, &led, &next);
+                outcome.map_err(|divergence| (divergence, "both steps as one batch".to_owned()))
+            } else if !self.paths.is_first_way(number) {
                 own.second_ways += 1;
-                self.after(id, path, &next).map_err(plainly)
+                self.after(id, path, &led, &next).map_err(plainly)
             } else {
                 Ok(())
             };
@@ -251,10 +252,10 @@ impl Trial<'_> {
         &self,
         id: NodeId,
         path: &[Action],
-        next: Option<&Action>,
-    ) -> Result<Lockstep<'_>, Divergence> {
+        next: &[Action],
+    ) -> Result<Lockstep<'a>, Divergence> {
         let plan: Vec<&Action> = path.iter().chain(next).collect();
-        let mut lockstep = Lockstep::boot(self.settings, &self.words, id, &plan)?;
+        let mut lockstep = Lockstep::boot(self.settings, self.words, id, &plan)?;
         for action in path.split_last().map_or(&[][..], |(_, before)| before) {
             lockstep.act(action)?;
         }
@@ -271,7 +272,7 @@ impl Trial<'_> {
         path: &[Action],
         own: &mut Conformed,
     ) -> Result<u64, Difference> {
-        let mut lockstep = self.lead(id, path, None).map_err(plainly)?;
+        let mut lockstep = self.lead(id, path, &[]).map_err(plainly)?;
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
         disk.record();
@@ -281,7 +282,7 @@ impl Trial<'_> {
         let operations = moments.len() as u64;
         if operations > 0 {
             moments.push(disk.moment());
-            let allowed = Allowed::during(self.settings, &self.words, &before, &step.action);
+            let allowed = Allowed::during(self.settings, self.words, &before, &step.action);
             let seed = crash::seed(id, number);
             let tried = crash::try_all(&allowed, &lockstep.setup, &moments, seed);
             let tried = tried.map_err(|(place, divergence)| {
@@ -296,6 +297,26 @@ impl Trial<'_> {
         Ok(operations)
     }
 
+    /// The state before the last step of a path once more, from where production was led to it, or
+    /// where that cannot be had again, on the same path.
+    fn again(
+        &self,
+        id: NodeId,
+        path: &[Action],
+        led: &Lockstep<'a>,
+        next: &[Action],
+    ) -> Result<Lockstep<'a>, Divergence> {
+        let mut actions = path.last().into_iter().chain(next);
+        if actions.any(needs_store) {
+            return self.lead(id, path, next);
+        }
+        match led.fork() {
+            Ok(Some(fork)) => Ok(fork),
+            Ok(None) => self.lead(id, path, next),
+            Err(failure) => Err(Divergence::failure("whether it can be copied", &failure)),
+        }
+    }
+
     /// Does the step while one operation on the disk fails. The node stops, and then what is left must
     /// be what a crash may leave; or it goes on, and then everything must be as if nothing had failed.
     fn with_fault(
@@ -306,7 +327,7 @@ impl Trial<'_> {
         path: &[Action],
         operation: u64,
     ) -> Result<(), Difference> {
-        let mut lockstep = self.lead(id, path, None).map_err(plainly)?;
+        let mut lockstep = self.lead(id, path, &[]).map_err(plainly)?;
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
         let name =
@@ -317,28 +338,52 @@ impl Trial<'_> {
         if outcome.is_ok() {
             return lockstep.compare().map_err(name);
         }
-        let allowed = Allowed::during(self.settings, &self.words, &before, &step.action);
+        let allowed = Allowed::during(self.settings, self.words, &before, &step.action);
         let seed = crash::seed(id, number);
         let tried = crash::try_all(&allowed, &lockstep.setup, &[disk.moment()], seed);
         tried.map(drop).map_err(|(_, divergence)| name(divergence))
     }
 
     /// Does the step and the next one as one batch.
-    fn together(&self, id: NodeId, path: &[Action], next: &Action) -> Result<(), Divergence> {
-        let mut lockstep = self.lead(id, path, Some(next))?;
+    fn together(
+        &self,
+        id: NodeId,
+        path: &[Action],
+        led: &Lockstep<'a>,
+        next: &Action,
+    ) -> Result<(), Divergence> {
+        let mut lockstep = self.again(id, path, led, std::slice::from_ref(next))?;
         let Some(last) = path.last() else { return Ok(()) };
         lockstep.act_together(&[last, next])?;
         lockstep.compare()
     }
 
     /// Does the step and then the next one.
-    fn after(&self, id: NodeId, path: &[Action], next: &Action) -> Result<(), Divergence> {
-        let mut lockstep = self.lead(id, path, Some(next))?;
+    fn after(
+        &self,
+        id: NodeId,
+        path: &[Action],
+        led: &Lockstep<'a>,
+        next: &Action,
+    ) -> Result<(), Divergence> {
+        let mut lockstep = self.again(id, path, led, std::slice::from_ref(next))?;
         if let Some(last) = path.last() {
             lockstep.act(last)?;
         }
         lockstep.act(next)?;
         lockstep.compare()
+    }
+}
+
+/// Whether an action is about what the state machine keeps on the disk.
+fn needs_store(action: &Action) -> bool {
+    match action {
+        Action::StartSnapshot { .. }
+        | Action::FinishSnapshot { .. }
+        | Action::Crash { .. }
+        | Action::Restart { .. } => true,
+        Action::Deliver(envelope) => matches!(envelope.message, Message::InstallSnapshot(_)),
+        _ => false,
     }
 }
 

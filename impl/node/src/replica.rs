@@ -208,6 +208,11 @@ impl Replica {
         }
     }
 
+    /// The same replica at the same moment, watched by somebody else.
+    pub fn fork(&self, observer: Option<Observer>) -> Replica {
+        Replica { observer, ..self.clone() }
+    }
+
     /// The node and its queues, for looking at.
     pub fn shell(&self) -> &Shell {
         &self.shell
@@ -450,7 +455,9 @@ impl Replica {
         if std::mem::take(&mut self.wants_view) {
             orders.push(Order::TakeView);
         }
-        if let Some(keep) = self.durable_base.take() {
+        // Not before the state machine is that far: it may still have to restore one of the others.
+        let applied = self.shell.node().last_applied;
+        if let Some(keep) = self.durable_base.take_if(|keep| keep.last_included.index <= applied) {
             orders.push(Order::RemoveSnapshots { keep });
         }
         for answer in self.shell.take_answers() {
