@@ -1,5 +1,12 @@
 //! Holds the production node to the model, in both directions.
 
 pub mod column_log;
+pub mod conform;
+pub mod disk;
+pub mod lazy_store;
 pub mod linearizability;
+pub mod lockstep;
+pub mod reference;
+pub mod server;
 pub mod validate;
+pub mod words;

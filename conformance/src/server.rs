@@ -108,6 +108,8 @@ pub struct Running {
     pub state: PersistentState,
     /// Reads the state machine.
     pub reader: LazyStore,
+    /// Who takes orders. At first both always do: orders wait here.
+    pub free: Free,
     log: LogStore,
     applier: Applier,
 }
@@ -115,7 +117,6 @@ pub struct Running {
 /// How many bytes of a snapshot travel at a time here, so that a small one takes several frames.
 pub const SMALL_CHUNK: usize = 16;
 
-/// Both always take orders: they wait here.
 const FREE: Free = Free { disk: true, machine: true };
 
 impl Running {
@@ -151,6 +152,7 @@ impl Running {
             snapshots: started.snapshots,
             state: started.state,
             reader,
+            free: FREE,
             log: started.log,
             applier: started.applier,
         })
@@ -191,6 +193,7 @@ impl Running {
             snapshots,
             state: self.state.clone(),
             reader,
+            free: self.free,
             log: open_log(&disk, id)?.0,
         };
         Ok(Some((running, disk)))
@@ -202,7 +205,7 @@ impl Running {
     ///
     /// The server has to stop.
     pub fn take_orders(&mut self, now: Duration) -> Result<(), Failure> {
-        for order in self.replica.orders(now, FREE) {
+        for order in self.replica.orders(now, self.free) {
             match order {
                 Order::Send { to, said } => {
                     let mut bytes = Vec::new();

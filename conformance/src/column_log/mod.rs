@@ -1,1 +1,42 @@
-//! Traces and node logs in one column for each server.
+//! Traces and node logs in one column for each server: who did what, in which order, and what came
+//! of it. For people who look for the reason of something, so it tells more than it judges.
+//!
+//! ```text
+//! cluster trace --replayed--> Replayed --+
+//!                                        +--> Event --Filter--> Columns, JSON or Stats
+//! node logs --Merge--> NodeRecord --Narrator--+
+//! ```
+//!
+//! | to read | what it is |
+//! | --- | --- |
+//! | [`Event`], [`Topic`] | one line of the picture |
+//! | [`Narrator`] | from the records of a server to events |
+//! | [`Replayed`] | from a cluster trace to events |
+//! | [`NodeLog`], [`Merge`] | from the logs of servers to one run |
+//! | [`Filter`], [`Columns`], [`Stats`] | what is shown, and how |
+//! | [`show`] | all of it, for `raftgate log` |
+
+mod columns;
+mod error;
+mod event;
+mod filter;
+mod merge;
+mod narrator;
+mod node_log;
+mod show;
+mod stats;
+mod topic;
+mod trace;
+mod words;
+
+pub use columns::{Columns, Layout, NARROWEST, WIDTH};
+pub use error::LogError;
+pub use event::{Event, Flag, State};
+pub use filter::{Filter, Span};
+pub use merge::{Merge, Merged, Next, SENT};
+pub use narrator::Narrator;
+pub use node_log::{GrowingFile, Located, NodeLog};
+pub use show::{COLUMN_LOG_SCHEMA, COLUMN_LOG_VERSION, Form, Options, show};
+pub use stats::{ServerStats, Stats};
+pub use topic::Topic;
+pub use trace::{MOST_SERVERS, Replayed, Stuck};

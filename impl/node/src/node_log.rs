@@ -1,7 +1,7 @@
 //! The log of one node, for `raftgate validate` and for people: see [`raft_trace::NodeRecord`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use raft_core::{Config, Effect, Index, Input, Node, PersistentState};
@@ -25,8 +25,17 @@ impl NodeLog {
         state: &PersistentState,
         applied: Index,
     ) -> io::Result<NodeLog> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        // A kill may have cut the last line short.
+        let mut last = [b'\n'];
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
         let mut log = NodeLog { out: BufWriter::new(file), next: 1, failed: false };
+        if last != [b'\n'] {
+            log.out.write_all(b"\n")?;
+        }
         let start = NodeRecord::Start { config: config.clone(), state: state.clone(), applied };
         start.write(&mut log.out)?;
         log.out.flush()?;

@@ -1,0 +1,159 @@
+//! One column for each server.
+//!
+//! ```text
+//!    step topic| n1                        | n2
+//!       1 TIMR | election timeout          |
+//!       1 TERM | C1 c0 a0 term 1, was 0    |
+//!       2 ELEC |                           | <- n1 vote? t1 log start
+//! ```
+//!
+//! Every line stands for itself, so that other tools can cut and search the picture. What is wrong
+//! with an event ([`Flag`](super::Flag)) stands in the margin, or `>` at a step that was asked for.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use anstyle::{Effects, Style};
+use raft_core::NodeId;
+
+use super::{Event, Topic};
+
+/// The width if nobody knows the terminal.
+pub const WIDTH: usize = 100;
+
+/// No column gets narrower, however narrow the terminal is.
+pub const NARROWEST: usize = 8;
+
+/// Margin, step and topic.
+const LEFT: usize = 1 + 7 + 1 + 5;
+
+/// The bar before each column.
+const BAR: &str = "| ";
+
+/// How the columns look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The width of the whole picture.
+    pub width: usize,
+    /// Whether long texts go on in the next line, instead of being cut.
+    pub wrap: bool,
+    /// Whether topics have colours.
+    pub coloured: bool,
+    /// A step to point at.
+    pub around: Option<u64>,
+}
+
+impl Default for Layout {
+    fn default() -> Layout {
+        Layout { width: WIDTH, wrap: false, coloured: false, around: None }
+    }
+}
+
+/// Writes events in one column for each server.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    servers: Vec<NodeId>,
+    layout: Layout,
+    /// Whether the servers' names stand above what comes next.
+    headed: bool,
+}
+
+impl Columns {
+    /// Columns for these servers, in this order. A server that is not among them gets a column when
+    /// it has something to say.
+    pub fn new(servers: Vec<NodeId>, layout: Layout) -> Columns {
+        Columns { servers, layout, headed: false }
+    }
+
+    /// Writes an event, below the servers' names if it is the first.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `out` reports.
+    pub fn write(&mut self, event: &Event, mut out: impl Write) -> io::Result<()> {
+        let place = match self.servers.iter().position(|server| *server == event.server) {
+            Some(place) => place,
+            None => self.add(event.server),
+        };
+        if !std::mem::replace(&mut self.headed, true) {
+            self.write_names(&mut out)?;
+        }
+        let width = self.column_width();
+        let mark = match event.flag.mark() {
+            ' ' if self.layout.around == Some(event.step) => '>',
+            mark => mark,
+        };
+        let texts = if self.layout.wrap {
+            textwrap::wrap(&event.text, width).into_iter().map(String::from).collect()
+        } else {
+            vec![cut(&event.text, width)]
+        };
+        for text in texts {
+            write!(out, "{mark}{:>7} ", event.step)?;
+            self.styled(event.topic, format_args!("{:<5}", event.topic.name()), &mut out)?;
+            for _ in 0..place {
+                write!(out, "{BAR}{:width$}", "")?;
+            }
+            out.write_all(BAR.as_bytes())?;
+            self.styled(event.topic, format_args!("{text}"), &mut out)?;
+            if place + 1 < self.servers.len() {
+                write!(out, "{:pad$}", "", pad = width.saturating_sub(text.chars().count()))?;
+                let after = self.servers.len() - place - 2;
+                for _ in 0..after {
+                    write!(out, "{BAR}{:width$}", "")?;
+                }
+                out.write_all(BAR.trim_end().as_bytes())?;
+            }
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, server: NodeId) -> usize {
+        self.servers.push(server);
+        self.servers.sort_unstable();
+        self.headed = false;
+        self.servers.iter().position(|other| *other == server).unwrap_or(0)
+    }
+
+    fn write_names(&self, mut out: impl Write) -> io::Result<()> {
+        let width = self.column_width();
+        let bold =
+            if self.layout.coloured { Style::new().effects(Effects::BOLD) } else { Style::new() };
+        let mut line = format!("{:>8} {:<5}", "step", "topic");
+        for server in &self.servers {
+            let _ = write!(line, "{BAR}{:width$}", server.to_string());
+        }
+        writeln!(out, "{bold}{}{bold:#}", line.trim_end())
+    }
+
+    fn styled(
+        &self,
+        topic: Topic,
+        text: std::fmt::Arguments,
+        mut out: impl Write,
+    ) -> io::Result<()> {
+        if self.layout.coloured {
+            let style = topic.style();
+            write!(out, "{style}{text}{style:#}")
+        } else {
+            out.write_fmt(text)
+        }
+    }
+
+    /// What every server gets of the width.
+    fn column_width(&self) -> usize {
+        let servers = self.servers.len().max(1);
+        let share = self.layout.width.saturating_sub(LEFT) / servers;
+        share.saturating_sub(BAR.len()).max(NARROWEST)
+    }
+}
+
+/// A text that fits, with a mark where something is missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(2)).collect();
+    format!("{kept}..")
+}

@@ -1,0 +1,348 @@
+//! From the records of one server to events.
+//!
+//! A step becomes what caused it, then what it changed in the server, then what it asked for, then
+//! the messages that left. A message stands where it *leaves*: one that waits for a write, with the
+//! step that says the write is durable. Events of a change begin with the server's new [`State`].
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use raft_core::{Effect, Index, Input, LogWrite, Mark, Message, NodeId, PersistentState, Term};
+use raft_trace::{NodeDigest, NodeRecord};
+
+use super::words::{self, Said};
+use super::{Event, Flag, State, Topic};
+
+/// Tells what happened to one server, record by record.
+#[derive(Debug)]
+pub struct Narrator {
+    server: NodeId,
+    /// How many other servers there are.
+    others: usize,
+    before: Option<NodeDigest>,
+    outbox: Outbox<(NodeId, Message)>,
+    writes: VecDeque<WaitingWrite>,
+}
+
+#[derive(Debug)]
+struct WaitingWrite {
+    mark: Mark,
+    text: String,
+    indexes: Option<(Index, Index)>,
+}
+
+impl Narrator {
+    /// Begins with a server of which nothing is known yet.
+    pub fn new(server: NodeId) -> Narrator {
+        let (outbox, writes) = (Outbox::default(), VecDeque::new());
+        Narrator { server, others: 0, before: None, outbox, writes }
+    }
+
+    /// The events of the next record, in order; never none. `flag` is what is wrong with the
+    /// message that the record is about.
+    pub fn events(&mut self, step: u64, record: &NodeRecord, flag: Flag) -> Vec<Event> {
+        let left = self.outbox.pass(record, |to, message| (to, message.clone()));
+        let mut told = match record {
+            NodeRecord::Start { config, state, applied } => {
+                self.others = config.voters.len().saturating_sub(1);
+                self.start(step, state, *applied)
+            }
+            NodeRecord::Step { input, effects, after, .. } => {
+                self.step(step, input, effects, after, flag)
+            }
+        };
+        told.extend(self.sends(step, &left));
+        told
+    }
+
+    /// The events of messages that leave.
+    pub(super) fn sends(&self, step: u64, left: &[(NodeId, Message)]) -> Vec<Event> {
+        let mut groups: Vec<(&Message, Said, Vec<NodeId>)> = Vec::new();
+        for (to, message) in left {
+            let said = Said::of(message);
+            match groups.iter_mut().find(|(_, other, _)| other.text == said.text) {
+                Some((_, _, receivers)) => receivers.push(*to),
+                None => groups.push((message, said, vec![*to])),
+            }
+        }
+        let event = |(message, said, to): (&Message, Said, Vec<NodeId>)| {
+            let text = format!("-> {} {}", words::receivers(&to, self.others), said.text);
+            self.event(step, said.topic, Some(message.term()), said.indexes, text)
+        };
+        groups.into_iter().map(event).collect()
+    }
+
+    /// An event of this server as it is now.
+    pub(super) fn event(
+        &self,
+        step: u64,
+        topic: Topic,
+        term: Option<Term>,
+        indexes: Option<(Index, Index)>,
+        text: String,
+    ) -> Event {
+        let state = self.before.as_ref().map(State::of);
+        let term = term.or(state.map(|state| state.term));
+        Event { step, server: self.server, topic, term, indexes, state, flag: Flag::None, text }
+    }
+
+    /// The server is gone, with all that was not durable.
+    pub(super) fn stop(&mut self) {
+        self.before = None;
+        self.writes.clear();
+    }
+
+    /// The server counts its writes anew, from after this one on.
+    pub(super) fn renumber(&mut self, base: Mark) {
+        for write in &mut self.writes {
+            write.mark.0 = write.mark.0.saturating_sub(base.0);
+        }
+    }
+
+    fn start(&mut self, step: u64, state: &PersistentState, applied: Index) -> Vec<Event> {
+        let (base, last) = (state.log.base(), state.log.last());
+        let digest = NodeDigest {
+            role: 'f',
+            term: state.current_term,
+            vote: state.voted_for,
+            last,
+            base,
+            durable: last.index,
+            // What is applied was committed.
+            commit: applied,
+            applied,
+        };
+        self.stop();
+        let mut text = format!("{} starts", State::of(&digest));
+        if base.index > Index::ZERO {
+            let _ = write!(text, ", snapshot {}", base.index);
+        }
+        if last.index > base.index {
+            let _ = write!(text, ", log {}", words::span((base.index.next(), last.index)));
+        }
+        self.before = Some(digest);
+        vec![self.event(step, Topic::Boot, None, None, text)]
+    }
+
+    fn step(
+        &mut self,
+        step: u64,
+        input: &Input,
+        effects: &[Effect],
+        after: &NodeDigest,
+        flag: Flag,
+    ) -> Vec<Event> {
+        let before = self.before.replace(after.clone()).unwrap_or_else(|| after.clone());
+        let mut told = vec![Event { flag, ..self.cause(step, input, effects, &before) }];
+        told.extend(self.changes(step, &before, after));
+        for effect in effects {
+            told.extend(self.consequence(step, effect, &before));
+        }
+        told
+    }
+
+    fn cause(
+        &mut self,
+        step: u64,
+        input: &Input,
+        effects: &[Effect],
+        before: &NodeDigest,
+    ) -> Event {
+        match input {
+            Input::ElectionTimeout => {
+                self.event(step, Topic::Timr, None, None, "election timeout".to_owned())
+            }
+            Input::Heartbeat => {
+                self.event(step, Topic::Timr, None, None, "heartbeat timer".to_owned())
+            }
+            Input::Propose { commands } => self.proposal(step, commands, effects),
+            Input::Read { id } => {
+                self.event(step, Topic::Read, None, None, format!("client: read {}", id.0))
+            }
+            Input::Receive { from, message } => {
+                let said = Said::of(message);
+                let text = format!("<- {from} {}", said.text);
+                self.event(step, said.topic, Some(message.term()), said.indexes, text)
+            }
+            Input::Durable { mark } => self.durable(step, *mark),
+            Input::Applied { index } => {
+                let indexes = (before.applied.next().min(*index), *index);
+                let text = format!("{} applied {}", self.state_text(), words::span(indexes));
+                self.event(step, Topic::Appl, None, Some(indexes), text)
+            }
+            Input::SnapshotTaken { index, .. } => {
+                let text = format!("stored snapshot {index}");
+                self.event(step, Topic::Snap, None, Some((Index(1), *index)), text)
+            }
+        }
+    }
+
+    fn proposal(&self, step: u64, commands: &[raft_core::Bytes], effects: &[Effect]) -> Event {
+        let spelled = words::commands(commands);
+        let answer = effects.iter().find_map(|effect| match effect {
+            Effect::Proposed { first, term } => {
+                let indexes = (*first, first.prev().plus(commands.len()));
+                let text = format!("proposes {}: {spelled}", words::span(indexes));
+                Some((Some(*term), Some(indexes), text))
+            }
+            Effect::ProposalRefused { leader } => {
+                Some((None, None, format!("refuses {spelled}: {}", words::ask(*leader))))
+            }
+            _ => None,
+        });
+        let (term, indexes, text) =
+            answer.unwrap_or_else(|| (None, None, format!("client: {spelled}")));
+        self.event(step, Topic::Clnt, term, indexes, text)
+    }
+
+    fn durable(&mut self, step: u64, mark: Mark) -> Event {
+        let mut texts = Vec::new();
+        let mut indexes: Option<(Index, Index)> = None;
+        while let Some(write) = self.writes.pop_front_if(|write| write.mark <= mark) {
+            texts.push(write.text);
+            if let Some((first, last)) = write.indexes {
+                let (lowest, highest) = indexes.unwrap_or((first, last));
+                indexes = Some((lowest.min(first), highest.max(last)));
+            }
+        }
+        let what = if texts.is_empty() { "nothing new".to_owned() } else { texts.join("; ") };
+        self.event(step, Topic::Disk, None, indexes, format!("durable: {what}"))
+    }
+
+    /// What is different in the server.
+    fn changes(&self, step: u64, before: &NodeDigest, after: &NodeDigest) -> Vec<Event> {
+        let now = self.state_text();
+        let mut told = Vec::new();
+        let mut tell = |topic, indexes, text: String| {
+            told.push(self.event(step, topic, None, indexes, format!("{now} {text}")));
+        };
+        if after.term != before.term {
+            tell(Topic::Term, None, format!("term {}, was {}", after.term, before.term));
+        }
+        if after.role != before.role {
+            let role = match after.role {
+                'l' => "leads",
+                'c' => "campaigns",
+                _ => "follows",
+            };
+            tell(Topic::Elec, None, role.to_owned());
+        }
+        if after.commit != before.commit {
+            let indexes = (before.commit.next().min(after.commit), after.commit);
+            tell(Topic::Cmit, Some(indexes), format!("commits {}", words::span(indexes)));
+        }
+        if after.base != before.base {
+            let indexes = (Index(1), after.base.index);
+            tell(Topic::Snap, Some(indexes), format!("log begins after {}", after.base.index));
+        }
+        if let Some(candidate) = after.vote.filter(|vote| *vote != self.server)
+            && (after.vote, after.term) != (before.vote, before.term)
+        {
+            let text = format!("votes for {candidate}");
+            told.push(self.event(step, Topic::Elec, None, None, text));
+        }
+        told
+    }
+
+    /// What an effect does that no change has told; messages leave later.
+    fn consequence(&mut self, step: u64, effect: &Effect, before: &NodeDigest) -> Vec<Event> {
+        let (topic, indexes, text) = match effect {
+            Effect::Persist { mark, write } => return self.write(step, *mark, write, before),
+            Effect::Restore { snapshot, .. } => {
+                let last = snapshot.last_included_index;
+                (Topic::Snap, Some((Index(1), last)), format!("restores snapshot {last}"))
+            }
+            Effect::ReadReady { id, read_index } => {
+                (Topic::Read, None, format!("serves read {} at {read_index}", id.0))
+            }
+            Effect::ReadRefused { id, reason } => {
+                let why = words::read_refusal(*reason);
+                (Topic::Read, None, format!("refuses read {}: {why}", id.0))
+            }
+            Effect::Rejected(rejection) => {
+                (Topic::Drop, None, format!("rejected: {}", words::variant(rejection)))
+            }
+            Effect::Halt(reason) => {
+                (Topic::Halt, None, format!("HALT: {}", words::variant(reason)))
+            }
+            Effect::Apply { .. }
+            | Effect::Send { .. }
+            | Effect::ResetElectionTimer
+            | Effect::Proposed { .. }
+            | Effect::ProposalRefused { .. } => return Vec::new(),
+        };
+        vec![self.event(step, topic, None, indexes, text)]
+    }
+
+    fn write(
+        &mut self,
+        step: u64,
+        mark: Mark,
+        write: &raft_core::Write,
+        before: &NodeDigest,
+    ) -> Vec<Event> {
+        let mut told = Vec::new();
+        let last = before.last.index;
+        let dropped = match &write.log {
+            Some(LogWrite::Append { first, .. }) => Some((*first, last)),
+            Some(LogWrite::Install(_)) => Some((before.base.index.next(), last)),
+            _ => None,
+        };
+        if let Some(dropped) = dropped.filter(|(first, last)| first <= last) {
+            let text = format!("drops {}", words::span(dropped));
+            told.push(self.event(step, Topic::Log, None, Some(dropped), text));
+        }
+        let (text, indexes) =
+            (words::write(write), write.log.as_ref().and_then(words::log_indexes));
+        let words = format!("writes {text}");
+        told.push(self.event(step, Topic::Disk, None, indexes, words));
+        self.writes.push_back(WaitingWrite { mark, text, indexes });
+        told
+    }
+
+    fn state_text(&self) -> String {
+        self.before.as_ref().map(|digest| State::of(digest).to_string()).unwrap_or_default()
+    }
+}
+
+/// The messages of one server that wait for its disk.
+#[derive(Debug)]
+pub(super) struct Outbox<T> {
+    waiting: VecDeque<(Mark, T)>,
+}
+
+impl<T> Default for Outbox<T> {
+    fn default() -> Outbox<T> {
+        Outbox { waiting: VecDeque::new() }
+    }
+}
+
+impl<T> Outbox<T> {
+    /// The messages that leave with a record, oldest first, each as what `keep` makes of it.
+    pub(super) fn pass(
+        &mut self,
+        record: &NodeRecord,
+        keep: impl Fn(NodeId, &Message) -> T,
+    ) -> Vec<T> {
+        let NodeRecord::Step { input, effects, .. } = record else {
+            // What had not left before the crash never will.
+            self.waiting.clear();
+            return Vec::new();
+        };
+        let mut left = Vec::new();
+        if let Input::Durable { mark } = input {
+            while let Some((_, kept)) = self.waiting.pop_front_if(|(after, _)| *after <= *mark) {
+                left.push(kept);
+            }
+        }
+        for effect in effects {
+            if let Effect::Send { to, message, after } = effect {
+                match after {
+                    Some(mark) => self.waiting.push_back((*mark, keep(*to, message))),
+                    None => left.push(keep(*to, message)),
+                }
+            }
+        }
+        left
+    }
+}

@@ -1,0 +1,177 @@
+//! Reading a node log, record by record, also while it grows.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use raft_core::NodeId;
+use raft_trace::{NODE_LOG_SCHEMA, NodeRecord};
+
+use super::LogError;
+
+/// A file that may grow, and that need not exist yet. At its end it reads nothing, and later
+/// perhaps more.
+#[derive(Debug)]
+pub struct GrowingFile {
+    path: PathBuf,
+    file: Option<File>,
+    read: u64,
+}
+
+impl GrowingFile {
+    /// Nothing is opened before something is read.
+    pub fn new(path: &Path) -> GrowingFile {
+        GrowingFile { path: path.to_owned(), file: None, read: 0 }
+    }
+}
+
+impl Read for GrowingFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.file.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(file) = &mut self.file else { return Ok(0) };
+        let count = file.read(buffer)?;
+        if count == 0 && file.metadata()?.len() < self.read {
+            return Err(io::Error::other("it has become shorter while it was read"));
+        }
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+/// A record and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The line, counted from 1.
+    pub line: u64,
+    /// What it says.
+    pub record: NodeRecord,
+}
+
+/// Reads a node log. Holds one line at a time.
+pub struct NodeLog {
+    path: PathBuf,
+    input: Box<dyn BufRead>,
+    /// Whether the end of the file is only the end for now.
+    grows: bool,
+    line: u64,
+    text: Vec<u8>,
+    server: Option<NodeId>,
+    /// The number of the next step.
+    next: u64,
+}
+
+impl NodeLog {
+    /// A log that is complete. `path` is for messages.
+    pub fn new(path: &Path, input: Box<dyn BufRead>) -> NodeLog {
+        let (path, text) = (path.to_owned(), Vec::new());
+        NodeLog { path, input, grows: false, line: 0, text, server: None, next: 1 }
+    }
+
+    /// A log that is still being written.
+    pub fn growing(path: &Path) -> NodeLog {
+        let input = Box::new(BufReader::new(GrowingFile::new(path)));
+        NodeLog { grows: true, ..NodeLog::new(path, input) }
+    }
+
+    /// For messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose log it is, once that is known.
+    pub fn server(&self) -> Option<NodeId> {
+        self.server
+    }
+
+    /// Forgets whose log it is: somebody else's is shown for that server.
+    pub(super) fn disown(&mut self) {
+        self.server = None;
+    }
+
+    /// Whether there may be more after the end.
+    pub fn grows(&self) -> bool {
+        self.grows
+    }
+
+    /// The next record; none at the end, which may be the end for now.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the file cannot be read, or the line is damaged or cut. Nothing can be read
+    /// after that.
+    pub fn next_record(&mut self) -> Result<Option<Located>, LogError> {
+        let read = self.input.read_until(b'\n', &mut self.text);
+        read.map_err(|source| LogError::Read { path: self.path.clone(), source })?;
+        let ended = self.text.last() == Some(&b'\n');
+        if self.text.is_empty() || (!ended && self.grows) {
+            return Ok(None);
+        }
+        let text = std::mem::take(&mut self.text);
+        self.line += 1;
+        let line = self.line;
+        let record = parse(&text).map_err(|reason| {
+            let path = self.path.clone();
+            if ended {
+                LogError::Damaged { path, line, reason }
+            } else {
+                LogError::Cut { path, line }
+            }
+        })?;
+        self.check(&record).map_err(|reason| LogError::Damaged {
+            path: self.path.clone(),
+            line,
+            reason,
+        })?;
+        self.text = text;
+        self.text.clear();
+        Ok(Some(Located { line, record }))
+    }
+
+    /// Whether the record may follow the one before.
+    fn check(&mut self, record: &NodeRecord) -> Result<(), String> {
+        match (record, self.server) {
+            (NodeRecord::Start { config, .. }, server) => {
+                if let Some(server) = server.filter(|server| *server != config.id) {
+                    return Err(format!("{} starts in the log of {server}", config.id));
+                }
+                self.server = Some(config.id);
+                self.next = 1;
+            }
+            (NodeRecord::Step { .. }, None) => {
+                return Err("a step before the first start".to_owned());
+            }
+            (NodeRecord::Step { seq, .. }, Some(_)) => {
+                if *seq != self.next {
+                    let last = self.next - 1;
+                    return Err(format!("step {seq} follows step {last}: lines are missing"));
+                }
+                self.next += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a line. A server that was killed may have left half a line, and when it starts again the
+/// record of the start follows in the same line: then the half is nothing that anybody has seen.
+fn parse(line: &[u8]) -> Result<NodeRecord, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
+    let text = text.trim_end();
+    // Steps are by far the most, and need no look at a schema.
+    if text.starts_with("{\"step\":") {
+        let step = serde_json::from_str(text);
+        if let Ok(record) = step {
+            return Ok(record);
+        }
+    }
+    NodeRecord::parse(text).or_else(|reason| {
+        let start = text.rfind(&format!("{{\"schema\":\"{NODE_LOG_SCHEMA}\"")).filter(|at| *at > 0);
+        start.and_then(|at| NodeRecord::parse(&text[at..]).ok()).ok_or(reason)
+    })
+}

@@ -1,0 +1,96 @@
+//! What happened how often.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use comfy_table::{CellAlignment, Table, presets};
+use raft_core::{Index, NodeId, Term};
+use serde::Serialize;
+
+use super::{Event, State, Topic};
+
+/// What happened how often, for each server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// One for each server.
+    pub servers: BTreeMap<NodeId, ServerStats>,
+}
+
+/// What happened to one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerStats {
+    /// The number of events of each topic.
+    pub events: BTreeMap<Topic, u64>,
+    /// How often it campaigned.
+    pub campaigns: u64,
+    /// How often it was elected.
+    pub elections_won: u64,
+    /// Its highest term.
+    pub term: Term,
+    /// Its highest commit index.
+    pub commit: Index,
+    /// The highest index that it has applied.
+    pub applied: Index,
+    #[serde(skip)]
+    last: Option<State>,
+}
+
+impl Stats {
+    /// Counts an event.
+    pub fn note(&mut self, event: &Event) {
+        let server = self.servers.entry(event.server).or_default();
+        *server.events.entry(event.topic).or_default() += 1;
+        let Some(state) = event.state else {
+            server.last = None;
+            return;
+        };
+        let was = server.last.replace(state).map(|last| (last.role, last.term));
+        if was != Some((state.role, state.term)) {
+            // One that is alone in its cluster campaigns and wins in one step.
+            server.campaigns += u64::from(state.role == 'C');
+            server.elections_won += u64::from(state.role == 'L');
+        }
+        server.term = server.term.max(state.term);
+        server.commit = server.commit.max(state.commit);
+        server.applied = server.applied.max(state.applied);
+    }
+}
+
+type Number = fn(&ServerStats) -> u64;
+
+/// The rows below the topics.
+const NUMBERS: [(&str, Number); 5] = [
+    ("campaigns", |server| server.campaigns),
+    ("elections won", |server| server.elections_won),
+    ("highest term", |server| server.term.0),
+    ("commit index", |server| server.commit.0),
+    ("applied index", |server| server.applied.0),
+];
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        let names = self.servers.keys().map(NodeId::to_string);
+        table.set_header(std::iter::once("events".to_owned()).chain(names));
+        let topics = Topic::ALL.into_iter();
+        let seen =
+            topics.filter(|topic| self.servers.values().any(|s| s.events.contains_key(topic)));
+        for topic in seen {
+            let counts = self.servers.values().map(|server| server.events.get(&topic));
+            let counts = counts.map(|count| count.copied().unwrap_or(0).to_string());
+            table.add_row(std::iter::once(topic.name().to_owned()).chain(counts));
+        }
+        for (name, number) in NUMBERS {
+            let numbers = self.servers.values().map(|server| number(server).to_string());
+            table.add_row(std::iter::once(name.to_owned()).chain(numbers));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for line in table.lines() {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Cluster traces as events: the trace is replayed, and the replayed servers keep node logs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use raft_checker::cluster::{Cluster, Impossible};
+use raft_checker::properties::{Property, PropertySet, can_recover};
+use raft_checker::protocol::{Memory, Protocol};
+use raft_core::{
+    Config, Effect, HaltReason, Index, Input, Mark, Node, NodeId, Paper, PersistentState, step,
+};
+use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, NodeDigest, NodeRecord};
+
+use super::words::Said;
+use super::{Event, Flag, Narrator, Topic};
+
+/// The largest cluster whose traces are shown: at the end of a trace every majority is asked
+/// whether it can recover, and there are too many in larger ones.
+pub const MOST_SERVERS: u64 = 9;
+
+/// The paper's rules, and what they were told.
+#[derive(Default)]
+struct Recording {
+    records: RefCell<Vec<Recorded>>,
+}
+
+struct Recorded {
+    server: NodeId,
+    record: NodeRecord,
+    /// The newest durable write.
+    durable: Mark,
+}
+
+impl Protocol for Recording {
+    fn step(&self, node: &mut Node, _: &mut Memory, input: Input, effects: &mut Vec<Effect>) {
+        step(&Paper, node, input.clone(), effects);
+        // The cluster says when a message leaves.
+        let told = effects.iter().filter(|effect| !matches!(effect, Effect::Send { .. }));
+        let effects = told.cloned().collect();
+        let record = NodeRecord::Step { seq: 0, input, effects, after: NodeDigest::of(node) };
+        let (server, durable) = (node.id(), node.disk.durable);
+        self.records.borrow_mut().push(Recorded { server, record, durable });
+    }
+
+    fn restart(
+        &self,
+        config: Config,
+        disk: PersistentState,
+        applied: Index,
+    ) -> Result<Node, HaltReason> {
+        let (server, state, durable) = (config.id, disk.clone(), Mark::default());
+        let record = NodeRecord::Start { config: config.clone(), state, applied };
+        let node = Node::restart(&Paper, config, disk, applied)?;
+        self.records.borrow_mut().push(Recorded { server, record, durable });
+        Ok(node)
+    }
+}
+
+/// A cluster trace, replayed step by step.
+pub struct Replayed {
+    trace: ClusterTrace,
+    cluster: Cluster,
+    narrators: BTreeMap<NodeId, Narrator>,
+    done: usize,
+    /// What the cluster has broken so far: a broken property is told once.
+    broken: PropertySet,
+}
+
+/// Why a trace is shown up to here only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// The step that cannot be done, counted from 1.
+    pub step: u64,
+    /// Why.
+    pub reason: Impossible,
+}
+
+impl Replayed {
+    /// A cluster before the first step of its trace.
+    pub fn new(trace: ClusterTrace) -> Replayed {
+        let recording = Recording::default();
+        let cluster = Cluster::boot(&trace.settings, &recording);
+        let ids = cluster.servers.iter().map(|server| server.id);
+        let mut narrators: BTreeMap<_, _> = ids.map(|id| (id, Narrator::new(id))).collect();
+        for Recorded { server, record, .. } in recording.records.take() {
+            if let Some(narrator) = narrators.get_mut(&server) {
+                // All servers are there, with nothing in them; that is not worth a line.
+                narrator.events(0, &record, Flag::None);
+            }
+        }
+        Replayed { trace, cluster, narrators, done: 0, broken: PropertySet::default() }
+    }
+
+    /// The servers.
+    pub fn servers(&self) -> Vec<NodeId> {
+        self.narrators.keys().copied().collect()
+    }
+
+    /// What the trace shows, in words.
+    pub fn about(&self) -> &str {
+        &self.trace.about
+    }
+
+    /// The events of the next step; none after the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Stuck`] if the step is not possible. It will not be possible later either.
+    pub fn next_step(&mut self) -> Result<Option<Vec<Event>>, Stuck> {
+        let Some(action) = self.trace.actions.get(self.done) else {
+            return Ok(None);
+        };
+        let number = self.done as u64 + 1;
+        let recording = Recording::default();
+        let observation = self
+            .cluster
+            .act(&self.trace.settings, &recording, action)
+            .map_err(|reason| Stuck { step: number, reason })?;
+        let mut told = self.tell_action(number);
+        let mut durable = Mark::default();
+        for recorded in recording.records.take() {
+            durable = recorded.durable;
+            let silent = usize::from(self.is_silent(&recorded.record));
+            if let Some(narrator) = self.narrators.get_mut(&recorded.server) {
+                let events = narrator.events(number, &recorded.record, Flag::None);
+                told.extend(events.into_iter().skip(silent));
+            }
+        }
+        let server = self.server_of_step();
+        if let Some(narrator) = self.narrators.get_mut(&server) {
+            // The model counts a server's writes anew after each of its steps.
+            narrator.renumber(durable);
+            let sent = observation.sent.into_iter();
+            let left: Vec<_> = sent.map(|envelope| (envelope.to, envelope.message)).collect();
+            told.extend(narrator.sends(number, &left));
+        }
+        self.done += 1;
+        let mut broken = observation.broken;
+        if self.done == self.trace.actions.len()
+            && can_recover::check(&self.trace.settings, &Paper, &self.cluster).is_err()
+        {
+            broken.insert(Property::CanRecover);
+        }
+        told.extend(self.tell_broken(number, server, broken));
+        Ok(Some(told))
+    }
+
+    /// A disk that writes at once is not worth a line of its own.
+    fn is_silent(&self, record: &NodeRecord) -> bool {
+        self.trace.settings.disk == DiskMode::Atomic
+            && matches!(record, NodeRecord::Step { input: Input::Durable { .. }, .. })
+    }
+
+    /// In whose column the coming step stands.
+    fn server_of_step(&self) -> NodeId {
+        match self.trace.actions.get(self.done) {
+            Some(Action::Drop(envelope) | Action::Duplicate(envelope)) => envelope.to,
+            Some(action) => action.server().unwrap_or(NodeId(1)),
+            None => NodeId(1),
+        }
+    }
+
+    /// What the network or the world does; the servers tell the rest themselves.
+    fn tell_action(&mut self, step: u64) -> Vec<Event> {
+        let Some(action) = self.trace.actions.get(self.done) else { return Vec::new() };
+        match action {
+            Action::Drop(envelope) => self.tell_network(step, "lost", envelope),
+            Action::Duplicate(envelope) => self.tell_network(step, "repeated", envelope),
+            Action::Crash { server, writes_kept, applied_kept } => {
+                let Some(narrator) = self.narrators.get_mut(server) else { return Vec::new() };
+                narrator.stop();
+                let mut kept = Vec::new();
+                if self.trace.settings.disk == DiskMode::Queued {
+                    kept.push(format!("{writes_kept} writes"));
+                }
+                if self.trace.settings.apply == ApplyMode::Separate {
+                    kept.push(format!("a{applied_kept}"));
+                }
+                let kept = if kept.is_empty() {
+                    String::new()
+                } else {
+                    format!(", keeps {}", kept.join(", "))
+                };
+                vec![narrator.event(step, Topic::Boot, None, None, format!("CRASH{kept}"))]
+            }
+            Action::StartSnapshot { server } => {
+                let Some(narrator) = self.narrators.get(server) else { return Vec::new() };
+                let text = "takes a snapshot".to_owned();
+                vec![narrator.event(step, Topic::Snap, None, None, text)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What happens to a message on its way stands in the receiver's column.
+    fn tell_network(&self, step: u64, what: &str, envelope: &Envelope) -> Vec<Event> {
+        let Some(narrator) = self.narrators.get(&envelope.to) else { return Vec::new() };
+        let said = Said::of(&envelope.message);
+        let text = format!("{what}: {} {}", envelope.from, said.text);
+        let term = Some(envelope.message.term());
+        vec![narrator.event(step, Topic::Drop, term, said.indexes, text)]
+    }
+
+    /// A broken property stands with the server that the step was about.
+    fn tell_broken(&mut self, step: u64, server: NodeId, broken: PropertySet) -> Vec<Event> {
+        let known: Vec<Property> = self.broken.iter().collect();
+        let fresh = broken.iter().filter(|property| !known.contains(property));
+        let Some(narrator) = self.narrators.get(&server) else { return Vec::new() };
+        let event = |property: Property| {
+            let text = format!("{} is broken. {}", property.name(), property.sentence());
+            Event { flag: Flag::Broken, ..narrator.event(step, Topic::Fail, None, None, text) }
+        };
+        let events = fresh.map(event).collect();
+        self.broken.extend(broken);
+        events
+    }
+}

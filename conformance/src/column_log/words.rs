@@ -1,0 +1,139 @@
+//! What is said of messages, writes and numbers.
+
+use itertools::Itertools as _;
+use raft_checker::view::describe_message;
+use raft_core::{
+    AppendOutcome, Bytes, Index, InstallOutcome, LogWrite, Message, NodeId, ReadRefusal, Write,
+};
+
+use super::Topic;
+
+/// A message: what it is about, the log indexes that it concerns, and the words for it.
+pub(super) struct Said {
+    pub(super) topic: Topic,
+    pub(super) indexes: Option<(Index, Index)>,
+    pub(super) text: String,
+}
+
+impl Said {
+    pub(super) fn of(message: &Message) -> Said {
+        let (topic, indexes) = match message {
+            Message::RequestVote(_) | Message::RequestVoteReply(_) => (Topic::Elec, None),
+            Message::AppendEntries(request) => {
+                let first = request.prev_log.index.next();
+                match request.entries.len() {
+                    0 => (Topic::Timr, None),
+                    count => (Topic::Log, Some((first, first.prev().plus(count)))),
+                }
+            }
+            Message::AppendEntriesReply(reply) => match reply.outcome {
+                AppendOutcome::StaleTerm => (Topic::Log, None),
+                AppendOutcome::Matched { match_index } => {
+                    (Topic::Log, Some((match_index, match_index)))
+                }
+                AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
+                    (Topic::Log, Some((conflict_index.min(prev_log_index), prev_log_index)))
+                }
+            },
+            Message::InstallSnapshot(request) => {
+                (Topic::Snap, Some((Index(1), request.snapshot.last_included_index)))
+            }
+            Message::InstallSnapshotReply(reply) => match reply.outcome {
+                InstallOutcome::StaleTerm => (Topic::Snap, None),
+                InstallOutcome::Covered { last_included_index } => {
+                    (Topic::Snap, Some((Index(1), last_included_index)))
+                }
+            },
+        };
+        Said { topic, indexes, text: message_text(message, indexes) }
+    }
+}
+
+/// The checker's words, but for entries: here there may be hundreds, so they are not spelled out.
+fn message_text(message: &Message, indexes: Option<(Index, Index)>) -> String {
+    let Message::AppendEntries(request) = message else {
+        return describe_message(message);
+    };
+    let (term, commit, prev) = (request.term, request.leader_commit, request.prev_log);
+    let after = match prev.index {
+        Index::ZERO => "start".to_owned(),
+        index => format!("{index}@{}", prev.term),
+    };
+    match indexes {
+        Some(indexes) => format!("append {} t{term} c{commit} after {after}", span(indexes)),
+        None => format!("heartbeat t{term} c{commit} at {after}"),
+    }
+}
+
+/// `5`, or `5..7` with both ends included.
+pub(super) fn span((first, last): (Index, Index)) -> String {
+    if first == last { first.to_string() } else { format!("{first}..{last}") }
+}
+
+/// The receivers of a message; `all` if nobody is left out.
+pub(super) fn receivers(to: &[NodeId], others: usize) -> String {
+    if to.len() > 1 && to.len() == others { "all".to_owned() } else { to.iter().join(" ") }
+}
+
+/// How many commands are spelled out.
+const COMMANDS: usize = 8;
+
+/// What clients propose, the first few commands spelled out.
+pub(super) fn commands(commands: &[Bytes]) -> String {
+    let shown = commands.iter().take(COMMANDS).join(" ");
+    match commands.len().saturating_sub(COMMANDS) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What a write puts on the disk: `t3 v2, 5..7`.
+pub(super) fn write(write: &Write) -> String {
+    let vote = write.vote.map(|vote| match vote.voted_for {
+        Some(candidate) => format!("t{} v{}", vote.current_term, candidate.0),
+        None => format!("t{}", vote.current_term),
+    });
+    let log = write.log.as_ref().map(|log| match log {
+        LogWrite::Append { .. } => log_indexes(log).map_or_else(|| "nothing".to_owned(), span),
+        LogWrite::Compact(snapshot) => format!("compaction to {}", snapshot.last_included_index),
+        LogWrite::Install(snapshot) => format!("snapshot {}", snapshot.last_included_index),
+    });
+    vote.into_iter().chain(log).join(", ")
+}
+
+/// The log indexes that a write concerns.
+pub(super) fn log_indexes(write: &LogWrite) -> Option<(Index, Index)> {
+    match write {
+        LogWrite::Append { entries, .. } if entries.is_empty() => None,
+        LogWrite::Append { first, entries } => Some((*first, first.prev().plus(entries.len()))),
+        LogWrite::Compact(snapshot) | LogWrite::Install(snapshot) => {
+            Some((Index(1), snapshot.last_included_index))
+        }
+    }
+}
+
+/// Why a read is not served.
+pub(super) fn read_refusal(reason: ReadRefusal) -> String {
+    match reason {
+        ReadRefusal::NotLeader { leader } => ask(leader),
+        ReadRefusal::NothingCommittedInTerm => "nothing of its term is committed".to_owned(),
+        ReadRefusal::TooManyReads => "too many reads wait".to_owned(),
+    }
+}
+
+/// Whom a client is sent to.
+pub(super) fn ask(leader: Option<NodeId>) -> String {
+    leader.map_or_else(|| "no leader is known".to_owned(), |leader| format!("ask {leader}"))
+}
+
+/// The name of a variant as words: `SecondLeader` becomes `second leader`.
+pub(super) fn variant(value: impl std::fmt::Debug) -> String {
+    let mut text = String::new();
+    for letter in format!("{value:?}").chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
+}

@@ -1,0 +1,123 @@
+//! Why a server waits for a message for ever.
+//!
+//! What was explained says only that the message has not left. Whether its sender asks for it at all,
+//! holds it back, or sends it later stands in the sender's log, which is read once more for it.
+
+use raft_core::{Effect, Input, Mark, Message, NodeId};
+use raft_trace::NodeRecord;
+
+use super::merge::Reading;
+use super::network::may_arrive_as;
+use super::reader::{Located, LogReader};
+use super::refusal::{Dependence, Refusal};
+use super::replica::Replica;
+
+/// A receipt that nothing explains.
+struct Receipt<'a> {
+    from: NodeId,
+    to: NodeId,
+    message: &'a Message,
+}
+
+/// Gives each server that waits a refusal that says what for.
+pub(super) fn say(readings: &mut [Reading], replicas: &[Replica]) {
+    let place_of = |id: NodeId| replicas.iter().position(|replica| replica.id == id);
+    let find_out = |receiver: usize| {
+        let receipt = receipt(&readings[receiver], replicas[receiver].id)?;
+        Some(match place_of(receipt.from) {
+            Some(sender) => {
+                let found = look_for(&readings[sender], &receipt);
+                // What is wrong there may have taken the message away.
+                let blameless = readings[sender].refusal.is_none() || !found.is_contradiction();
+                if blameless { found } else { Refusal::Waits { from: receipt.from, line: None } }
+            }
+            None => Refusal::NeverSent { from: receipt.from, has_log: false },
+        })
+    };
+    let found: Vec<Option<Refusal>> = (0..readings.len()).map(find_out).collect();
+    for (reading, found) in readings.iter_mut().zip(found) {
+        reading.refusal = reading.refusal.take().or(found);
+    }
+    let circles: Vec<Option<Refusal>> =
+        (0..readings.len()).map(|place| circle(readings, replicas, place)).collect();
+    for (reading, circle) in readings.iter_mut().zip(circles) {
+        reading.refusal = circle.or(reading.refusal.take());
+    }
+}
+
+fn receipt(reading: &Reading, to: NodeId) -> Option<Receipt<'_>> {
+    match &reading.next.as_ref()?.record {
+        NodeRecord::Step { input: Input::Receive { from, message }, .. }
+            if reading.refusal.is_none() =>
+        {
+            Some(Receipt { from: *from, to, message })
+        }
+        _ => None,
+    }
+}
+
+/// A message that its sender holds back, and for which write.
+#[derive(Clone, Copy)]
+struct Held {
+    line: u64,
+    after: Mark,
+    durable: Mark,
+}
+
+/// Looks for a message in the log of its sender.
+fn look_for(sender: &Reading, receipt: &Receipt<'_>) -> Refusal {
+    let Receipt { from, to, message, .. } = *receipt;
+    let asked_for = |effect: &Effect| match effect {
+        Effect::Send { to: receiver, message: sent, after } if *receiver == to => {
+            may_arrive_as(sent, message).then_some(after.unwrap_or_default())
+        }
+        _ => None,
+    };
+    let (mut durable, mut held, mut died) = (Mark::default(), None::<Held>, None);
+    // Whatever cannot be read was not read before either.
+    let mut log = LogReader::open(sender.log.path()).ok();
+    while let Some(Ok(Some(Located { line, record }))) = log.as_mut().map(LogReader::next) {
+        let NodeRecord::Step { input, effects, .. } = record else {
+            died = held.take().or(died);
+            durable = Mark::default();
+            continue;
+        };
+        if let Input::Durable { mark } = input {
+            durable = mark;
+        }
+        if let Some(after) = effects.iter().find_map(asked_for) {
+            held = held.or(Some(Held { line, after, durable }));
+        }
+        if let Some(held) = &mut held {
+            held.durable = durable;
+            if held.after <= durable {
+                return Refusal::Waits { from, line: Some(line) };
+            }
+        }
+    }
+    match held.or(died) {
+        Some(Held { line, after, durable }) => {
+            Refusal::NotReleased { from, line, write: after.0, durable: durable.0 }
+        }
+        None => Refusal::NeverSent { from, has_log: true },
+    }
+}
+
+/// If a server waits for one that waits, and so on, for itself: all of them.
+fn circle(readings: &[Reading], replicas: &[Replica], first: usize) -> Option<Refusal> {
+    let mut links = Vec::new();
+    let mut place = first;
+    for _ in readings {
+        let Some(Refusal::Waits { from, line: Some(sent) }) = readings[place].refusal else {
+            return None;
+        };
+        let at = readings[place].next.as_ref()?.line;
+        let receiver = replicas[place].id;
+        links.push(Dependence { receiver, received: at, sender: from, sent });
+        place = replicas.iter().position(|replica| replica.id == from)?;
+        if place == first {
+            return Some(Refusal::Circle { links });
+        }
+    }
+    None
+}
