@@ -22,7 +22,7 @@ use raft_node::snapshot_transfer::{Receiving, Sending};
 use raft_node::start::{LOG_FILES, SNAPSHOT_DIRECTORY, Startup, WITNESS_FILE, start};
 use raft_node::timers::Timing;
 use raft_node::wire::{self, Frame, HEADER, Header, WireError};
-use raft_node::{Bounds, ProposeError, ReadError, SnapshotView};
+use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _};
 
 use crate::disk::Disk;
 use crate::lazy_store::LazyStore;
@@ -158,6 +158,11 @@ impl Running {
         })
     }
 
+    /// The last index that the state machine reflects.
+    pub fn reader_applied(&self) -> Index {
+        self.reader.applied()
+    }
+
     /// A copy of this server on a copy of its disk, with the reference in the place of its state
     /// machine. None if that will not do, because a snapshot is being stored or restored.
     ///
@@ -256,13 +261,14 @@ impl Running {
     ///
     /// The disk fails.
     pub fn write(&mut self, count: usize) -> Result<Option<Mark>, Failure> {
-        let (marks, writes): (Vec<Mark>, Vec<Write>) =
-            self.writes.drain(..count.min(self.writes.len())).unzip();
-        if let Some(mark) = marks.last() {
-            self.log.commit(writes)?;
-            return Ok(Some(*mark));
-        }
-        Ok(None)
+        let count = count.min(self.writes.len());
+        let Some((mark, _)) = count.checked_sub(1).and_then(|last| self.writes.get(last)) else {
+            return Ok(None);
+        };
+        let mark = *mark;
+        self.log.commit(self.writes.range(..count).map(|(_, write)| write.clone()).collect())?;
+        self.writes.drain(..count);
+        Ok(Some(mark))
     }
 
     /// The state machine does the oldest task, or `most` entries of it, and reports. Nothing if there

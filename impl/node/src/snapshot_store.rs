@@ -151,7 +151,16 @@ impl SnapshotStore {
     fn publish(&self, part: &str, name: SnapshotName) -> Result<(), SnapshotError> {
         let name = name.to_string();
         self.directory.rename(part, &name).map_err(self.io(&name))?;
-        self.directory.sync().map_err(self.io(&name))
+        self.sync_names()
+    }
+
+    /// Makes the names of the files durable.
+    ///
+    /// # Errors
+    ///
+    /// The file system fails.
+    pub fn sync_names(&self) -> Result<(), SnapshotError> {
+        self.directory.sync().map_err(self.io(""))
     }
 
     /// Reads a snapshot to the end and compares it with its name.
@@ -180,6 +189,20 @@ impl SnapshotStore {
         }
         let reason = format!("{found} bytes instead of {}", name.length);
         Err(SnapshotError::Damaged { path: self.directory.path(&text), reason })
+    }
+
+    /// Whether the snapshot is here, durably: if it is, its name is synced once more, because the
+    /// process that gave it may have ended before it did that.
+    ///
+    /// # Errors
+    ///
+    /// The file system fails.
+    pub fn has(&self, name: SnapshotName) -> Result<bool, SnapshotError> {
+        if self.open(name).is_err() {
+            return Ok(false);
+        }
+        self.directory.sync().map_err(self.io(&name.to_string()))?;
+        Ok(true)
     }
 
     /// Opens a snapshot for reading.
@@ -262,6 +285,14 @@ impl SnapshotStore {
         }
         let paced = Paced { checksum, length, ..Paced::new(contents.file, self.rate) };
         Ok(Incoming { store: self.clone(), name, part, paced })
+    }
+
+    /// A file could not be written or synced. It goes away: what is read of it may never reach the disk,
+    /// and a later sync would not say so.
+    fn give_up(&self, part: &str, error: io::Error) -> SnapshotError {
+        // If that fails as well, the first failure says more.
+        let _ = self.directory.remove(part);
+        self.io(part)(error)
     }
 
     fn io(&self, name: &str) -> impl FnOnce(io::Error) -> SnapshotError + use<> {
@@ -358,7 +389,8 @@ impl Incoming {
             let path = self.store.directory.path(&self.part);
             return Err(SnapshotError::Damaged { path, reason });
         }
-        self.paced.write_all(data).map_err(self.store.io(&self.part))
+        let added = self.paced.write_all(data);
+        added.map_err(|error| self.store.give_up(&self.part, error))
     }
 
     /// Makes the file durable and gives it its name.
@@ -374,7 +406,11 @@ impl Incoming {
             let reason = "what arrived is not what was announced".to_owned();
             return Err(SnapshotError::Damaged { path: store.directory.path(&part), reason });
         }
-        paced.file.sync_data().map_err(store.io(&part))?;
+        if let Err(error) = paced.file.sync_data() {
+            // What is read here now may never reach the disk. The next attempt begins at the start.
+            store.directory.remove(&part).map_err(store.io(&part))?;
+            return Err(store.io(&part)(error));
+        }
         store.publish(&part, name)
     }
 }

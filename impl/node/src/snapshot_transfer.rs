@@ -74,6 +74,7 @@ impl Sending {
 /// The receiving side.
 #[derive(Debug)]
 pub struct Receiving {
+    store: SnapshotStore,
     incoming: Option<Incoming>,
     length: u64,
 }
@@ -90,8 +91,8 @@ impl Receiving {
     ) -> Result<Receiving, SnapshotError> {
         let name = SnapshotName::of(&offer.snapshot)?;
         // It may be here whole: the last connection broke just before its end.
-        let incoming = if store.open(name).is_ok() { None } else { Some(store.receive(name)?) };
-        Ok(Receiving { incoming, length: name.length })
+        let incoming = if store.has(name)? { None } else { Some(store.receive(name)?) };
+        Ok(Receiving { store: store.clone(), incoming, length: name.length })
     }
 
     /// How many bytes are here.
@@ -122,6 +123,10 @@ impl Receiving {
     ///
     /// What arrived is not what was offered, or the file system fails.
     pub fn finish(self) -> Result<(), SnapshotError> {
-        self.incoming.map_or(Ok(()), Incoming::finish)
+        match self.incoming {
+            Some(incoming) => incoming.finish(),
+            // It has its name, but whoever gave it may have failed to make that durable.
+            None => self.store.sync_names(),
+        }
     }
 }

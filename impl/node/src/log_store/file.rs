@@ -93,6 +93,19 @@ impl File {
         Ok(())
     }
 
+    /// Writes the records from that number on again, as they were read, and syncs them.
+    pub(super) fn write_again(&self, contents: &Outline, number: u64) -> io::Result<()> {
+        let mut at = 0;
+        while at < contents.end
+            && let Some(record) = record::read(&contents.bytes[at..])
+            && record.number < number
+        {
+            at += record.size;
+        }
+        self.backend.write(at as u64, &contents.bytes[at..contents.end])?;
+        self.backend.sync_data()
+    }
+
     pub(super) fn sync(&self) -> io::Result<()> {
         self.backend.sync_data()
     }

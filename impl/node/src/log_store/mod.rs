@@ -16,6 +16,14 @@
 //! transactions since, and then it takes over. Until that moment the first file has everything. What
 //! is opened is the file that has got further.
 //!
+//! # What a failed sync leaves
+//!
+//! After a sync that failed, what was to be synced is read as if it had been written, and may never
+//! be: the system takes the pages for clean (Rebello et al., *Can Applications Recover from fsync
+//! Failures?*, 2020). The store stops then; but the next process reads what the last one has not made
+//! durable. So whatever is not known to have been acknowledged is written again at the start, and synced,
+//! before anybody relies on it.
+//!
 //! # Torn or damaged?
 //!
 //! A record that is not whole may have been cut short by a power loss; then it was never
@@ -210,6 +218,7 @@ impl LogStore {
         }
         let state = contents.state()?;
         (files[active].salt, files[active].end) = (contents.salt, contents.end as u64);
+        files[active].write_again(&contents, acknowledged)?;
         let store = LogStore {
             files,
             active,

@@ -1,0 +1,399 @@
+//! A whole cluster of production servers in one thread: simulated disks, a simulated network, and a
+//! clock that jumps to the next thing that happens.
+//!
+//! Everything that is random comes from one seed, so a run can be had again. Time passes only between
+//! events; what takes time, like a sync of the disk, is an event at its end. Whoever uses a cluster
+//! does to it what a test does to a laboratory: cuts connections, crashes and starts servers, and looks
+//! at what clients are told.
+
+pub mod checks;
+mod events;
+pub mod host;
+pub mod network;
+mod transfer;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use raft_core::{Bytes, Index, Limits, NodeId};
+use raft_kv::store::Versioned;
+use raft_node::replica::{Observer, ReaderId};
+use raft_node::shell::{Observe, ProposalId};
+use raft_node::timers::Timing;
+use raft_node::{Bounds, ProposeError};
+use raft_trace::Action;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::server::{Failure, Running, Setup, Told};
+use checks::{Broken, Checks};
+use events::Events;
+use host::{Host, Left};
+use network::place;
+pub use network::{Network, PerMille, Span};
+use transfer::Transfers;
+
+/// How a cluster is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many servers.
+    pub servers: u64,
+    /// Everything random comes from this.
+    pub seed: u64,
+    /// Election timeouts and heartbeats.
+    pub timing: Timing,
+    /// When snapshots are taken, and what is refused.
+    pub bounds: Bounds,
+    /// What may be under way to one follower.
+    pub limits: Limits,
+    /// How long a transaction on the disk takes.
+    pub disk: Span,
+    /// How long a task of the state machine takes.
+    pub apply: Span,
+    /// By how much clocks are wrong: the most parts in a thousand that one gains or loses.
+    pub drift: u32,
+    /// Whether to keep what happens, as a trace.
+    pub record: bool,
+}
+
+impl Options {
+    /// Production's times, good disks and clocks.
+    pub fn new(servers: u64, seed: u64) -> Options {
+        Options {
+            servers,
+            seed,
+            timing: Timing::default(),
+            bounds: Bounds { snapshot_rate: u64::MAX, ..Bounds::default() },
+            limits: Limits { batch: 64, window: 1024, reads: 64 },
+            disk: Span(Duration::from_micros(100), Duration::from_millis(1)),
+            apply: Span(Duration::from_micros(10), Duration::from_micros(200)),
+            drift: 0,
+            record: false,
+        }
+    }
+}
+
+/// What has been counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages that servers sent.
+    pub messages: u64,
+    /// Their bytes, and those of snapshots.
+    pub bytes: u64,
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Snapshots that arrived.
+    pub snapshots: u64,
+    /// Crashes, of all kinds.
+    pub crashes: u64,
+}
+
+/// What a client is told by a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// By whom.
+    pub server: NodeId,
+    /// In which of its incarnations.
+    pub incarnation: u64,
+    /// What.
+    pub told: Told,
+}
+
+/// A simulated cluster.
+pub struct Cluster {
+    /// How it is set up.
+    pub options: Options,
+    /// The network.
+    pub network: Network,
+    /// What has been counted.
+    pub counters: Counters,
+    hosts: Vec<Host>,
+    now: Duration,
+    events: Events,
+    transfers: Transfers,
+    random: SmallRng,
+    checks: Arc<Mutex<Checks>>,
+    answered: Vec<Answered>,
+}
+
+impl Cluster {
+    /// A cluster whose servers start for the first time.
+    ///
+    /// # Errors
+    ///
+    /// A server does not start.
+    pub fn new(options: Options) -> Result<Cluster, Failure> {
+        let mut random = SmallRng::seed_from_u64(options.seed);
+        let voters: BTreeSet<NodeId> = (1..=options.servers).map(NodeId).collect();
+        let host = |id: &NodeId, random: &mut SmallRng| {
+            let setup = Setup {
+                id: *id,
+                voters: voters.clone(),
+                limits: options.limits,
+                timing: options.timing,
+                bounds: options.bounds,
+            };
+            Host::new(setup, options.drift, random)
+        };
+        let hosts: Vec<Host> = voters.iter().map(|id| host(id, &mut random)).collect();
+        let mut cluster = Cluster {
+            network: Network::new(hosts.len()),
+            counters: Counters::default(),
+            hosts,
+            now: Duration::ZERO,
+            events: Events::default(),
+            transfers: Transfers::default(),
+            random,
+            checks: Arc::default(),
+            answered: Vec::new(),
+            options,
+        };
+        for id in voters {
+            cluster.start(id)?;
+        }
+        cluster.checks().recorded = cluster.options.record.then(Vec::new);
+        Ok(cluster)
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// All servers.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.options.servers).map(NodeId)
+    }
+
+    /// A server.
+    pub fn host(&self, id: NodeId) -> &Host {
+        &self.hosts[place(id)]
+    }
+
+    /// The process of a server that is up.
+    pub fn running(&self, id: NodeId) -> Option<&Running> {
+        self.host(id).running.as_ref()
+    }
+
+    /// Whether a server runs.
+    pub fn is_up(&self, id: NodeId) -> bool {
+        self.running(id).is_some()
+    }
+
+    /// The servers that believe to lead, with the term.
+    pub fn leaders(&self) -> Vec<NodeId> {
+        let leads = |id: &NodeId| self.running(*id).is_some_and(|running| running.replica.leads());
+        self.ids().filter(leads).collect()
+    }
+
+    /// What has been checked.
+    pub fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first property that does not hold.
+    pub fn broken(&self) -> Option<Broken> {
+        self.checks().broken.clone()
+    }
+
+    /// A number that stands for everything that happened to servers.
+    pub fn hash(&self) -> u64 {
+        self.checks().hash()
+    }
+
+    /// What clients were told since the last call.
+    pub fn take_answered(&mut self) -> Vec<Answered> {
+        let answered = std::mem::take(&mut self.answered);
+        for answered in &answered {
+            if let Told::Proposal(id, Ok(_)) = &answered.told {
+                self.hosts[place(answered.server)].done.insert(*id);
+            }
+        }
+        answered
+    }
+
+    /// Whether a server that is up has told a client that this command was applied.
+    pub fn has_done(&self, id: NodeId, proposal: ProposalId) -> bool {
+        self.host(id).done.contains(&proposal)
+    }
+
+    /// When something happens next by itself.
+    pub fn next(&self) -> Option<Duration> {
+        self.events.next()
+    }
+
+    /// Lets time pass until the next event, or until `end` if there is none before.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn step(&mut self, end: Duration) -> Result<(), Failure> {
+        match self.events.pop_until(end) {
+            Some((time, event)) => {
+                self.now = self.now.max(time);
+                self.happen(event)
+            }
+            None => {
+                self.now = self.now.max(end);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
+        let end = self.now + time;
+        while self.now < end {
+            self.step(end)?;
+        }
+        Ok(())
+    }
+
+    /// A client asks a server to replicate a command.
+    ///
+    /// # Errors
+    ///
+    /// The server is not there (none), or refuses.
+    pub fn propose(
+        &mut self,
+        id: NodeId,
+        command: Bytes,
+    ) -> Result<ProposalId, Option<ProposeError>> {
+        let host = &mut self.hosts[place(id)];
+        let (Some(running), false) = (&mut host.running, host.paused) else { return Err(None) };
+        let proposal = running.replica.propose(command.clone()).map_err(Some)?;
+        if running.replica.leads() {
+            host.proposed.insert(proposal, command);
+        }
+        self.touch(id).map_err(|_| None)?;
+        Ok(proposal)
+    }
+
+    /// A client asks a server whether it may read. None if the server is not there.
+    pub fn read(&mut self, id: NodeId) -> Option<ReaderId> {
+        let host = &mut self.hosts[place(id)];
+        let (Some(running), false) = (&mut host.running, host.paused) else { return None };
+        let reader = running.replica.read();
+        self.touch(id).ok()?;
+        Some(reader)
+    }
+
+    /// What a server's state machine holds for a key.
+    ///
+    /// # Errors
+    ///
+    /// The server is down, or cannot read.
+    pub fn get(&self, id: NodeId, key: &[u8]) -> Result<Option<Versioned>, Failure> {
+        self.running(id).ok_or("the server is down")?.reader.get(key)
+    }
+
+    /// Has a server take a snapshot.
+    pub fn take_snapshot(&mut self, id: NodeId) {
+        if let Some(running) = &mut self.hosts[place(id)].running {
+            running.replica.take_snapshot();
+        }
+    }
+
+    /// Stops a server without its noticing, or lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn set_paused(&mut self, id: NodeId, paused: bool) -> Result<(), Failure> {
+        let host = &mut self.hosts[place(id)];
+        host.paused = paused;
+        if !paused {
+            for event in std::mem::take(&mut host.held) {
+                self.events.push(self.now, event);
+            }
+            self.touch(id)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a server's process, the hard way: the power goes, or only the process is killed.
+    ///
+    /// # Errors
+    ///
+    /// What is left is nothing that a crash may leave.
+    pub fn crash(&mut self, id: NodeId, left: Left) -> Result<(), Failure> {
+        let host = &mut self.hosts[place(id)];
+        if host.running.is_none() {
+            return Ok(());
+        }
+        self.counters.crashes += 1;
+        let kept = host.crash(left, &mut self.random)?;
+        match kept {
+            Ok(writes_kept) => {
+                let applied_kept = Index::ZERO;
+                let action = Action::Crash { server: id, writes_kept, applied_kept };
+                self.hosts[place(id)].crashed_at = self.record(action);
+            }
+            Err(what) => self.checks().complain("disk-is-fact", what),
+        }
+        self.transfers.forget(id);
+        Ok(())
+    }
+
+    /// Starts a server that is down.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
+        let host = &mut self.hosts[place(id)];
+        if host.running.is_some() {
+            return Ok(());
+        }
+        let seed = self.random.random();
+        let observer = Arc::clone(&self.checks) as Arc<Mutex<dyn Observe + Send>> as Observer;
+        host.start(self.now, seed, observer)?;
+        let Some(running) = &host.running else { return Ok(()) };
+        let applied = running.reader_applied();
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.started(running.replica.shell().node());
+        let known = usize::try_from(applied.0).unwrap_or(usize::MAX);
+        if let Some(entries) = checks.decided.get(..known) {
+            let complaint = host.check_state(entries);
+            if let Err(what) = complaint {
+                checks.complain("state-machine-safety", what);
+            }
+        } else {
+            let what = format!("{id} has applied {applied}, which nobody has decided");
+            checks.complain("state-machine-safety", what);
+        }
+        let crashed = host.crashed_at.take();
+        let recorded = checks.recorded.as_mut().zip(crashed);
+        if let Some(Action::Crash { applied_kept, .. }) =
+            recorded.and_then(|(recorded, place)| recorded.get_mut(place))
+        {
+            *applied_kept = applied;
+        }
+        drop(checks);
+        self.record(Action::Restart { server: id });
+        self.touch(id)
+    }
+
+    /// A server's disk works again.
+    pub fn fix_disk(&mut self, id: NodeId) {
+        self.hosts[place(id)].disk.fail(None);
+    }
+
+    /// Makes a server's disk fail, at the operation after so many others.
+    pub fn fail_disk(&mut self, id: NodeId, after: u64) {
+        self.hosts[place(id)].disk.fail(Some(crate::disk::Fault::Once(after)));
+    }
+
+    /// Keeps an action, if actions are kept; at which place.
+    fn record(&self, action: Action) -> Option<usize> {
+        let mut checks = self.checks();
+        let recorded = checks.recorded.as_mut()?;
+        recorded.push(action);
+        Some(recorded.len() - 1)
+    }
+}

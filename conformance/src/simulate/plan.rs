@@ -1,0 +1,266 @@
+//! What goes wrong in a run: a random choice of faults, and then faults at random times.
+//!
+//! Most bugs need few kinds of faults, and other kinds only get in their way; so each run has a few of
+//! them (a *swarm*: Groce et al., Swarm Testing, 2012).
+
+use std::time::Duration;
+
+use raft_core::{Limits, NodeId};
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt, SeedableRng};
+
+use crate::clients::Workload;
+use crate::cluster::host::Left;
+use crate::cluster::{Cluster, Options, PerMille, Span};
+use crate::server::Failure;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Messages are lost, more or less of them.
+    Loss,
+    /// Messages come twice.
+    Duplication,
+    /// Messages are held up, and overtaken by later ones.
+    Reordering,
+    /// The servers are cut into groups.
+    Partition,
+    /// Some connections are cut, in one direction or in both.
+    Cuts,
+    /// The leader is cut off.
+    LostLeader,
+    /// A process stands still.
+    Pause,
+    /// A process is killed.
+    Kill,
+    /// A machine loses its power.
+    PowerLoss,
+    /// All machines lose their power.
+    Blackout,
+    /// A disk fails.
+    DiskError,
+    /// Disks are slow.
+    SlowDisks,
+    /// Some servers are slow to reach.
+    SlowServers,
+    /// Clocks are wrong.
+    Drift,
+    /// Answers to clients are lost.
+    LostAnswers,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 15] = [
+        Fault::Loss,
+        Fault::Duplication,
+        Fault::Reordering,
+        Fault::Partition,
+        Fault::Cuts,
+        Fault::LostLeader,
+        Fault::Pause,
+        Fault::Kill,
+        Fault::PowerLoss,
+        Fault::Blackout,
+        Fault::DiskError,
+        Fault::SlowDisks,
+        Fault::SlowServers,
+        Fault::Drift,
+        Fault::LostAnswers,
+    ];
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What is going to happen in a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// How the cluster is set up.
+    pub options: Options,
+    /// What clients do.
+    pub workload: Workload,
+    /// When nothing new goes wrong any more.
+    pub calm_at: Duration,
+    random: SmallRng,
+}
+
+impl Plan {
+    /// The plan of a seed, for so many servers.
+    pub fn new(seed: u64, servers: u64, calm_at: Duration) -> Plan {
+        let mut random = SmallRng::seed_from_u64(seed ^ 0x5eed);
+        let likely = random.random_range(1..=6u32);
+        let faults = Fault::ALL.into_iter().filter(|_| random.random_range(0..8) < likely);
+        let faults: Vec<Fault> = faults.collect();
+        let mut options = Options::new(servers, random.random());
+        if faults.contains(&Fault::Drift) {
+            options.drift = 100;
+        }
+        if faults.contains(&Fault::SlowDisks) {
+            options.disk = Span(MS, 40 * MS);
+        }
+        // Small ones are taken and sent all the time.
+        options.bounds.snapshot_log_bytes =
+            *[600, 2_000, 10_000, 1 << 30].choose(&mut random).unwrap_or(&2_000);
+        options.bounds.compaction_patience = options.bounds.snapshot_log_bytes * 2;
+        let batch = *[1, 2, 64].choose(&mut random).unwrap_or(&64);
+        options.limits = Limits { batch, window: batch * 8, reads: 64 };
+        let mut workload = Workload::default();
+        workload.clients = random.random_range(4..=8);
+        workload.keys = random.random_range(1..=4);
+        if faults.contains(&Fault::LostAnswers) {
+            workload.network.1 = 150;
+        }
+        Plan { faults, options, workload, calm_at, random }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// Sets the network up.
+    pub fn begin(&mut self, cluster: &mut Cluster) {
+        if self.has(Fault::SlowServers) {
+            cluster.network.slowness = self.random.random_range(5..60) * MS;
+            for id in cluster.ids() {
+                let slow = self.random.random_range(0..3) == 0;
+                cluster.network.set_slow(id, slow);
+            }
+        }
+        self.change_network(cluster);
+    }
+
+    fn change_network(&mut self, cluster: &mut Cluster) {
+        let rate = |random: &mut SmallRng, most: PerMille| {
+            if random.random_range(0..3) == 0 { 0 } else { random.random_range(0..=most) }
+        };
+        if self.has(Fault::Loss) {
+            cluster.network.loss = rate(&mut self.random, 300);
+        }
+        if self.has(Fault::Duplication) {
+            cluster.network.duplication = rate(&mut self.random, 300);
+        }
+        if self.has(Fault::Reordering) {
+            let most = self.random.random_range(5..400) * MS;
+            cluster.network.holdup = (rate(&mut self.random, 400), Span(Duration::ZERO, most));
+        }
+    }
+
+    /// When the next thing goes wrong.
+    pub fn next(&mut self) -> Duration {
+        self.random.random_range(20..1200) * MS
+    }
+
+    /// Something goes wrong, or right again.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn strike(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
+        let ids: Vec<NodeId> = cluster.ids().collect();
+        let Some(id) = ids.choose(&mut self.random).copied() else { return Ok(()) };
+        // What is down comes back, sooner or later, and so does what is cut.
+        if self.random.random_range(0..3) == 0 {
+            return self.relieve(cluster, id);
+        }
+        let Some(fault) = self.faults.choose(&mut self.random).copied() else { return Ok(()) };
+        match fault {
+            Fault::Loss | Fault::Duplication | Fault::Reordering => self.change_network(cluster),
+            Fault::Partition => {
+                let sides: Vec<bool> = ids.iter().map(|_| self.random.random()).collect();
+                for (from, one) in ids.iter().zip(&sides) {
+                    for (to, other) in ids.iter().zip(&sides) {
+                        cluster.network.set_cut(*from, *to, one != other);
+                    }
+                }
+            }
+            Fault::Cuts => {
+                for _ in 0..self.random.random_range(1..=ids.len()) {
+                    let other = ids[self.random.random_range(0..ids.len())];
+                    cluster.network.set_cut(id, other, id != other);
+                }
+            }
+            Fault::LostLeader => {
+                for leader in cluster.leaders() {
+                    cluster.network.isolate(leader, true);
+                }
+            }
+            Fault::Pause => cluster.set_paused(id, true)?,
+            Fault::Kill => cluster.crash(id, Left::All)?,
+            Fault::PowerLoss => self.lose_power(cluster, id)?,
+            Fault::Blackout => {
+                for id in ids {
+                    self.lose_power(cluster, id)?;
+                }
+            }
+            Fault::DiskError => cluster.fail_disk(id, self.random.random_range(0..6)),
+            Fault::SlowDisks | Fault::SlowServers | Fault::Drift | Fault::LostAnswers => {}
+        }
+        Ok(())
+    }
+
+    fn lose_power(&mut self, cluster: &mut Cluster, id: NodeId) -> Result<(), Failure> {
+        let left =
+            *[Left::Nothing, Left::Anything].choose(&mut self.random).unwrap_or(&Left::Nothing);
+        cluster.crash(id, left)
+    }
+
+    fn relieve(&mut self, cluster: &mut Cluster, id: NodeId) -> Result<(), Failure> {
+        if self.random.random() {
+            cluster.network.heal();
+        }
+        cluster.set_paused(id, false)?;
+        for id in cluster.ids() {
+            if self.random.random() {
+                cluster.start(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A majority is made whole, the rest stays as it is: down, paused, cut off. Returns the majority.
+    ///
+    /// # Errors
+    ///
+    /// A server of the majority does not start.
+    pub fn heal_majority(&mut self, cluster: &mut Cluster) -> Result<Vec<NodeId>, Failure> {
+        let mut ids: Vec<NodeId> = cluster.ids().collect();
+        let majority = ids.len() / 2 + 1;
+        while ids.len() > majority {
+            ids.swap_remove(self.random.random_range(0..ids.len()));
+        }
+        cluster.network.loss = 0;
+        cluster.network.duplication = 0;
+        cluster.network.holdup = (0, Span(Duration::ZERO, Duration::ZERO));
+        for one in cluster.ids() {
+            let inside = ids.contains(&one);
+            for other in cluster.ids().filter(|other| *other != one) {
+                cluster.network.set_cut(one, other, !(inside && ids.contains(&other)));
+            }
+            cluster.network.set_slow(one, false);
+        }
+        for id in &ids {
+            cluster.fix_disk(*id);
+            cluster.set_paused(*id, false)?;
+            cluster.start(*id)?;
+        }
+        Ok(ids)
+    }
+
+    /// Everything is made whole.
+    ///
+    /// # Errors
+    ///
+    /// A server does not start.
+    pub fn heal_all(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
+        cluster.network.heal();
+        for id in cluster.ids() {
+            cluster.fix_disk(id);
+            cluster.set_paused(id, false)?;
+            cluster.start(id)?;
+        }
+        Ok(())
+    }
+}
