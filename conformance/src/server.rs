@@ -14,7 +14,7 @@ use raft_core::{
     Term, Write,
 };
 use raft_node::applier::Applier;
-use raft_node::log_store::{Files, Identity, LogStore};
+use raft_node::log_store::{Files, Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
@@ -44,6 +44,8 @@ pub struct Setup {
     pub timing: Timing,
     /// When snapshots are taken, and what is refused.
     pub bounds: Bounds,
+    /// How many bytes of entries one frame carries.
+    pub batch: usize,
 }
 
 /// Something that leaves a server.
@@ -112,10 +114,14 @@ pub struct Running {
     pub free: Free,
     log: LogStore,
     applier: Applier,
+    batch: usize,
 }
 
 /// How many bytes of a snapshot travel at a time here, so that a small one takes several frames.
 pub const SMALL_CHUNK: usize = 16;
+
+/// Small files, so that they change over often.
+const SIZES: Sizes = Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
 
 const FREE: Free = Free { disk: true, machine: true };
 
@@ -134,11 +140,12 @@ impl Running {
     ) -> Result<Running, Failure> {
         let machine = LazyStore::new(disk)?;
         let reader = machine.clone();
-        let Setup { id, voters, limits, timing, bounds } = setup.clone();
+        let Setup { id, voters, limits, timing, bounds, batch } = setup.clone();
         let startup = Startup {
             identity: identity(id),
             config: Config { id, voters, limits },
             snapshot_rate: u64::MAX,
+            log_sizes: SIZES,
             seed,
         };
         let started = start(&disk.root().directory("node")?, &startup, Box::new(machine))?;
@@ -153,6 +160,7 @@ impl Running {
             state: started.state,
             reader,
             free: FREE,
+            batch,
             log: started.log,
             applier: started.applier,
         })
@@ -199,6 +207,7 @@ impl Running {
             state: self.state.clone(),
             reader,
             free: self.free,
+            batch: self.batch,
             log: open_log(&disk, id)?.0,
         };
         Ok(Some((running, disk)))
@@ -214,7 +223,7 @@ impl Running {
             match order {
                 Order::Send { to, said } => {
                     let mut bytes = Vec::new();
-                    for frame in said.frames() {
+                    for frame in said.frames(self.batch) {
                         wire::encode(&frame, &mut bytes);
                     }
                     self.sent.push(Sent::Frames(to, bytes));
@@ -374,7 +383,7 @@ pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), 
     let [first, second, witness] =
         [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
     let files = Files { logs: [first?, second?], witness: witness? };
-    Ok(LogStore::open(files, &identity(id), id.0)?)
+    Ok(LogStore::open(files, &identity(id), id.0, SIZES)?)
 }
 
 fn identity(id: NodeId) -> Identity {

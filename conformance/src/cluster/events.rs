@@ -138,9 +138,7 @@ impl Cluster {
     fn commit(&mut self, id: NodeId) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         let (clock, count) = (host.clock(self.now), std::mem::take(&mut host.committing));
-        let Some(running) = &mut host.running else { return Ok(()) };
-        running.free.disk = true;
-        running.commit(clock, count)
+        host.commit(clock, count)
     }
 
     fn apply(&mut self, id: NodeId) -> Result<(), Failure> {

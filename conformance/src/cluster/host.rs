@@ -47,6 +47,8 @@ pub struct Host {
     pub(super) proposed: HashMap<ProposalId, Bytes>,
     /// Commands that it said it has applied.
     pub(super) done: HashSet<ProposalId>,
+    /// What was reported to be on the disk.
+    pub(super) durable: PersistentState,
     /// What was on the disk when the process ended.
     pub left: PersistentState,
     /// When it is going to be woken.
@@ -77,6 +79,7 @@ impl Host {
             reference: Reference::default(),
             proposed: HashMap::new(),
             done: HashSet::new(),
+            durable: PersistentState::default(),
             left: PersistentState::default(),
             wakes_at: Duration::MAX,
             crashed_at: None,
@@ -146,7 +149,6 @@ impl Host {
         random: &mut SmallRng,
     ) -> Result<Result<usize, String>, Failure> {
         let Some(mut running) = self.running.take() else { return Ok(Ok(0)) };
-        let before = open_log(&self.disk.moment().after_power_loss(|| false), self.id())?.1;
         let queued = running.replica.shell().queues().writes.to_vec();
         let pending: Vec<Write> =
             running.writes.iter().map(|(_, write)| write.clone()).chain(queued).collect();
@@ -168,6 +170,7 @@ impl Host {
         };
         drop(running);
         self.left = open_log(&self.disk.moment().after_kill(), self.id())?.1;
+        let before = std::mem::replace(&mut self.durable, self.left.clone());
         Ok(kept(before.clone(), &pending, &self.left).ok_or_else(|| {
             format!(
                 "{}: after a crash the disk holds {:?}; before, it held {before:?}, and on the way \
@@ -176,6 +179,17 @@ impl Host {
                 self.left
             )
         }))
+    }
+
+    /// The oldest writes become durable, which is reported.
+    pub(super) fn commit(&mut self, clock: Duration, count: usize) -> Result<(), Failure> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        running.free.disk = true;
+        let writes: Vec<Write> =
+            running.writes.iter().take(count).map(|(_, write)| write.clone()).collect();
+        running.commit(clock, count)?;
+        writes.iter().for_each(|write| self.durable.write(write));
+        Ok(())
     }
 
     /// Compares the state machine with what these entries make, all of which it should reflect.

@@ -16,11 +16,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use raft_core::{Bytes, Index, Limits, NodeId};
+use raft_core::{Bytes, Limits, NodeId};
 use raft_kv::store::Versioned;
 use raft_node::replica::{Observer, ReaderId};
 use raft_node::shell::{Observe, ProposalId};
 use raft_node::timers::Timing;
+use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, ProposeError};
 use raft_trace::Action;
 use rand::rngs::SmallRng;
@@ -47,6 +48,8 @@ pub struct Options {
     pub bounds: Bounds,
     /// What may be under way to one follower.
     pub limits: Limits,
+    /// How many bytes of entries one frame carries.
+    pub batch_bytes: usize,
     /// How long a transaction on the disk takes.
     pub disk: Span,
     /// How long a task of the state machine takes.
@@ -66,6 +69,7 @@ impl Options {
             timing: Timing::default(),
             bounds: Bounds { snapshot_rate: u64::MAX, ..Bounds::default() },
             limits: Limits { batch: 64, window: 1024, reads: 64 },
+            batch_bytes: BATCH_BYTES,
             disk: Span(Duration::from_micros(100), Duration::from_millis(1)),
             apply: Span(Duration::from_micros(10), Duration::from_micros(200)),
             drift: 0,
@@ -133,6 +137,7 @@ impl Cluster {
                 limits: options.limits,
                 timing: options.timing,
                 bounds: options.bounds,
+                batch: options.batch_bytes,
             };
             Host::new(setup, options.drift, random)
         };
@@ -330,7 +335,8 @@ impl Cluster {
         let kept = host.crash(left, &mut self.random)?;
         match kept {
             Ok(writes_kept) => {
-                let applied_kept = Index::ZERO;
+                // Until the next start says better.
+                let applied_kept = self.host(id).left.log.base().index;
                 let action = Action::Crash { server: id, writes_kept, applied_kept };
                 self.hosts[place(id)].crashed_at = self.record(action);
             }

@@ -7,10 +7,11 @@
 //! linearizable.
 
 pub mod plan;
+pub mod trace;
 
 use std::time::Duration;
 
-use raft_core::NodeId;
+use raft_core::{Limits, NodeId};
 use raft_kv::command::{Command, Operation};
 use raft_trace::Action;
 
@@ -47,6 +48,10 @@ impl Default for Length {
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
+    /// How many servers there were.
+    pub servers: u64,
+    /// What could be under way to one follower.
+    pub limits: Limits,
     /// What could go wrong.
     pub faults: Vec<Fault>,
     /// A number that stands for everything that happened.
@@ -73,7 +78,7 @@ pub struct Outcome {
 pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
     let mut plan = Plan::new(seed, servers, length.chaos);
     plan.options.record = record;
-    let faults = plan.faults.clone();
+    let (faults, limits) = (plan.faults.clone(), plan.options.limits);
     let outcome = Cluster::new(plan.options.clone());
     let mut cluster = match outcome {
         Ok(cluster) => cluster,
@@ -81,6 +86,8 @@ pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
             let broken = Broken { property: "simulation", what: error.to_string() };
             return Outcome {
                 seed,
+                servers,
+                limits,
                 faults,
                 hash: 0,
                 simulated: Duration::ZERO,
@@ -102,6 +109,8 @@ pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
     let mut checks = cluster.checks();
     Outcome {
         seed,
+        servers,
+        limits,
         faults,
         hash: checks.hash(),
         simulated: cluster.now(),

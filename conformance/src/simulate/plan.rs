@@ -107,6 +107,7 @@ impl Plan {
         options.bounds.compaction_patience = options.bounds.snapshot_log_bytes * 2;
         let batch = *[1, 2, 64].choose(&mut random).unwrap_or(&64);
         options.limits = Limits { batch, window: batch * 8, reads: 64 };
+        options.batch_bytes = *[40, 200, 1 << 20].choose(&mut random).unwrap_or(&200);
         let mut workload = Workload::default();
         workload.clients = random.random_range(4..=8);
         workload.keys = random.random_range(1..=4);

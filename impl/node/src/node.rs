@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::applier::ApplyError;
 use crate::directory::{Directory, OsDirectory};
 use crate::handle::NodeHandle;
-use crate::log_store::{Identity, LogStoreError};
+use crate::log_store::{Identity, LogStoreError, Sizes};
 use crate::net::Listener;
 use crate::node_log::NodeLog;
 use crate::options::Options;
@@ -107,6 +107,7 @@ impl RunningNode {
             identity: Identity { cluster: options.cluster.clone(), node: id, disk },
             config: Config { id, voters, limits: options.limits },
             snapshot_rate: options.bounds.snapshot_rate,
+            log_sizes: Sizes::default(),
             seed: rand::random(),
         };
         let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)

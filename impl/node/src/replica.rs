@@ -48,10 +48,13 @@ pub enum Said {
 }
 
 impl Said {
-    /// As what it travels: a long message takes several frames.
-    pub fn frames(self) -> Vec<Frame> {
+    /// As what it travels: entries of more than `batch` bytes, at most
+    /// [`BATCH_BYTES`](wire::BATCH_BYTES), take several frames.
+    pub fn frames(self, batch: usize) -> Vec<Frame> {
         match self {
-            Said::Message(message) => wire::split(message).into_iter().map(Frame::Raft).collect(),
+            Said::Message(message) => {
+                wire::split(message, batch).into_iter().map(Frame::Raft).collect()
+            }
             Said::LeaderAlive(term) => vec![Frame::LeaderAlive(term)],
         }
     }

@@ -406,11 +406,7 @@ impl Incoming {
             let reason = "what arrived is not what was announced".to_owned();
             return Err(SnapshotError::Damaged { path: store.directory.path(&part), reason });
         }
-        if let Err(error) = paced.file.sync_data() {
-            // What is read here now may never reach the disk. The next attempt begins at the start.
-            store.directory.remove(&part).map_err(store.io(&part))?;
-            return Err(store.io(&part)(error));
-        }
+        paced.file.sync_data().map_err(|error| store.give_up(&part, error))?;
         store.publish(&part, name)
     }
 }

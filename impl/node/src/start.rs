@@ -6,7 +6,7 @@ use raft_core::{Config, Node, Paper, PersistentState};
 
 use crate::applier::Applier;
 use crate::directory::Directory;
-use crate::log_store::{Files, Identity, LogStore, LogStoreError};
+use crate::log_store::{Files, Identity, LogStore, LogStoreError, Sizes};
 use crate::node::NodeError;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::StateMachine;
@@ -30,6 +30,8 @@ pub struct Startup {
     pub config: Config,
     /// How many bytes per second of a snapshot are written at most.
     pub snapshot_rate: u64,
+    /// The sizes of the log's files.
+    pub log_sizes: Sizes,
     /// A fresh random number.
     pub seed: u64,
 }
@@ -88,8 +90,9 @@ fn open_log(
         directory.sync()?;
         Ok(Files { logs: [first?, second?], witness: witness? })
     };
-    let opened =
-        open_all().and_then(|files| LogStore::open(files, &startup.identity, startup.seed));
+    let opened = open_all().and_then(|files| {
+        LogStore::open(files, &startup.identity, startup.seed, startup.log_sizes)
+    });
     opened.map_err(|error| NodeError::OpenLog { path, error })
 }
 

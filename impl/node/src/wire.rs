@@ -197,8 +197,9 @@ fn entry_bytes(entry: &Entry) -> usize {
 }
 
 /// A message as the messages that fit into frames: an AppendEntries with many bytes becomes
-/// several, each of which the leader could have sent under a smaller batch limit.
-pub fn split(message: Message) -> Vec<Message> {
+/// several, each of which the leader could have sent under a smaller batch limit. `batch` is how many
+/// bytes of entries each carries at most, before its last entry.
+pub fn split(message: Message, batch: usize) -> Vec<Message> {
     let Message::AppendEntries(mut rest) = message else {
         return vec![message];
     };
@@ -206,7 +207,7 @@ pub fn split(message: Message) -> Vec<Message> {
     loop {
         let mut bytes = 0;
         let fitting = rest.entries.iter().take_while(|entry| {
-            let fits = bytes < BATCH_BYTES;
+            let fits = bytes < batch.max(1);
             bytes += entry_bytes(entry);
             fits
         });
@@ -258,7 +259,7 @@ mod tests {
         ) {
             let whole = append(&sizes);
             let mut entries = Vec::new();
-            for part in split(Message::AppendEntries(whole.clone())) {
+            for part in split(Message::AppendEntries(whole.clone()), BATCH_BYTES) {
                 let mut bytes = Vec::new();
                 encode(&Frame::Raft(part.clone()), &mut bytes);
                 prop_assert_eq!(decode(&bytes), Ok(Frame::Raft(part.clone())));

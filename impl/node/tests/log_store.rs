@@ -7,7 +7,7 @@ use raft_core::{
     Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, VoteRecord,
     Write,
 };
-use raft_node::log_store::{Files, Identity, LogStore, LogStoreError};
+use raft_node::log_store::{Files, Identity, LogStore, LogStoreError, Sizes};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use support::Disk;
@@ -27,7 +27,7 @@ impl Disks {
     }
 
     fn open(&self) -> Result<(LogStore, PersistentState), LogStoreError> {
-        LogStore::open(self.files(), &identity(), 1)
+        LogStore::open(self.files(), &identity(), 1, Sizes::default())
     }
 
     /// What may be there after the power went.
@@ -209,10 +209,10 @@ fn a_disk_of_another_server_is_refused() {
     let disks = Disks::default();
     drop(disks.open().unwrap());
     let other = Identity { node: NodeId(2), ..identity() };
-    let refusal = LogStore::open(disks.files(), &other, 1).unwrap_err().to_string();
+    let refusal = LogStore::open(disks.files(), &other, 1, Sizes::default()).unwrap_err().to_string();
     assert!(refusal.contains("belongs to n1 of cluster \"test\", not to n2"), "{refusal}");
     let other = Identity { cluster: "prod".to_owned(), ..identity() };
-    assert!(matches!(LogStore::open(disks.files(), &other, 1), Err(LogStoreError::Foreign { .. })));
+    assert!(matches!(LogStore::open(disks.files(), &other, 1, Sizes::default()), Err(LogStoreError::Foreign { .. })));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn the_name_of_a_disk_stays() {
     let disks = Disks::default();
     drop(disks.open().unwrap());
     let again = Identity { disk: 8, ..identity() };
-    let (store, _) = LogStore::open(disks.files(), &again, 1).unwrap();
+    let (store, _) = LogStore::open(disks.files(), &again, 1, Sizes::default()).unwrap();
     assert_eq!(store.identity(), &identity());
 }
 

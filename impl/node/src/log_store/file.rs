@@ -8,10 +8,6 @@ use redb::StorageBackend;
 use super::record::{self, Body, Record, SECTOR};
 use super::{FORMAT, Identity, LogStoreError};
 
-/// By how much a file grows at a time, in bytes: at first, and later. New room is filled with zeros,
-/// so that writing a record later changes no metadata of the file system.
-const GROWTH: (u64, u64) = (32 << 10, 1 << 20);
-
 #[derive(Debug)]
 pub(super) struct File {
     backend: Box<dyn StorageBackend>,
@@ -20,6 +16,8 @@ pub(super) struct File {
     pub(super) end: u64,
     /// How long the file is.
     length: u64,
+    /// By how much it grows at least and at most.
+    growth: (u64, u64),
 }
 
 /// What a file holds, as far as its records are concerned.
@@ -61,9 +59,9 @@ impl Outline {
 }
 
 impl File {
-    pub(super) fn new(backend: Box<dyn StorageBackend>) -> io::Result<File> {
+    pub(super) fn new(backend: Box<dyn StorageBackend>, growth: (u64, u64)) -> io::Result<File> {
         let length = backend.len()?;
-        Ok(File { backend, salt: 0, end: 0, length })
+        Ok(File { backend, salt: 0, end: 0, length, growth })
     }
 
     /// Begins the file anew.
@@ -76,7 +74,7 @@ impl File {
         let bytes = record::encode(number, self.salt, body);
         let end = self.end + bytes.len() as u64;
         if end > self.length {
-            let growth = end.next_power_of_two().clamp(GROWTH.0, GROWTH.1);
+            let growth = end.next_power_of_two().clamp(self.growth.0, self.growth.1);
             let grown = end.next_multiple_of(growth);
             self.backend.set_len(grown)?;
             let zeros = vec![0; usize::try_from(growth).unwrap_or(SECTOR)];

@@ -50,12 +50,24 @@ use record::Body;
 /// The version of the layout that this program writes, and the only one that it reads.
 const FORMAT: u32 = 2;
 
-/// How many bytes of a new file are written with one transaction.
-const PART: usize = 1 << 20;
+/// The sizes of files. The defaults are production's; small ones make files change over all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// By how much a file grows at a time, in bytes: at first, and later. New room is filled with
+    /// zeros, so that writing a record later changes no metadata of the file system.
+    pub growth: (u64, u64),
+    /// How many bytes of a new file are written with one transaction.
+    pub part: usize,
+    /// How long a file must be for another one to be begun, in bytes; and longer than twice what it
+    /// would hold.
+    pub worthwhile: u64,
+}
 
-/// How long a file must be for another one to be begun, in bytes; and longer than twice what it
-/// would hold.
-const WORTHWHILE: u64 = 8 << 20;
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { growth: (32 << 10, 1 << 20), part: 1 << 20, worthwhile: 8 << 20 }
+    }
+}
 
 /// Whose disk this is. Written once, and checked at every start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +171,7 @@ pub struct LogStore {
     identity: Identity,
     /// Nobody can guess the salts that come from it.
     seed: u64,
+    sizes: Sizes,
     /// What is on the disk. Entries share their bytes with the node's.
     state: PersistentState,
     /// The number of the last transaction.
@@ -188,10 +201,11 @@ impl LogStore {
         files: Files,
         wanted: &Identity,
         seed: u64,
+        sizes: Sizes,
     ) -> Result<(LogStore, PersistentState), LogStoreError> {
         let witness = Witness(files.witness);
         let [first, second] = files.logs;
-        let mut files = [File::new(first)?, File::new(second)?];
+        let mut files = [File::new(first, sizes.growth)?, File::new(second, sizes.growth)?];
         let said = witness.read()?;
         let acknowledged = said.unwrap_or(0);
         let (newest, stray) = newest(&files)?;
@@ -204,7 +218,7 @@ impl LogStore {
             )));
         }
         let Some((active, contents)) = newest else {
-            return LogStore::create(files, witness, wanted, seed);
+            return LogStore::create(files, witness, wanted, seed, sizes);
         };
         if said.is_none() {
             let what = "the file \"acknowledged\" beside it is gone or damaged; without it nobody can \
@@ -225,6 +239,7 @@ impl LogStore {
             witness,
             identity,
             seed,
+            sizes,
             state: state.clone(),
             number,
             checkpoint: None,
@@ -237,6 +252,7 @@ impl LogStore {
         witness: Witness,
         identity: &Identity,
         seed: u64,
+        sizes: Sizes,
     ) -> Result<(LogStore, PersistentState), LogStoreError> {
         let identity = identity.clone();
         // From here on it is there, and in one sector, so that no power loss tears it.
@@ -253,6 +269,7 @@ impl LogStore {
             witness,
             identity,
             seed,
+            sizes,
             state: state.clone(),
             number: 0,
             checkpoint: None,
@@ -298,10 +315,10 @@ impl LogStore {
     fn begin_checkpoint(&mut self) -> Result<(), LogStoreError> {
         let live: usize = self.state.log.entries().iter().map(entry_bytes).sum();
         let end = self.files[self.active].end;
-        if end < WORTHWHILE || end < 2 * live as u64 {
+        if end < self.sizes.worthwhile || end < 2 * live as u64 {
             return Ok(());
         }
-        let (number, parts) = (self.number, parts(&self.state));
+        let (number, parts) = (self.number, parts(&self.state, self.sizes.part));
         let identity = self.identity.clone();
         let start = Body::Start { format: FORMAT, identity, parts: parts.len() as u64 };
         let salt = salt(self.seed, number);
@@ -317,7 +334,7 @@ impl LogStore {
     fn continue_checkpoint(&mut self) -> Result<(), LogStoreError> {
         let other = &mut self.files[1 - self.active];
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
-        let limit = other.end + PART as u64;
+        let limit = other.end + self.sizes.part as u64;
         while other.end < limit {
             if let Some(part) = checkpoint.parts.pop_front() {
                 other.append(checkpoint.number, &Body::Writes(vec![part]))?;
@@ -392,7 +409,7 @@ fn entry_bytes(entry: &Entry) -> usize {
 }
 
 /// Writes that lead from nothing to a state.
-fn parts(state: &PersistentState) -> VecDeque<Write> {
+fn parts(state: &PersistentState, most: usize) -> VecDeque<Write> {
     let PersistentState { current_term, voted_for, log } = state;
     let (current_term, voted_for) = (*current_term, *voted_for);
     let vote = Some(VoteRecord { current_term, voted_for });
@@ -404,7 +421,7 @@ fn parts(state: &PersistentState) -> VecDeque<Write> {
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
             bytes += entry_bytes(entry);
-            bytes <= PART
+            bytes <= most
         };
         let count = rest.iter().take_while(fits).count().max(1);
         let (part, later) = rest.split_at(count);

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Connection, NetError, Security};
 use crate::replica::Said;
-use crate::wire::Hello;
+use crate::wire::{BATCH_BYTES, Hello};
 
 /// How many messages may wait for one server. Further ones are dropped, as a network may.
 const QUEUE: usize = 4096;
@@ -106,7 +106,7 @@ async fn pass_on(
         if messages.recv_many(&mut batch, 64).await == 0 {
             return Ok(());
         }
-        frames.extend(batch.drain(..).flat_map(Said::frames));
+        frames.extend(batch.drain(..).flat_map(|said| said.frames(BATCH_BYTES)));
         // A long batch goes out in parts, so that its bytes exist twice only a few at a time.
         for part in frames.chunks(16) {
             connection.send_all(part).await?;
