@@ -1,0 +1,152 @@
+//! The verdict on a history, key by key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::explain::Explanation;
+use super::search::{Budget, Found, search};
+use super::{Bytes, Call, History, Model};
+
+/// How long a check may take, over all keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// How many states may be computed or compared.
+    pub steps: u64,
+    /// How much time may pass.
+    pub time: Duration,
+    /// After how many steps the search looks elsewhere: at a part of the history, or at longer
+    /// sequences of calls of unknown outcome. It changes how long a check takes, never what it
+    /// finds.
+    pub patience: u64,
+}
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit { steps: 30_000_000, time: Duration::from_mins(1), patience: 300_000 }
+    }
+}
+
+/// Whether something is linearizable.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is.
+    Linearizable {
+        /// Places of calls in the history, in an order that explains all answers. Calls of unknown
+        /// outcome that are not among them had no effect that anybody saw.
+        order: Vec<usize>,
+    },
+    /// It is not.
+    NotLinearizable(Explanation),
+    /// Nobody knows: the limit was reached first. This is no success. The furthest that the search
+    /// came.
+    GaveUp(Explanation),
+}
+
+/// The verdict on one key.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyReport {
+    /// The key.
+    pub key: Bytes,
+    /// How many calls concern it.
+    pub calls: usize,
+    /// How many of them have an unknown outcome.
+    pub unknown: usize,
+    /// How many states were computed or compared.
+    pub steps: u64,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// The verdict on a history.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Every key, in order.
+    pub keys: Vec<KeyReport>,
+}
+
+/// Decides whether a history is linearizable.
+///
+/// When the limit is reached at one key, the keys after it are given up, too.
+pub fn check<M: Model>(history: &History<M::Operation, M::Answer>, limit: Limit) -> Report {
+    let mut by_key: BTreeMap<&Bytes, Vec<usize>> = BTreeMap::new();
+    for (place, call) in history.calls().iter().enumerate() {
+        by_key.entry(&call.key).or_default().push(place);
+    }
+    let mut budget = Budget::new(limit);
+    let keys = by_key.into_iter().map(|(key, places)| {
+        let calls: Vec<_> = places.iter().map(|place| history.calls()[*place].clone()).collect();
+        let before = budget.steps;
+        let verdict = check_key::<M>(&calls, &places, &mut budget);
+        let unknown = calls.iter().filter(|call| call.is_unknown()).count();
+        let steps = budget.steps - before;
+        KeyReport { key: key.clone(), calls: calls.len(), unknown, steps, verdict }
+    });
+    Report { keys: keys.collect() }
+}
+
+fn check_key<M: Model>(
+    calls: &[Call<M::Operation, M::Answer>],
+    places: &[usize],
+    budget: &mut Budget,
+) -> Verdict {
+    match search::<M>(calls, budget) {
+        Found::Order(order) => {
+            let order = order.into_iter().map(|index| places[index]).collect();
+            Verdict::Linearizable { order }
+        }
+        Found::Nothing(furthest, calls) => {
+            let explanation = Explanation::new::<M>(&calls, places, &furthest, budget);
+            Verdict::NotLinearizable(explanation)
+        }
+        Found::GaveUp(furthest) => {
+            Verdict::GaveUp(Explanation::so_far::<M>(calls, places, &furthest))
+        }
+    }
+}
+
+impl Report {
+    /// Whether every key is linearizable. A key that was given up is not known to be.
+    pub fn is_linearizable(&self) -> bool {
+        self.keys.iter().all(|key| matches!(key.verdict, Verdict::Linearizable { .. }))
+    }
+
+    /// Whether some key is known not to be linearizable.
+    pub fn is_violated(&self) -> bool {
+        self.keys.iter().any(|key| matches!(key.verdict, Verdict::NotLinearizable(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    /// What is wrong, or that nothing is. At most 100 columns, without colour.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls: usize = self.keys.iter().map(|key| key.calls).sum();
+        let unknown: usize = self.keys.iter().map(|key| key.unknown).sum();
+        for KeyReport { key, calls, unknown, steps, verdict } in &self.keys {
+            match verdict {
+                Verdict::Linearizable { .. } => {}
+                Verdict::NotLinearizable(explanation) => {
+                    writeln!(f, "Key {key} is NOT LINEARIZABLE.\n\n{explanation}")?;
+                }
+                Verdict::GaveUp(furthest) => {
+                    writeln!(f, "Key {key}: GAVE UP after {steps} steps. This is no success.")?;
+                    writeln!(
+                        f,
+                        "Of its {calls} calls, {unknown} have an unknown outcome. Raise the"
+                    )?;
+                    writeln!(f, "limit, or record with more keys.\n\n{furthest}")?;
+                }
+            }
+        }
+        let verdict = match (self.is_linearizable(), self.is_violated()) {
+            (true, _) => "LINEARIZABLE",
+            (_, true) => "NOT LINEARIZABLE",
+            (false, false) => "UNDECIDED",
+        };
+        let keys = self.keys.len();
+        write!(f, "{verdict}: {calls} calls, {unknown} of unknown outcome, {keys} keys.")
+    }
+}
