@@ -41,7 +41,11 @@ struct Known {
 pub struct LazyStore(Arc<Mutex<Inner>>);
 
 enum Inner {
-    Unopened { disk: Disk, contents: DirectoryContents, known: Known },
+    Unopened {
+        disk: Disk,
+        contents: DirectoryContents,
+        known: Known,
+    },
     Open(KvStore),
     /// The reference in its place.
     Reference(Reference),

@@ -1,16 +1,24 @@
 //! One server of the model and one of production, side by side: the same things happen to both, and
 //! then they must be in the same state and have sent the same messages.
 
+mod accepts;
+mod divergence;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use raft_checker::cluster::server::{ApplyTask, Process, Server};
-use raft_core::{Effect, Input, Mark, Message, Node, NodeId, Paper, PersistentState, ReadId, Role};
+use raft_checker::cluster::server::{ApplyTask, Impossible, Process, Server};
+use raft_checker::protocol::{Memory, Protocol};
+use raft_core::{
+    Config, Effect, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper, PersistentState,
+    ReadId, Rejection, Role, step,
+};
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, Said};
 use raft_node::shell::{Observe, Task};
 use raft_node::timers::Timing;
+use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
@@ -19,63 +27,60 @@ use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
 use crate::server::{Applied, Failure, Running, Sent, Setup, frames, open_log};
 use crate::words::Words;
-
-/// Where the model and production differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Divergence {
-    /// What differs.
-    pub field: String,
-    /// What the model says.
-    pub model: String,
-    /// What the production node says.
-    pub node: String,
-}
-
-impl Divergence {
-    fn of(field: &str, model: impl Debug, node: impl Debug) -> Divergence {
-        let (model, node) = (format!("{model:?}"), format!("{node:?}"));
-        Divergence { field: field.to_owned(), model, node }
-    }
-
-    pub(crate) fn failure(field: &str, failure: &Failure) -> Divergence {
-        let model = "goes on".to_owned();
-        Divergence { field: field.to_owned(), model, node: failure.to_string() }
-    }
-}
-
-impl fmt::Display for Divergence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Divergence { field, model, node } = self;
-        write!(f, "{field}\n  model: {model}\n  node:  {node}")
-    }
-}
-
-fn same<T: PartialEq + Debug>(field: &str, model: &T, node: &T) -> Result<(), Divergence> {
-    if model == node { Ok(()) } else { Err(Divergence::of(field, model, node)) }
-}
+use divergence::same;
+pub use divergence::{Divergence, Narrowed};
 
 /// What the steps since the last look were given and asked for.
 #[derive(Default)]
 struct Watcher {
     reset: bool,
     read: Option<ReadId>,
-    rejected: bool,
+    rejections: Vec<Rejection>,
+    timer: Option<Input>,
 }
 
 impl Observe for Watcher {
     fn step(&mut self, input: &Input, effects: &[Effect], _: &Node) {
         for effect in effects {
             self.reset |= *effect == Effect::ResetElectionTimer;
-            self.rejected |= matches!(effect, Effect::Rejected(_));
+            if let Effect::Rejected(reason) = effect {
+                self.rejections.push(*reason);
+            }
         }
-        if let Input::Read { id } = input {
-            self.read = Some(*id);
+        match input {
+            Input::Read { id } => self.read = Some(*id),
+            Input::ElectionTimeout | Input::Heartbeat => self.timer = Some(input.clone()),
+            _ => {}
         }
     }
 }
 
+/// The paper's rules, with a note of what is refused.
+#[derive(Default)]
+struct Refusing(RefCell<Vec<Rejection>>);
+
+impl Protocol for Refusing {
+    fn step(&self, node: &mut Node, _: &mut Memory, input: Input, effects: &mut Vec<Effect>) {
+        step(&Paper, node, input, effects);
+        let refused = effects.iter().filter_map(|effect| match effect {
+            Effect::Rejected(reason) => Some(*reason),
+            _ => None,
+        });
+        self.0.borrow_mut().extend(refused);
+    }
+
+    fn restart(
+        &self,
+        config: Config,
+        disk: PersistentState,
+        applied: Index,
+    ) -> Result<Node, HaltReason> {
+        Node::restart(&Paper, config, disk, applied)
+    }
+}
+
 /// Timers never run out by themselves here.
-const TIMING: Timing = Timing {
+pub(crate) const TIMING: Timing = Timing {
     election_min: Duration::from_secs(100_000),
     election_max: Duration::from_secs(100_001),
     // Not before many elections, or it would run out at the moment of victory.
@@ -83,7 +88,7 @@ const TIMING: Timing = Timing {
 };
 
 /// No snapshot is taken unasked, and none waits for followers.
-const BOUNDS: Bounds = Bounds {
+pub(crate) const BOUNDS: Bounds = Bounds {
     snapshot_log_bytes: u64::MAX,
     compaction_patience: 0,
     snapshot_rate: u64::MAX,
@@ -111,6 +116,8 @@ pub struct Lockstep<'w> {
     wanted: BTreeMap<u64, Option<Moment>>,
     /// What was sent in the last step: by the model, in production's words; and by production.
     sent: [Vec<(NodeId, Message)>; 2],
+    /// What the model refused in the last step.
+    refused: Vec<Rejection>,
     /// What the state machine says of itself in the last step, where that is wrong.
     complaint: Option<Divergence>,
     timer_set: Option<Divergence>,
@@ -135,7 +142,8 @@ impl<'w> Lockstep<'w> {
             Action::Crash { applied_kept, .. } => Some((applied_kept.0, None)),
             _ => None,
         });
-        let setup = Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS };
+        let setup =
+            Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS, batch: BATCH_BYTES };
         let started = words.started(&setup);
         let disk = started.map_err(|failure| Divergence::failure("the first start", &failure))?;
         let mut lockstep = Lockstep {
@@ -150,6 +158,7 @@ impl<'w> Lockstep<'w> {
             reads: BTreeMap::new(),
             wanted: wanted.collect(),
             sent: Default::default(),
+            refused: Vec::new(),
             complaint: None,
             timer_set: None,
         };
@@ -188,6 +197,7 @@ impl<'w> Lockstep<'w> {
             reads: self.reads.clone(),
             wanted: self.wanted.clone(),
             sent: Default::default(),
+            refused: Vec::new(),
             complaint: None,
             timer_set: None,
         }))
@@ -222,6 +232,7 @@ impl<'w> Lockstep<'w> {
     /// As for [`act`](Lockstep::act).
     pub fn act_together(&mut self, actions: &[&Action]) -> Result<(), Divergence> {
         self.sent = Default::default();
+        self.refused.clear();
         if let [action] = actions {
             self.perform_on_model(self.settings, action)?;
         } else {
@@ -245,12 +256,9 @@ impl<'w> Lockstep<'w> {
     }
 
     fn perform_on_model(&mut self, settings: &Settings, action: &Action) -> Result<(), Divergence> {
-        let reaction = self.model.run(settings, &Paper, action);
-        let reaction = reaction.map_err(|reason| Divergence {
-            field: "whether it is possible".to_owned(),
-            model: reason.to_string(),
-            node: "is not asked".to_owned(),
-        })?;
+        let protocol = Refusing::default();
+        let reaction = self.model.run(settings, &protocol, action).map_err(impossible)?;
+        self.refused.extend(protocol.0.into_inner());
         let sent = reaction.sent.iter();
         self.sent[0].extend(sent.map(|sent| (sent.to, self.words.message(&sent.message))));
         Ok(())
@@ -327,7 +335,7 @@ impl<'w> Lockstep<'w> {
             }
             (message, _) => {
                 let mut bytes = Vec::new();
-                for frame in Said::Message(message).frames() {
+                for frame in Said::Message(message).frames(BATCH_BYTES) {
                     raft_node::wire::encode(&frame, &mut bytes);
                 }
                 running.hear(now, *from, &bytes)
@@ -421,6 +429,9 @@ impl<'w> Lockstep<'w> {
         let mut sent = self.sent.clone();
         sent.iter_mut().for_each(|sent| sent.sort_unstable());
         same("the messages sent", &sent[0], &sent[1])?;
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        same("what is refused", &self.refused, &watcher.rejections)?;
+        drop(watcher);
         let expected = self.words.server(&self.model);
         let durable = self.durable(&expected.disk)?;
         same("the durable log, term and vote", &expected.disk, &durable)?;
@@ -489,6 +500,21 @@ impl<'w> Lockstep<'w> {
         let read = open_log(&disk, self.setup.id);
         read.map(|(_, state)| state)
             .map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))
+    }
+}
+
+/// The field of a difference that is none: the model cannot do what should be tried.
+const IMPOSSIBLE: &str = "whether it is possible";
+
+fn impossible(reason: Impossible) -> Divergence {
+    let (model, node) = (reason.to_string(), "is not asked".to_owned());
+    Divergence { field: IMPOSSIBLE.to_owned(), model, node }
+}
+
+impl Divergence {
+    /// Whether it is none: the model cannot do what should have been tried.
+    pub fn is_impossible(&self) -> bool {
+        self.field == IMPOSSIBLE
     }
 }
 

@@ -116,6 +116,15 @@ impl Words {
         made
     }
 
+    /// The files of all snapshots that were translated, in the order of their names.
+    pub fn snapshots(&self) -> Vec<SnapshotFile> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files: Vec<SnapshotFile> = files.values().cloned().collect();
+        files.sort_by_key(|file| file.name.to_string());
+        files.dedup_by_key(|file| file.name.to_string());
+        files
+    }
+
     /// A disk after the first start of a server.
     ///
     /// # Errors

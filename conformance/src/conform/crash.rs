@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use raft_checker::cluster::server::Server;
-use raft_core::{Entry, Index, NodeId, Paper, PersistentState, Write};
+use raft_core::{Entry, Paper, PersistentState, Write};
 use raft_trace::{Action, Settings};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use raft_node::StateMachine as _;
 
-use crate::disk::{Disk, Moment};
+use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lockstep::{Divergence, one_by_one, takes_no_time};
 use crate::reference::Reference;
 use crate::server::{Running, Setup};
@@ -30,17 +30,21 @@ pub(super) struct Allowed {
 /// nothing of it.
 const TEARS: usize = 2;
 
+/// Where a server keeps its files.
+const DIRECTORIES: [&str; 3] = ["node", "node/snapshots", crate::lazy_store::DIRECTORY];
+
 impl Allowed {
-    /// What a crash may leave during a step of a server that is in this state before.
+    /// What a crash may leave during a step of a server that is in this state before, or during
+    /// several steps that are done as one batch.
     pub(super) fn during(
         settings: &Settings,
         words: &Words,
         before: &Server,
-        action: &Action,
+        actions: &[&Action],
     ) -> Allowed {
         let mut disk = before.disk.clone();
         let mut disks = vec![disk.clone()];
-        let (writes, state_machine) = unfolded(settings, before, action);
+        let (writes, state_machine) = unfolded(settings, before, actions);
         for write in &writes {
             disk.write(write);
             disks.push(disk.clone());
@@ -88,7 +92,7 @@ impl Allowed {
 
 /// The writes that are on their way during a step, in order, and the longest state of the state
 /// machine: what takes no time in these settings, one thing after the other.
-fn unfolded(settings: &Settings, before: &Server, action: &Action) -> (Vec<Write>, Vec<Entry>) {
+fn unfolded(settings: &Settings, before: &Server, actions: &[&Action]) -> (Vec<Write>, Vec<Entry>) {
     let slow = one_by_one(settings);
     let mut server = before.clone();
     let waiting = |server: &Server| -> VecDeque<Write> {
@@ -97,8 +101,8 @@ fn unfolded(settings: &Settings, before: &Server, action: &Action) -> (Vec<Write
     };
     let mut writes = waiting(before);
     let mut longest = before.state_machine.clone();
-    let mut next = Some(action.clone());
-    while let Some(action) = next {
+    let mut planned = actions.iter().map(|action| (*action).clone());
+    while let Some(action) = planned.next().or_else(|| takes_no_time(settings, &server)) {
         let left = waiting(&server).len() - synced(&action).min(waiting(&server).len());
         if server.run(&slow, &Paper, &action).is_err() {
             break;
@@ -107,7 +111,6 @@ fn unfolded(settings: &Settings, before: &Server, action: &Action) -> (Vec<Write
         if server.state_machine.len() > longest.len() {
             longest.clone_from(&server.state_machine);
         }
-        next = takes_no_time(settings, &server);
     }
     (writes.into(), longest)
 }
@@ -124,7 +127,7 @@ fn synced(action: &Action) -> usize {
 pub(super) struct Tried {
     /// Moments between two operations.
     pub(super) moments: u64,
-    /// Disks that were left, and started from.
+    /// Different disks that were left, and started from.
     pub(super) disks: u64,
 }
 
@@ -137,6 +140,7 @@ pub(super) fn try_all(
 ) -> Result<Tried, (usize, Divergence)> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut tried = Tried::default();
+    let mut known: Vec<[DirectoryContents; 3]> = Vec::new();
     for (place, moment) in moments.iter().enumerate() {
         tried.moments += 1;
         let mut disks = vec![moment.after_power_loss(|| false)];
@@ -145,6 +149,12 @@ pub(super) fn try_all(
             disks.extend((0..TEARS).map(|_| moment.after_power_loss(|| random.random())));
         }
         for disk in disks {
+            // Most operations change nothing that would be there after a power loss.
+            let contents = DIRECTORIES.map(|directory| disk.contents(directory));
+            if known.contains(&contents) {
+                continue;
+            }
+            known.push(contents);
             tried.disks += 1;
             try_one(allowed, setup, &disk).map_err(|divergence| (place, divergence))?;
         }
@@ -161,9 +171,4 @@ fn try_one(allowed: &Allowed, setup: &Setup, disk: &Disk) -> Result<(), Divergen
             node: failure.to_string(),
         }),
     }
-}
-
-/// Whom this is about, for the seed of its crashes.
-pub(super) fn seed(id: NodeId, number: usize) -> u64 {
-    id.0 << 32 | Index(number as u64).0
 }

@@ -6,7 +6,6 @@
 //! happen to it, and never put there.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use raft_checker::cluster::Cluster;
 use raft_checker::cluster::rename::Renaming;
@@ -15,6 +14,8 @@ use raft_checker::config::BoundedConfig;
 use raft_checker::packed::ClusterModel;
 use raft_core::{NodeId, Paper};
 use raft_trace::Action;
+
+use super::course::{dice, is_batch};
 
 /// Everything that the checker found to happen to one server of a configuration.
 #[derive(Debug)]
@@ -60,9 +61,23 @@ impl Classes {
     fn canonical(&self, server: &Server) -> (Server, usize) {
         let renamed = self.renamings.iter().map(|renaming| renaming.server(server));
         // Any order will do, as long as it does not depend on the names that the server has now.
-        let hashes = BuildHasherDefault::<DefaultHasher>::default();
-        let least = renamed.enumerate().min_by_key(|(_, server)| hashes.hash_one(server));
+        let least = renamed.enumerate().min_by_key(|(_, server)| dice(server));
         least.map_or_else(|| (server.clone(), 0), |(place, server)| (server, place))
+    }
+
+    /// The canonical form of a server and of what happens to it. Which of several equal ones the
+    /// checker has kept depends on its threads; this does not.
+    fn canonical_step(&self, server: &Server, action: &Action) -> (Server, Action) {
+        let renamed = self.renamings.iter().map(|renaming| (renaming, renaming.server(server)));
+        let renamed: Vec<_> = renamed.map(|(by, server)| (by, dice(&server), server)).collect();
+        let least = renamed.iter().map(|(_, dice, _)| *dice).min();
+        let least = renamed.iter().filter(|(_, dice, _)| Some(*dice) == least);
+        let steps = least.map(|(by, _, server)| (by.action(action), server));
+        let chosen = steps.min_by_key(|(action, _)| dice(action));
+        chosen.map_or_else(
+            || (server.clone(), action.clone()),
+            |(action, server)| (server.clone(), action),
+        )
     }
 
     /// The state of that server, if it is known, and the renaming from it to the server that stands
@@ -89,19 +104,19 @@ impl Paths {
         for (server, prefix) in beginnings(config, &model.prefix()) {
             paths.add_state(&mut classes, server, None, prefix);
         }
-        let mut samples: HashMap<Server, Vec<(Action, usize)>> = HashMap::new();
+        let mut samples: HashMap<Server, Vec<Action>> = HashMap::new();
         for (server, action) in model.samples() {
-            let (canonical, there) = classes.canonical(&server);
-            samples.entry(canonical).or_default().push((action, there));
+            let (canonical, action) = classes.canonical_step(&server, &action);
+            samples.entry(canonical).or_default().push(action);
         }
         let mut queue: VecDeque<usize> = (0..paths.states.len()).collect();
         while let Some(state) = queue.pop_front() {
             let (canonical, representative) = classes.canonical(&paths.states[state].server);
             let back = classes.renamings[representative].inverse();
-            let here = samples.remove(&canonical).unwrap_or_default();
-            for (action, there) in here {
-                let action = classes.renamings[there].then(&back).action(&action);
-                let found = paths.add_step(&mut classes, config, state, action);
+            let mut here = samples.remove(&canonical).unwrap_or_default();
+            here.sort_by_cached_key(|action| dice(action));
+            for action in here {
+                let found = paths.add_step(&mut classes, config, state, back.action(&action));
                 queue.extend(found);
             }
         }
@@ -159,6 +174,12 @@ impl Paths {
         to.is_some_and(|(state, _)| self.states[*state].from == Some(number))
     }
 
+    /// Whether a step is the first of those that begin in its state.
+    pub fn is_first_of_its_state(&self, number: usize) -> bool {
+        let step = self.steps.get(number);
+        step.is_some_and(|step| self.states[step.state].steps.first() == Some(&number))
+    }
+
     /// All steps.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -190,6 +211,29 @@ impl Paths {
             let steps = self.states[state].steps.iter();
             steps.map(move |number| renaming.action(&self.steps[*number].action))
         })
+    }
+
+    /// What can happen after a step, as one batch with it and longer than two: some ways of many, the
+    /// same ones in each run.
+    pub fn run(&self, step: &Step, longest: usize) -> Vec<Action> {
+        let mut run = Vec::new();
+        let Some((mut state, renaming)) = step.to.clone() else { return run };
+        // From the server that stands for the state to the one that is there.
+        let mut renaming = renaming.inverse();
+        let mut last = step.action.clone();
+        while run.len() < longest {
+            let steps = self.states[state].steps.iter().map(|number| &self.steps[*number]);
+            let named = steps.map(|step| (step, renaming.action(&step.action)));
+            let fitting = named.filter(|(_, action)| is_batch(&last, action));
+            let picked = fitting.min_by_key(|(_, action)| dice((&step.action, &run, action)));
+            let Some((next, action)) = picked else { break };
+            last = action.clone();
+            run.push(action);
+            let Some((to, there)) = &next.to else { break };
+            renaming = there.inverse().then(&renaming);
+            state = *to;
+        }
+        run
     }
 }
 

@@ -1,7 +1,9 @@
 //! `raftgate`: holds the production node to the model, and logs of real clusters to the rules.
 
+mod conform;
 mod failure;
 mod log;
+mod simulate;
 mod validate;
 
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Conform(conform::Args),
+    Simulate(simulate::Args),
     Validate(validate::Args),
     Log(log::Args),
 }
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
+        Command::Conform(args) => conform::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Log(args) => log::run(args),
     }

@@ -1,14 +1,17 @@
 //! `raftgate simulate`: clusters of production servers under faults, seed after seed.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::exit::Exit;
+use raft_checker::search::Control;
+use raft_conformance::conform;
 use raft_conformance::simulate::{self, Length, Outcome};
+use raft_trace::ClusterTrace;
 use serde_json::json;
 
 use crate::failure::{Failure, write_new};
@@ -108,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     print(args, &sum, seconds);
     if let (Some(path), Some(failed)) = (&args.save, sum.failed.first()) {
-        save(path, failed, args.servers, length)?;
+        save(path, failed, length)?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&as_json(&sum, seconds)).unwrap_or_default();
@@ -137,6 +140,33 @@ impl Sum {
             self.failed.push(outcome);
         }
     }
+}
+
+/// Runs a seed again, with a record, and cuts the record down to what one server needs to differ from
+/// the model; or keeps all of it, if none does.
+fn save(path: &Path, failed: &Outcome, length: Length) -> Result<(), Failure> {
+    let recorded = simulate::run(failed.seed, failed.servers, length, true);
+    let mut trace = simulate::trace::trace(&recorded);
+    let held = conform::trace::hold(&trace, &Control::default(), &conform::Progress::default());
+    match held {
+        Ok((_, Some(found))) => {
+            println!("\n{}", conform::show::divergence(&trace.about, &found, &again(path)));
+            trace = ClusterTrace { about: trace.about, ..found.trace };
+        }
+        Ok((_, None)) => println!(
+            "\nEach server does what the model does: the trace has the whole run ({} steps)",
+            trace.actions.len()
+        ),
+        Err(error) => println!("\nThe model cannot follow the run: {error}"),
+    }
+    let mut bytes = Vec::new();
+    let written = trace.write(&mut bytes);
+    written.map_err(|source| Failure::Write { path: path.to_owned(), source })?;
+    write_new(path, &bytes, "choose another name")
+}
+
+fn again(path: &Path) -> String {
+    format!("raftgate conform --trace {}", path.display())
 }
 
 fn progress(runs: u64) -> ProgressBar {

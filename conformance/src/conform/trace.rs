@@ -1,0 +1,309 @@
+//! A trace of a cluster, done by production servers.
+//!
+//! What a server does depends on its own state and its own inputs, so a trace is as many runs as it has
+//! servers, and each of them is held to the model by itself. It need not even be the run of a cluster:
+//! a trace that leads one server to a difference has that server's inputs alone.
+
+use std::collections::BTreeMap;
+
+use raft_checker::cluster::server::{Impossible, Server};
+use raft_checker::cluster::snapshot_data::{decode, encode};
+use raft_checker::search::Control;
+use raft_core::{Bytes, Entry, Index, Message, NodeId, Paper, Payload, Snapshot, Term};
+use raft_kv::command::Command;
+use raft_trace::{Action, ClusterTrace, Settings};
+
+use super::course::{Circumstance, Course, Difference, is_batch, plainly};
+use super::minimise::minimise;
+use super::{Found, Progress};
+use crate::lockstep::{Divergence, Lockstep};
+use crate::words::Words;
+
+/// What is done beside comparing after each step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Crashes inside each step.
+    pub crashes: bool,
+    /// Failing operations on the disk, batches, and questions.
+    pub rest: bool,
+}
+
+/// How many steps are done again to get back to where something can be tried, before trying it becomes
+/// a sample.
+const AGAIN: usize = 50_000;
+
+/// More servers than anybody would run, and few enough to start them all.
+const MAX_SERVERS: u64 = 64;
+
+/// The longest command that becomes part of a value in a trace of the model.
+const MAX_NAME: usize = 256;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Steps of servers.
+    pub steps: u64,
+    /// Inputs of which copies were asked whether they would accept them.
+    pub asked: u64,
+    /// Moments inside steps at which the power went.
+    pub crash_points: u64,
+    /// What was left on the disk then, and started from.
+    pub disks: u64,
+    /// Operations on the disk that were made to fail.
+    pub faults: u64,
+    /// Pairs of steps that were done as one batch.
+    pub batches: u64,
+}
+
+/// A trace that nothing can be held to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTrace {
+    /// Numbers with which no server runs.
+    #[error("{0}")]
+    Settings(String),
+    /// The model cannot do a step.
+    #[error("step {step} is not possible: {reason}")]
+    Impossible {
+        /// The step, counted from 1.
+        step: usize,
+        /// Why.
+        reason: Impossible,
+    },
+}
+
+/// What happens to one server of a trace.
+#[derive(Clone, Debug)]
+pub struct Projected<'a> {
+    /// How the cluster is set up.
+    pub settings: &'a Settings,
+    /// The server.
+    pub id: NodeId,
+    /// What happens to it.
+    pub actions: Vec<Action>,
+}
+
+/// Holds production to a trace.
+///
+/// # Errors
+///
+/// The trace cannot be followed by the model.
+pub fn hold(
+    trace: &ClusterTrace,
+    control: &Control,
+    progress: &Progress,
+) -> Result<(Held, Option<Found>), BadTrace> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let trace = followed(trace)?;
+    let words = if speaks_service(&trace) { Words::of_service() } else { Words::default() };
+    let effort = Effort { crashes: true, rest: true };
+    let mut all = Held::default();
+    progress.known.fetch_add(trace.actions.len() as u64, Relaxed);
+    for projected in Projected::of(&trace) {
+        let (held, found) = projected.hold(&words, effort, control);
+        progress.tried.fetch_add(held.steps, Relaxed);
+        all.add(held);
+        if let Some(found) = found {
+            let again = |projected: &Projected<'_>| projected.hold(&words, effort, control).1;
+            return Ok((all, Some(minimise(&projected, found, again))));
+        }
+    }
+    Ok((all, None))
+}
+
+impl Held {
+    fn add(&mut self, other: Held) {
+        self.steps += other.steps;
+        self.asked += other.asked;
+        self.crash_points += other.crash_points;
+        self.disks += other.disks;
+        self.faults += other.faults;
+        self.batches += other.batches;
+    }
+}
+
+impl<'a> Projected<'a> {
+    /// What happens to each server.
+    pub fn of(trace: &'a ClusterTrace) -> Vec<Projected<'a>> {
+        let own = |id| trace.actions.iter().filter(move |action| action.server() == Some(id));
+        let ids = (1..=trace.settings.servers).map(NodeId);
+        let servers = ids.map(|id| Projected {
+            settings: &trace.settings,
+            id,
+            actions: own(id).cloned().collect(),
+        });
+        servers.collect()
+    }
+
+    /// Holds production to it.
+    pub fn hold(&self, words: &Words, effort: Effort, control: &Control) -> (Held, Option<Found>) {
+        let mut held = Held::default();
+        let course = Course { settings: self.settings, words, id: self.id };
+        let plan: Vec<&Action> = self.actions.iter().collect();
+        let booted = course.lead(&[], &plan);
+        let mut done = 0;
+        let outcome = booted.map_err(plainly).and_then(|mut lockstep| {
+            while done < self.actions.len() && control.stopped().is_none() {
+                self.step(course, &mut lockstep, done, effort, &mut held)?;
+                held.steps += 1;
+                done += 1;
+            }
+            Ok(())
+        });
+        let found = outcome.err().map(|(divergence, circumstance)| {
+            let last = done + circumstance.steps();
+            let actions = self.actions[..last.min(self.actions.len())].to_vec();
+            let about = format!("what happens to {} until production differs", self.id);
+            let trace = ClusterTrace { settings: self.settings.clone(), about, actions };
+            Found { divergence, trace, server: self.id, circumstance }
+        });
+        (held, found)
+    }
+
+    fn step<'w>(
+        &self,
+        course: Course<'w>,
+        lockstep: &mut Lockstep<'w>,
+        place: usize,
+        effort: Effort,
+        held: &mut Held,
+    ) -> Result<(), Difference> {
+        let (before, action) = (&self.actions[..place], &self.actions[place]);
+        if !effort.crashes {
+            lockstep.act(action).map_err(plainly)?;
+            return lockstep.compare().map_err(plainly);
+        }
+        let mut copy = None;
+        if effort.rest {
+            let asked = lockstep.accepts();
+            held.asked += asked.map_err(|divergence| (divergence, Circumstance::Asked))?;
+            copy = lockstep.fork().map_err(|failure| {
+                plainly(Divergence::failure("whether it can be copied", &failure))
+            })?;
+        }
+        let crashed = course.with_crashes(lockstep, &[action])?;
+        held.crash_points += crashed.tried.moments;
+        held.disks += crashed.tried.disks;
+        if !effort.rest {
+            return Ok(());
+        }
+        let copy = copy.as_ref();
+        let every = (self.actions.len() * self.actions.len() / AGAIN).max(1);
+        let sampled = place.is_multiple_of(every);
+        let alike = copy.filter(|_| Course::operations(copy, action) == Some(crashed.operations));
+        for operation in (0..crashed.operations).filter(|_| sampled || alike.is_some()) {
+            held.faults += 1;
+            let lockstep = course.again(alike, before, &[action]).map_err(plainly)?;
+            course.with_fault(lockstep, action, operation)?;
+        }
+        let next = self.actions.get(place + 1);
+        let next = next.filter(|next| is_batch(action, next) && (sampled || copy.is_some()));
+        if let Some(next) = next {
+            held.batches += 1;
+            let pair = [action, next];
+            let in_batch = |divergence| (divergence, Circumstance::Batch { steps: 2 });
+            let mut lockstep = course.again(copy, before, &pair).map_err(in_batch)?;
+            course.with_crashes(&mut lockstep, &pair)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether all commands are requests of the key-value service.
+fn speaks_service(trace: &ClusterTrace) -> bool {
+    let mut commands = commands(trace).peekable();
+    commands.peek().is_some() && commands.all(|command| Command::decode(command.as_slice()).is_ok())
+}
+
+fn commands(trace: &ClusterTrace) -> impl Iterator<Item = &Bytes> {
+    fn of(entry: &Entry) -> Option<&Bytes> {
+        match &entry.payload {
+            Payload::Noop => None,
+            Payload::Command(command) => Some(command),
+        }
+    }
+    trace.actions.iter().flat_map(|action| {
+        let (proposed, entries) = match action {
+            Action::Propose { command, .. } => (Some(command), None),
+            Action::Deliver(envelope) => match &envelope.message {
+                Message::AppendEntries(request) => (None, Some(&request.entries)),
+                _ => (None, None),
+            },
+            _ => (None, None),
+        };
+        proposed.into_iter().chain(entries.into_iter().flatten().filter_map(of))
+    })
+}
+
+/// The trace as the model can follow it: with the model's handles of snapshots. A recorded run has the
+/// names of files in their place.
+fn followed(trace: &ClusterTrace) -> Result<ClusterTrace, BadTrace> {
+    check(trace)?;
+    let mut trace = trace.clone();
+    let settings = trace.settings.clone();
+    let ids = (1..=settings.servers).map(NodeId);
+    let mut servers: Vec<Server> = ids.map(|id| Server::boot(&settings, &Paper, id)).collect();
+    let mut snapshots: BTreeMap<(Index, Term), Bytes> = BTreeMap::new();
+    for (place, action) in trace.actions.iter_mut().enumerate() {
+        let bad = |reason| BadTrace::Impossible { step: place + 1, reason };
+        let Some(id) = action.server() else { continue };
+        if let Action::Deliver(envelope) = action
+            && let Message::InstallSnapshot(offer) = &mut envelope.message
+            && !translate(&mut offer.snapshot, &snapshots)
+        {
+            let what = "a snapshot whose contents nobody knows";
+            return Err(BadTrace::Settings(format!("step {}: {what}", place + 1)));
+        }
+        let server = servers.iter_mut().find(|server| server.id == id);
+        let server = server.ok_or_else(|| bad(Impossible::NoSuchServer(id)))?;
+        server.run(&settings, &Paper, action).map_err(bad)?;
+        let log = server.process.as_ref().map_or(&server.disk.log, |process| &process.node.log);
+        let base = log.snapshot();
+        let position = (base.last_included_index, base.last_included_term);
+        snapshots.entry(position).or_insert_with(|| base.handle.clone());
+    }
+    Ok(trace)
+}
+
+/// Gives a snapshot the model's handle, if it has another one. Whether it has it then.
+fn translate(snapshot: &mut Snapshot, known: &BTreeMap<(Index, Term), Bytes>) -> bool {
+    let entries = decode(&snapshot.handle);
+    let own = encode(&entries) == snapshot.handle
+        && entries.len() as u64 == snapshot.last_included_index.0;
+    let position = (snapshot.last_included_index, snapshot.last_included_term);
+    if !own && let Some(handle) = known.get(&position) {
+        snapshot.handle = handle.clone();
+        return true;
+    }
+    own
+}
+
+/// Whether servers can be set up like this, and whether the words can be translated.
+fn check(trace: &ClusterTrace) -> Result<(), BadTrace> {
+    let Settings { servers, limits, .. } = &trace.settings;
+    let bad = |reason: String| Err(BadTrace::Settings(reason));
+    if *servers == 0 || *servers > MAX_SERVERS {
+        return bad(format!("{servers} servers; there can be 1 to {MAX_SERVERS}"));
+    }
+    if limits.batch == 0 || limits.window == 0 || limits.reads == 0 {
+        return bad("a limit is 0: batch, window and reads must be at least 1".to_owned());
+    }
+    let long = commands(trace).find(|command| command.as_slice().len() > MAX_NAME);
+    if let Some(command) = long.filter(|_| !speaks_service(trace)) {
+        let length = command.as_slice().len();
+        return bad(format!(
+            "a command of {length} bytes, which is no request of the service; the names of the \
+             model's commands have at most {MAX_NAME}"
+        ));
+    }
+    let odd = |action: &&Action| match action {
+        Action::Deliver(envelope) => match &envelope.message {
+            Message::InstallSnapshot(offer) => offer.snapshot.last_included_index == Index::ZERO,
+            _ => false,
+        },
+        _ => false,
+    };
+    match trace.actions.iter().position(|action| odd(&action)) {
+        Some(place) => bad(format!("step {}: a snapshot of nothing", place + 1)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,186 @@
+//! One configuration's local transitions, on their way through production.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use raft_checker::coverage::{kind, role};
+use raft_checker::search::Control;
+use raft_core::NodeId;
+use raft_trace::{Action, ClusterTrace, Settings};
+
+use super::course::{Circumstance, Course, Difference, dice, is_batch, plainly};
+use super::paths::{Paths, Step};
+use super::{Conformed, Found, Progress};
+use crate::lockstep::{Divergence, Lockstep};
+use crate::words::Words;
+
+/// Of so many batches one is interrupted by crashes.
+const BATCHES: u64 = 8;
+
+/// How many steps follow the first one in a long batch, at most.
+const LONGEST: u64 = 5;
+
+/// A difference, and what was done after the step to find it.
+type Later = (Difference, Vec<Action>);
+
+/// All transitions of a configuration.
+pub(super) struct Trial<'a> {
+    settings: &'a Settings,
+    words: &'a Words,
+    paths: &'a Paths,
+    next: AtomicUsize,
+    stop: AtomicBool,
+    result: Mutex<Conformed>,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        words: &'a Words,
+        paths: &'a Paths,
+        begun: Conformed,
+    ) -> Trial<'a> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Trial { settings, words, paths, next, stop, result: Mutex::new(begun) }
+    }
+
+    /// Tries one transition after the other, until there are no more.
+    pub(super) fn run(&self, control: &Control, progress: &Progress) {
+        let mut own = Conformed::default();
+        while !self.stop.load(Ordering::Relaxed) && control.stopped().is_none() {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(step) = self.paths.steps().get(number) else { break };
+            let (id, path) = self.paths.path(step);
+            match self.step(number, step, id, &path, &mut own) {
+                Ok(()) => {
+                    let key = (kind(&step.action), role(self.paths.server(step)));
+                    *own.covered.entry(key).or_default() += 1;
+                }
+                Err(((divergence, circumstance), later)) => {
+                    let mut actions = path;
+                    actions.extend(later);
+                    let about = format!("what happens to {id} until production differs");
+                    let settings = self.settings.clone();
+                    let trace = ClusterTrace { settings, about, actions };
+                    own.divergence = Some(Found { divergence, trace, server: id, circumstance });
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+            }
+            progress.tried.fetch_add(1, Ordering::Relaxed);
+        }
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).add(own);
+    }
+
+    /// What came of it.
+    pub(super) fn finish(self) -> Conformed {
+        self.result.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries one transition in every way.
+    fn step(
+        &self,
+        number: usize,
+        step: &Step,
+        id: NodeId,
+        path: &[Action],
+        own: &mut Conformed,
+    ) -> Result<(), Later> {
+        let course = Course { settings: self.settings, words: self.words, id };
+        let Some((action, before)) = path.split_last() else { return Ok(()) };
+        let led = self.alone(course, number, action, before, own);
+        let led = led.map_err(|difference| (difference, Vec::new()))?;
+        let led = led.as_ref();
+        let first_way = self.paths.is_first_way(number);
+        own.second_ways += u64::from(!first_way);
+        for next in self.paths.next(step) {
+            let outcome = if is_batch(action, &next) {
+                self.together(course, led, before, &[action, &next], own)
+            } else if first_way {
+                Ok(())
+            } else {
+                own.followed += 1;
+                after(course, led, path, &next)
+                    .map_err(|divergence| (divergence, Circumstance::SecondWay))
+            };
+            outcome.map_err(|difference| (difference, vec![next]))?;
+        }
+        let longest = 2 + dice((action, number)) % (LONGEST - 1);
+        let run = self.paths.run(step, usize::try_from(longest).unwrap_or(2));
+        if run.len() > 1 {
+            let actions: Vec<&Action> = std::iter::once(action).chain(&run).collect();
+            let outcome = self.together(course, led, before, &actions, own);
+            own.longer += 1;
+            outcome.map_err(|difference| (difference, run.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Does the step alone: with crashes inside it, and with failing operations on the disk. Gives a
+    /// copy of production before the step, where one can be had.
+    fn alone(
+        &self,
+        course: Course<'a>,
+        number: usize,
+        action: &Action,
+        before: &[Action],
+        own: &mut Conformed,
+    ) -> Result<Option<Lockstep<'a>>, Difference> {
+        let mut lockstep = course.lead(before, &[action]).map_err(plainly)?;
+        if self.paths.is_first_of_its_state(number) {
+            let asked = lockstep.accepts();
+            own.asked += asked.map_err(|divergence| (divergence, Circumstance::Asked))?;
+        }
+        let copy = lockstep.fork().map_err(|failure| {
+            plainly(Divergence::failure("whether it can be copied", &failure))
+        })?;
+        let crashed = course.with_crashes(&mut lockstep, &[action])?;
+        own.crash_points += crashed.tried.moments;
+        own.disks += crashed.tried.disks;
+        // A copy has no store on its disk. It will do where the step leaves the store alone.
+        let alike = Course::operations(copy.as_ref(), action) == Some(crashed.operations);
+        for operation in 0..crashed.operations {
+            let copy = copy.as_ref().filter(|_| alike);
+            let lockstep = course.again(copy, before, &[action]).map_err(plainly)?;
+            own.faults += 1;
+            course.with_fault(lockstep, action, operation)?;
+        }
+        Ok(copy)
+    }
+
+    /// Does several steps as one batch, and lets the power go inside some.
+    fn together(
+        &self,
+        course: Course<'a>,
+        led: Option<&Lockstep<'a>>,
+        before: &[Action],
+        actions: &[&Action],
+        own: &mut Conformed,
+    ) -> Result<(), Difference> {
+        own.batches += 1;
+        let batch = Circumstance::Batch { steps: actions.len() };
+        let differs = |divergence| (divergence, batch);
+        let mut lockstep = course.again(led, before, actions).map_err(differs)?;
+        if dice((&lockstep.model, actions)).is_multiple_of(BATCHES) {
+            let crashed = course.with_crashes(&mut lockstep, actions)?;
+            own.crash_points += crashed.tried.moments;
+            own.disks += crashed.tried.disks;
+            return Ok(());
+        }
+        lockstep.act_together(actions).map_err(differs)?;
+        lockstep.compare().map_err(differs)
+    }
+}
+
+/// Does the last step of a path and then the next one.
+fn after<'a>(
+    course: Course<'a>,
+    led: Option<&Lockstep<'a>>,
+    path: &[Action],
+    next: &Action,
+) -> Result<(), Divergence> {
+    let Some((last, before)) = path.split_last() else { return Ok(()) };
+    let mut lockstep = course.again(led, before, &[last, next])?;
+    lockstep.act(last)?;
+    lockstep.act(next)?;
+    lockstep.compare()
+}

@@ -1,0 +1,80 @@
+//! Random runs of the whole cluster within the bounds of a configuration, from the first start on:
+//! longer than what leads to any one transition, and each server of each run is compared after each
+//! step.
+
+use raft_checker::config::BoundedConfig;
+use raft_checker::plain::PlainModel;
+use raft_checker::search::Control;
+use raft_trace::{Action, ClusterTrace};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use stateright::Model;
+
+use super::Found;
+use super::course::dice;
+use super::minimise::minimise;
+use super::trace::{Effort, Projected};
+use crate::words::Words;
+
+/// How many runs.
+const RUNS: u64 = 32;
+
+/// How many steps a run has at most.
+const STEPS: usize = 80;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walks {
+    /// Runs.
+    pub runs: u64,
+    /// Steps of servers in them.
+    pub steps: u64,
+}
+
+/// Does the random runs of a configuration, as long as nobody stops it.
+pub fn walk(config: &BoundedConfig, words: &Words, control: &Control) -> (Walks, Option<Found>) {
+    let model = PlainModel::new(config.clone());
+    let prefix = raft_checker::packed::ClusterModel::new(config.clone(), false).prefix();
+    let mut walks = Walks::default();
+    for number in 0..RUNS {
+        if control.stopped().is_some() {
+            break;
+        }
+        let actions = prefix.iter().cloned().chain(random(&model, dice((&config.name, number))));
+        let actions = actions.collect();
+        let about = format!("random run {number} of {}", config.name);
+        let trace = ClusterTrace { settings: config.settings.clone(), about, actions };
+        walks.runs += 1;
+        for projected in Projected::of(&trace) {
+            walks.steps += projected.actions.len() as u64;
+            let tried =
+                |projected: &Projected<'_>| projected.hold(words, Effort::default(), control).1;
+            if let Some(found) = tried(&projected) {
+                return (walks, Some(minimise(&projected, found, tried)));
+            }
+        }
+    }
+    (walks, None)
+}
+
+fn random(model: &PlainModel, seed: u64) -> Vec<Action> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut done = Vec::new();
+    let Some(mut state) = model.init_states().pop() else { return done };
+    let mut possible = Vec::new();
+    while done.len() < STEPS {
+        possible.clear();
+        model.actions(&state, &mut possible);
+        // What nothing comes of is no step of a server.
+        possible.retain(|action| !matches!(action, Action::Drop(_)) || random.random_ratio(1, 8));
+        let mut next = None;
+        while next.is_none() && !possible.is_empty() {
+            let action = possible.swap_remove(random.random_range(0..possible.len()));
+            next = model.next_state(&state, action.clone()).map(|state| (state, action));
+        }
+        let Some((reached, action)) = next else { break };
+        state = reached;
+        done.push(action);
+    }
+    done
+}

@@ -1,0 +1,12 @@
+//! Production servers do what the model does, and where they do not, it is found and said.
+
+mod bad_traces;
+mod configurations;
+mod corpus;
+mod differences;
+mod overtaken;
+mod program;
+mod service;
+mod starts;
+mod support;
+mod transfers;

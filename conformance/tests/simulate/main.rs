@@ -1,0 +1,54 @@
+//! Simulated clusters: a seed is a run, nothing is found, and each server does what the model does.
+
+use std::time::Duration;
+
+use raft_checker::search::Control;
+use raft_conformance::conform::{self, trace};
+use raft_conformance::simulate::{Length, Outcome, run, trace as as_trace};
+
+fn short() -> Length {
+    Length { chaos: Duration::from_secs(8), ..Length::default() }
+}
+
+fn passed(outcome: &Outcome) {
+    assert_eq!(outcome.broken, None, "seed {} with {:?}", outcome.seed, outcome.faults);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..6 {
+        let (first, second) = (run(seed, 5, short(), false), run(seed, 5, short(), true));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.steps, second.steps);
+        assert_ne!(first.hash, run(seed + 100, 5, short(), false).hash);
+    }
+}
+
+#[test]
+fn nothing_is_found_in_clusters_of_three_and_five() {
+    let (mut crashes, mut snapshots, mut elections, mut answered) = (0, 0, 0, 0);
+    for seed in 0..60 {
+        let outcome = run(seed, if seed % 3 == 0 { 3 } else { 5 }, Length::default(), false);
+        passed(&outcome);
+        crashes += outcome.counters.crashes;
+        snapshots += outcome.counters.snapshots;
+        elections += outcome.elections;
+        answered += outcome.answered;
+    }
+    // Or else it would be no wonder.
+    assert!(crashes > 100 && snapshots > 50, "{crashes} crashes, {snapshots} snapshots");
+    assert!(elections > 100 && answered > 2000, "{elections} elections, {answered} answers");
+}
+
+#[test]
+fn what_each_server_does_in_a_run_is_what_the_model_does() {
+    for seed in 0..3 {
+        let outcome = run(seed, 3, Length { chaos: Duration::from_secs(3), ..short() }, true);
+        passed(&outcome);
+        let trace = as_trace::trace(&outcome);
+        let held = trace::hold(&trace, &Control::default(), &conform::Progress::default());
+        let (held, found) = held.unwrap();
+        assert!(found.is_none(), "seed {seed}: {found:?}");
+        assert!(held.steps > 200, "{held:?}");
+    }
+}
