@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use raft_checker::cluster::history::Fact;
 use raft_checker::cluster::server::{ApplyTask, Impossible, Process, Server};
 use raft_checker::protocol::{Memory, Protocol};
 use raft_core::{
-    Config, Effect, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper, PersistentState,
-    ReadId, Rejection, Role, step,
+    Bytes, Config, Effect, Entry, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper,
+    Payload, PersistentState, ReadId, Rejection, Role, step,
 };
-use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, Said};
-use raft_node::shell::{Observe, Task};
+use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
+use raft_node::shell::{Observe, ProposalId, Task};
 use raft_node::timers::Timing;
 use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, StateMachine as _};
@@ -25,7 +26,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use crate::disk::{Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, Sent, Setup, frames, open_log};
+use crate::server::{Applied, Failure, Running, Sent, Setup, Told, frames, open_log};
 use crate::words::Words;
 use divergence::same;
 pub use divergence::{Divergence, Narrowed};
@@ -97,6 +98,13 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     apply_backlog: u64::MAX,
 };
 
+/// What clients of the production server wait for.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    proposals: BTreeMap<ProposalId, Bytes>,
+    reads: BTreeMap<ReaderId, ReadId>,
+}
+
 /// A server of the model beside one of production.
 pub struct Lockstep<'w> {
     settings: &'w Settings,
@@ -120,6 +128,12 @@ pub struct Lockstep<'w> {
     refused: Vec<Rejection>,
     /// What the state machine says of itself in the last step, where that is wrong.
     complaint: Option<Divergence>,
+    /// What clients wait for.
+    clients: Waiting,
+    /// The reads that were served in the last step: by the model, and by production.
+    served: [BTreeSet<ReadId>; 2],
+    /// The entries that the state machine applied in the last step, with its answers.
+    applied: Vec<(Entry, Bytes)>,
     timer_set: Option<Divergence>,
 }
 
@@ -160,6 +174,9 @@ impl<'w> Lockstep<'w> {
             sent: Default::default(),
             refused: Vec::new(),
             complaint: None,
+            clients: Waiting::default(),
+            served: Default::default(),
+            applied: Vec::new(),
             timer_set: None,
         };
         lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
@@ -199,6 +216,9 @@ impl<'w> Lockstep<'w> {
             sent: Default::default(),
             refused: Vec::new(),
             complaint: None,
+            clients: self.clients.clone(),
+            served: Default::default(),
+            applied: Vec::new(),
             timer_set: None,
         }))
     }
@@ -232,6 +252,8 @@ impl<'w> Lockstep<'w> {
     /// As for [`act`](Lockstep::act).
     pub fn act_together(&mut self, actions: &[&Action]) -> Result<(), Divergence> {
         self.sent = Default::default();
+        self.served = Default::default();
+        self.applied.clear();
         self.refused.clear();
         if let [action] = actions {
             self.perform_on_model(self.settings, action)?;
@@ -261,6 +283,11 @@ impl<'w> Lockstep<'w> {
         self.refused.extend(protocol.0.into_inner());
         let sent = reaction.sent.iter();
         self.sent[0].extend(sent.map(|sent| (sent.to, self.words.message(&sent.message))));
+        let served = reaction.facts.iter().filter_map(|fact| match fact {
+            Fact::ReadServed(id, _) => Some(*id),
+            _ => None,
+        });
+        self.served[0].extend(served);
         Ok(())
     }
 
@@ -295,13 +322,15 @@ impl<'w> Lockstep<'w> {
             Action::Propose { command, .. } => {
                 let command = self.words.command(command);
                 let running = self.running()?;
-                running.replica.propose(command)?;
+                let id = running.replica.propose(command.clone())?;
                 running.replica.advance(now, false);
+                self.clients.proposals.insert(id, command);
             }
             Action::Read { id, .. } => {
                 let running = self.running()?;
-                running.replica.read();
+                let reader = running.replica.read();
                 running.replica.advance(now, false);
+                self.clients.reads.insert(reader, *id);
                 let named = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).read.take();
                 self.reads.extend(named.map(|named| (named, *id)));
             }
@@ -355,6 +384,7 @@ impl<'w> Lockstep<'w> {
             let earlier = usize::try_from(before.0).unwrap_or(usize::MAX).min(known.len());
             let mut reference = Reference::of(&known[..earlier]);
             let expected: Vec<_> = entries.iter().map(|entry| reference.apply(entry)).collect();
+            self.applied.extend(entries.into_iter().zip(answers.iter().cloned()));
             if first != before.next() || answers != expected {
                 self.complaint = Some(Divergence::of("the answers", expected, answers));
             }
@@ -388,6 +418,7 @@ impl<'w> Lockstep<'w> {
         let moment = self.disk.moment();
         self.running = None;
         self.reads.clear();
+        self.clients = Waiting::default();
         self.disk = moment.after_power_loss(|| false);
         let saved = self.wanted.get(&applied).cloned().flatten();
         self.disk.put_back(DIRECTORY, &saved.unwrap_or_else(|| Disk::default().moment()));
@@ -403,6 +434,9 @@ impl<'w> Lockstep<'w> {
             for sent in std::mem::take(&mut running.sent) {
                 self.sent[1].extend(messages(sent)?);
             }
+            let told = std::mem::take(&mut running.told);
+            self.hear_as_client(told);
+            let Some(running) = &mut self.running else { return Ok(()) };
             if settings.disk == DiskMode::Atomic && !running.writes.is_empty() {
                 let all = running.writes.len();
                 running.commit(now, all)?;
@@ -414,6 +448,31 @@ impl<'w> Lockstep<'w> {
                 return Ok(());
             }
             self.now += APPLY_DELAY;
+        }
+    }
+
+    /// Clients are told something: that a command was applied only if it just was, with this answer.
+    fn hear_as_client(&mut self, told: Vec<Told>) {
+        for told in told {
+            match told {
+                Told::Read(reader, result) => {
+                    let read = self.clients.reads.remove(&reader);
+                    self.served[1].extend(read.filter(|_| result.is_ok()));
+                }
+                Told::Proposal(id, result) => {
+                    let command = self.clients.proposals.remove(&id);
+                    let Ok(answer) = result else { continue };
+                    let right = self.applied.iter().any(|(entry, given)| {
+                        *given == answer
+                            && matches!(&entry.payload, Payload::Command(applied)
+                                if Some(applied) == command.as_ref())
+                    });
+                    if !right {
+                        let what = "what a client is told about its command";
+                        self.complaint = Some(Divergence::of(what, &self.applied, &command));
+                    }
+                }
+            }
         }
     }
 
@@ -429,6 +488,7 @@ impl<'w> Lockstep<'w> {
         let mut sent = self.sent.clone();
         sent.iter_mut().for_each(|sent| sent.sort_unstable());
         same("the messages sent", &sent[0], &sent[1])?;
+        same("the reads that are served", &self.served[0], &self.served[1])?;
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         same("what is refused", &self.refused, &watcher.rejections)?;
         drop(watcher);

@@ -15,7 +15,7 @@ use crate::lockstep::{Divergence, Lockstep};
 use crate::words::Words;
 
 /// Of so many batches one is interrupted by crashes.
-const BATCHES: u64 = 8;
+const BATCHES: u64 = 16;
 
 /// How many steps follow the first one in a long batch, at most.
 const LONGEST: u64 = 5;
