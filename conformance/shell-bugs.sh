@@ -43,7 +43,7 @@ for bug in "${bugs[@]}"; do
     caught=() what=
     rm -f "$work/trace"
     # shellcheck disable=SC2086
-    "$gate" conform $configs --configs "$root/specs/configs" --time-limit 150s --save "$work/trace" \
+    "$gate" conform $configs --configs "$root/specs/configs" --time-limit 90s --save "$work/trace" \
         >"$work/$bug.conform" 2>/dev/null
     if [ $? -eq 3 ]; then
         if [ -f "$work/trace" ]; then
@@ -53,7 +53,7 @@ for bug in "${bugs[@]}"; do
         fi
     fi
     rm -f "$work/trace"
-    "$gate" simulate --seeds 0..400 --time-limit 60s --save "$work/trace" >"$work/$bug.simulate" 2>/dev/null
+    "$gate" simulate --seeds 0..400 --time-limit 30s --save "$work/trace" >"$work/$bug.simulate" 2>/dev/null
     if [ $? -eq 1 ]; then
         what=$(sed -n 's/^seed [0-9]* breaks \(.*\):$/\1/p' "$work/$bug.simulate" | head -1)
         steps=
