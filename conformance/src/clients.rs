@@ -147,7 +147,7 @@ enum Event {
 /// Clients, and what is under way between them and the servers.
 pub struct Clients {
     workload: Workload,
-    clients: Vec<Client>,
+    all: Vec<Client>,
     events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
     planned: u64,
     random: SmallRng,
@@ -178,7 +178,7 @@ impl Clients {
             seen: HashMap::new(),
         };
         let mut clients = Clients {
-            clients: (0..workload.clients).map(client).collect(),
+            all: (0..workload.clients).map(client).collect(),
             events: BinaryHeap::new(),
             planned: 0,
             servers,
@@ -191,7 +191,7 @@ impl Clients {
             random: SmallRng::seed_from_u64(random.random()),
             workload,
         };
-        for number in 0..clients.clients.len() {
+        for number in 0..clients.all.len() {
             let time = cluster.now() + clients.workload.think.pick(&mut clients.random);
             clients.plan(time, Event::Begin(number));
         }
@@ -210,7 +210,7 @@ impl Clients {
 
     /// Whether nobody waits for an answer.
     pub fn are_idle(&self) -> bool {
-        self.clients.iter().all(|client| matches!(client.doing, Doing::Thinking))
+        self.all.iter().all(|client| matches!(client.doing, Doing::Thinking))
     }
 
     /// Lets time pass for the cluster and its clients.
@@ -247,17 +247,17 @@ impl Clients {
                 self.arrive(cluster, (client, attempt), server, key, command);
             }
             Event::Reply { client, attempt, reply } => {
-                if self.clients[client].attempt == attempt {
+                if self.all[client].attempt == attempt {
                     self.reply(cluster, client, reply);
                 }
             }
             Event::Impatient { client, attempt } => {
-                if self.clients[client].attempt == attempt {
+                if self.all[client].attempt == attempt {
                     self.try_elsewhere(cluster, client);
                 }
             }
             Event::Again { client, attempt } => {
-                if self.clients[client].attempt == attempt {
+                if self.all[client].attempt == attempt {
                     self.ask_again(cluster, client);
                 }
             }
@@ -269,13 +269,13 @@ impl Clients {
         if cluster.now() >= self.stop_at {
             return;
         }
-        if self.clients[number].wants_session && self.clients[number].session.is_none() {
-            self.clients[number].doing = Doing::Opening;
+        if self.all[number].wants_session && self.all[number].session.is_none() {
+            self.all[number].doing = Doing::Opening;
             return self.ask(cluster, number);
         }
         let key = format!("k{}", self.random.random_range(0..self.workload.keys));
         let kind = self.workload.mix[self.random.random_range(0..self.workload.mix.len())];
-        let client = &mut self.clients[number];
+        let client = &mut self.all[number];
         client.serial += 1;
         let text = format!("{number}.{},", client.serial);
         let operation = match kind {
@@ -296,12 +296,12 @@ impl Clients {
 
     /// Sends the request, and plans to lose patience.
     fn ask(&mut self, cluster: &Cluster, number: usize) {
-        let client = &mut self.clients[number];
+        let client = &mut self.all[number];
         client.attempt += 1;
         let (attempt, server) = (client.attempt, client.server);
         let impatient = cluster.now() + self.workload.patience;
         self.plan(impatient, Event::Impatient { client: number, attempt });
-        let Some((key, command)) = self.clients[number].request() else { return };
+        let Some((key, command)) = self.all[number].request() else { return };
         self.travel(cluster, Event::Arrive { client: number, attempt, server, key, command });
     }
 
@@ -387,7 +387,7 @@ impl Clients {
     fn reply(&mut self, cluster: &Cluster, number: usize, reply: Reply) {
         let answer = match reply {
             Reply::NotDone { leader } => {
-                let client = &mut self.clients[number];
+                let client = &mut self.all[number];
                 client.server = leader.unwrap_or(NodeId(1 + client.server.0 % self.servers));
                 // Not at once: there may be no leader for a while.
                 client.attempt += 1;
@@ -407,14 +407,14 @@ impl Clients {
                 }
             },
         };
-        let doing = std::mem::replace(&mut self.clients[number].doing, Doing::Thinking);
+        let doing = std::mem::replace(&mut self.all[number].doing, Doing::Thinking);
         if let Doing::Asking { key, ticket, .. } = doing {
             let version = match &answer {
                 Answer::Found { version, .. } | Answer::Written { version, .. } => Some(*version),
                 Answer::Conflict { present } => *present,
                 Answer::Missing | Answer::Deleted { .. } => None,
             };
-            self.clients[number].seen.insert(key, version);
+            self.all[number].seen.insert(key, version);
             self.recorder.returned(ticket, answer);
             self.answered += 1;
         }
@@ -431,7 +431,7 @@ impl Clients {
             command::Answer::Deleted { existed } => Some(Answer::Deleted { existed }),
             command::Answer::Conflict { present } => Some(Answer::Conflict { present }),
             command::Answer::SessionOpened { client } => {
-                self.clients[number].session = Some(client);
+                self.all[number].session = Some(client);
                 None
             }
             command::Answer::UnknownSession
@@ -445,15 +445,15 @@ impl Clients {
     }
 
     fn think(&mut self, cluster: &Cluster, number: usize) {
-        self.clients[number].doing = Doing::Thinking;
-        self.clients[number].attempt += 1;
+        self.all[number].doing = Doing::Thinking;
+        self.all[number].attempt += 1;
         let time = cluster.now() + self.workload.think.pick(&mut self.random);
         self.plan(time, Event::Begin(number));
     }
 
     /// A client has waited long enough.
     fn try_elsewhere(&mut self, cluster: &Cluster, number: usize) {
-        let client = &mut self.clients[number];
+        let client = &mut self.all[number];
         client.server = NodeId(1 + client.server.0 % self.servers);
         let reads = matches!(client.doing, Doing::Asking { operation: Operation::Get, .. });
         if reads || client.session.is_some() || matches!(client.doing, Doing::Opening) {
@@ -466,7 +466,7 @@ impl Clients {
 
     /// What may be asked again is, for a while.
     fn ask_again(&mut self, cluster: &Cluster, number: usize) {
-        let since = match &self.clients[number].doing {
+        let since = match &self.all[number].doing {
             Doing::Thinking => return,
             Doing::Opening => cluster.now(),
             Doing::Asking { since, .. } => *since,

@@ -80,17 +80,16 @@ impl LazyStore {
     pub fn new(disk: &Disk) -> Result<LazyStore, Failure> {
         let contents = disk.contents(DIRECTORY);
         let known = lock(&KNOWN).get(&contents).cloned();
-        let inner = match known {
-            Some(known) => Inner::Unopened { disk: disk.clone(), contents, known },
-            None => {
-                let store = open(disk)?;
-                let mut known = lock(&KNOWN);
-                if known.len() >= REMEMBERED {
-                    known.clear();
-                }
-                known.insert(contents, Known { applied: store.applied(), values: HashMap::new() });
-                Inner::Open(store)
+        let inner = if let Some(known) = known {
+            Inner::Unopened { disk: disk.clone(), contents, known }
+        } else {
+            let store = open(disk)?;
+            let mut known = lock(&KNOWN);
+            if known.len() >= REMEMBERED {
+                known.clear();
             }
+            known.insert(contents, Known { applied: store.applied(), values: HashMap::new() });
+            Inner::Open(store)
         };
         Ok(LazyStore(Arc::new(Mutex::new(inner))))
     }

@@ -279,7 +279,8 @@ impl<'w> Lockstep<'w> {
 
     fn perform_on_model(&mut self, settings: &Settings, action: &Action) -> Result<(), Divergence> {
         let protocol = Refusing::default();
-        let reaction = self.model.run(settings, &protocol, action).map_err(impossible)?;
+        let reaction =
+            self.model.run(settings, &protocol, action).map_err(|reason| impossible(&reason))?;
         self.refused.extend(protocol.0.into_inner());
         let sent = reaction.sent.iter();
         self.sent[0].extend(sent.map(|sent| (sent.to, self.words.message(&sent.message))));
@@ -486,7 +487,9 @@ impl<'w> Lockstep<'w> {
             return Err(complaint.clone());
         }
         let mut sent = self.sent.clone();
-        sent.iter_mut().for_each(|sent| sent.sort_unstable());
+        for sent in &mut sent {
+            sent.sort_unstable();
+        }
         same("the messages sent", &sent[0], &sent[1])?;
         same("the reads that are served", &self.served[0], &self.served[1])?;
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
@@ -566,7 +569,7 @@ impl<'w> Lockstep<'w> {
 /// The field of a difference that is none: the model cannot do what should be tried.
 const IMPOSSIBLE: &str = "whether it is possible";
 
-fn impossible(reason: Impossible) -> Divergence {
+fn impossible(reason: &Impossible) -> Divergence {
     let (model, node) = (reason.to_string(), "is not asked".to_owned());
     Divergence { field: IMPOSSIBLE.to_owned(), model, node }
 }

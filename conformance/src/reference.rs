@@ -33,7 +33,9 @@ impl Reference {
     /// The state after these entries, from index 1 on.
     pub fn of(entries: &[Entry]) -> Reference {
         let mut reference = Reference::default();
-        entries.iter().for_each(|entry| drop(reference.apply(entry)));
+        for entry in entries {
+            reference.apply(entry);
+        }
         reference
     }
 

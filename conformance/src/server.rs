@@ -140,15 +140,9 @@ impl Running {
     ) -> Result<Running, Failure> {
         let machine = LazyStore::new(disk)?;
         let reader = machine.clone();
-        let Setup { id, voters, limits, timing, bounds, batch } = setup.clone();
-        let startup = Startup {
-            identity: identity(id),
-            config: Config { id, voters, limits },
-            snapshot_rate: u64::MAX,
-            log_sizes: SIZES,
-            seed,
-        };
-        let started = start(&disk.root().directory("node")?, &startup, Box::new(machine))?;
+        let Setup { timing, bounds, batch, .. } = *setup;
+        let directory = disk.root().directory("node")?;
+        let started = start(&directory, &startup(setup, seed), Box::new(machine))?;
         Ok(Running {
             replica: Replica::new(started.node, timing, bounds, now, seed, observer),
             writes: VecDeque::new(),
@@ -384,6 +378,18 @@ pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), 
         [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
     let files = Files { logs: [first?, second?], witness: witness? };
     Ok(LogStore::open(files, &identity(id), id.0, SIZES)?)
+}
+
+/// What a server knows about itself when it starts.
+pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
+    let Setup { id, voters, limits, .. } = setup.clone();
+    Startup {
+        identity: identity(id),
+        config: Config { id, voters, limits },
+        snapshot_rate: u64::MAX,
+        log_sizes: SIZES,
+        seed,
+    }
 }
 
 fn identity(id: NodeId) -> Identity {

@@ -89,11 +89,9 @@ impl Cluster {
         };
         match done {
             Ok(()) => self.touch(server),
-            Err(failure) => {
-                self.stop(server, &failure);
-                Ok(())
-            }
+            Err(failure) => self.stop(server, &failure),
         }
+        Ok(())
     }
 
     /// The process ends by itself.
@@ -120,19 +118,14 @@ impl Cluster {
     }
 
     /// A snapshot has arrived whole, and its message with it.
-    pub(super) fn arrive_snapshot(
-        &mut self,
-        from: NodeId,
-        to: NodeId,
-        message: Message,
-    ) -> Result<(), Failure> {
+    pub(super) fn arrive_snapshot(&mut self, from: NodeId, to: NodeId, message: Message) {
         self.counters.snapshots += 1;
         let host = &mut self.hosts[place(to)];
         let clock = host.clock(self.now);
         if let Some(running) = &mut host.running {
             running.replica.hear(clock, from, Said::Message(message));
         }
-        self.touch(to)
+        self.touch(to);
     }
 
     fn commit(&mut self, id: NodeId) -> Result<(), Failure> {
@@ -196,28 +189,26 @@ impl Cluster {
     }
 
     /// Lets a server do what is due, and sees to what it wants done.
-    pub(super) fn touch(&mut self, id: NodeId) -> Result<(), Failure> {
+    pub(super) fn touch(&mut self, id: NodeId) {
         let sending = self.transfers.sending(id);
         let host = &mut self.hosts[place(id)];
         let clock = host.clock(self.now);
-        let Some(running) = host.running.as_mut().filter(|_| !host.paused) else { return Ok(()) };
+        let Some(running) = host.running.as_mut().filter(|_| !host.paused) else { return };
         running.replica.advance(clock, sending);
         if let Err(failure) = running.take_orders(clock) {
-            self.stop(id, &failure);
-            return Ok(());
+            return self.stop(id, &failure);
         }
         self.see_to_orders(id);
         self.send_all(id);
         self.tell_all(id);
         self.check_cluster();
         let host = &mut self.hosts[place(id)];
-        let Some(running) = &host.running else { return Ok(()) };
+        let Some(running) = &host.running else { return };
         let wake = host.when(running.replica.deadline(running.free)).max(self.now);
         if wake < host.wakes_at {
             host.wakes_at = wake;
             self.events.push(wake, Event::Wake(id));
         }
-        Ok(())
     }
 
     fn see_to_orders(&mut self, id: NodeId) {

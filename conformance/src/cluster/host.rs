@@ -188,7 +188,9 @@ impl Host {
         let writes: Vec<Write> =
             running.writes.iter().take(count).map(|(_, write)| write.clone()).collect();
         running.commit(clock, count)?;
-        writes.iter().for_each(|write| self.durable.write(write));
+        for write in &writes {
+            self.durable.write(write);
+        }
         Ok(())
     }
 

@@ -234,16 +234,12 @@ impl Cluster {
     ///
     /// The simulation itself fails.
     pub fn step(&mut self, end: Duration) -> Result<(), Failure> {
-        match self.events.pop_until(end) {
-            Some((time, event)) => {
-                self.now = self.now.max(time);
-                self.happen(event)
-            }
-            None => {
-                self.now = self.now.max(end);
-                Ok(())
-            }
-        }
+        let Some((time, event)) = self.events.pop_until(end) else {
+            self.now = self.now.max(end);
+            return Ok(());
+        };
+        self.now = self.now.max(time);
+        self.happen(event)
     }
 
     /// Lets time pass.
@@ -275,7 +271,7 @@ impl Cluster {
         if running.replica.leads() {
             host.proposed.insert(proposal, command);
         }
-        self.touch(id).map_err(|_| None)?;
+        self.touch(id);
         Ok(proposal)
     }
 
@@ -284,7 +280,7 @@ impl Cluster {
         let host = &mut self.hosts[place(id)];
         let (Some(running), false) = (&mut host.running, host.paused) else { return None };
         let reader = running.replica.read();
-        self.touch(id).ok()?;
+        self.touch(id);
         Some(reader)
     }
 
@@ -305,20 +301,15 @@ impl Cluster {
     }
 
     /// Stops a server without its noticing, or lets it go on.
-    ///
-    /// # Errors
-    ///
-    /// The simulation itself fails.
-    pub fn set_paused(&mut self, id: NodeId, paused: bool) -> Result<(), Failure> {
+    pub fn set_paused(&mut self, id: NodeId, paused: bool) {
         let host = &mut self.hosts[place(id)];
         host.paused = paused;
         if !paused {
             for event in std::mem::take(&mut host.held) {
                 self.events.push(self.now, event);
             }
-            self.touch(id)?;
+            self.touch(id);
         }
-        Ok(())
     }
 
     /// Ends a server's process, the hard way: the power goes, or only the process is killed.
@@ -382,7 +373,8 @@ impl Cluster {
         }
         drop(checks);
         self.record(Action::Restart { server: id });
-        self.touch(id)
+        self.touch(id);
+        Ok(())
     }
 
     /// A server's disk works again.

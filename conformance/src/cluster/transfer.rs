@@ -92,8 +92,8 @@ impl Cluster {
         let time = self.network.latency(from, to, &mut self.random);
         match progress {
             Ok(true) => {
-                self.touch(from)?;
-                return self.arrive_snapshot(from, to, Message::InstallSnapshot(transfer.offer));
+                self.touch(from);
+                self.arrive_snapshot(from, to, Message::InstallSnapshot(transfer.offer));
             }
             Ok(false) => {
                 self.transfers.under_way.insert(number, transfer);

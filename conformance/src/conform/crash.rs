@@ -8,12 +8,11 @@ use raft_trace::{Action, Settings};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use raft_node::StateMachine as _;
-
+use super::look::Looked;
 use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lockstep::{Divergence, one_by_one, takes_no_time};
 use crate::reference::Reference;
-use crate::server::{Running, Setup};
+use crate::server::Setup;
 use crate::words::Words;
 
 /// Everything that a crash during a step may leave, in production's words.
@@ -57,8 +56,8 @@ impl Allowed {
     }
 
     /// Whether a server that was started again is one of these.
-    fn admits(&self, running: &Running) -> Result<(), Divergence> {
-        let found = &running.state;
+    fn admits(&self, looked: &Looked) -> Result<(), Divergence> {
+        let found = &looked.state;
         let Some(place) = self.disks.iter().position(|disk| disk == found) else {
             return Err(Divergence {
                 field: "what a crash leaves on the disk".to_owned(),
@@ -67,7 +66,7 @@ impl Allowed {
             });
         };
         let base = found.log.base().index;
-        let applied = running.reader.applied();
+        let applied = looked.applied();
         let known = if applied == base { &self.bases[place] } else { &self.state_machine };
         let count = usize::try_from(applied.0).unwrap_or(usize::MAX);
         let differs = |what: &str, node: String| Divergence {
@@ -79,8 +78,7 @@ impl Allowed {
             return Err(differs(&format!("{known:?}"), format!("applied up to {applied}")));
         };
         for (key, expected) in &Reference::of(entries).keys {
-            let read =
-                running.reader.get(key).map(|read| read.map(|read| (read.version, read.value)));
+            let read = looked.get(key).map(|read| read.map(|read| (read.version, read.value)));
             if read.as_ref().ok() != Some(&Some(expected.clone())) {
                 let node = format!("applied up to {applied} with {read:?}");
                 return Err(differs(&format!("{entries:?}"), node));
@@ -163,8 +161,8 @@ pub(super) fn try_all(
 }
 
 fn try_one(allowed: &Allowed, setup: &Setup, disk: &Disk) -> Result<(), Divergence> {
-    match Running::start(setup, disk, std::time::Duration::ZERO, 1, None) {
-        Ok(running) => allowed.admits(&running),
+    match Looked::at(setup, disk) {
+        Ok(looked) => allowed.admits(&looked),
         Err(failure) => Err(Divergence {
             field: "whether it starts after a crash".to_owned(),
             model: "starts".to_owned(),

@@ -31,6 +31,7 @@
 mod course;
 mod crash;
 pub mod first_start;
+mod look;
 mod minimise;
 mod paths;
 pub mod show;

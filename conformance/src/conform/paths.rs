@@ -82,14 +82,14 @@ impl Classes {
 
     /// The state of that server, if it is known, and the renaming from it to the server that stands
     /// for the state.
-    fn find(&self, server: &Server) -> Result<(usize, Renaming), (Server, usize)> {
+    fn find(&self, server: &Server) -> Result<(usize, Renaming), Box<(Server, usize)>> {
         let (canonical, there) = self.canonical(server);
         match self.known.get(&canonical) {
             Some((state, representative)) => {
                 let back = self.renamings[*representative].inverse();
                 Ok((*state, self.renamings[there].then(&back)))
             }
-            None => Err((canonical, there)),
+            None => Err(Box::new((canonical, there))),
         }
     }
 }
@@ -135,7 +135,8 @@ impl Paths {
     ) -> (usize, bool, Renaming) {
         match classes.find(&server) {
             Ok((state, renaming)) => (state, false, renaming),
-            Err((canonical, representative)) => {
+            Err(unknown) => {
+                let (canonical, representative) = *unknown;
                 let number = self.states.len();
                 classes.known.insert(canonical, (number, representative));
                 self.states.push(State { server, from, prefix, steps: Vec::new() });

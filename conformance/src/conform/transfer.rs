@@ -332,9 +332,9 @@ impl<'a> Transfer<'a> {
                 }
                 Some(way) => way,
             };
-            match goes_on(receiving, parts) {
-                Ok(Goes::On(way)) => under_way[which] = Some(way),
-                Ok(Goes::Stored) => stored[which] = true,
+            match goes_on((receiving, parts)) {
+                Ok(Some(way)) => under_way[which] = Some(way),
+                Ok(None) => stored[which] = true,
                 // The other one has taken its file away. It gives up, and is not tried again here.
                 Err(_) => (stored[which], tried.refused) = (true, tried.refused + 1),
             }
@@ -405,23 +405,18 @@ fn starts(disk: &Disk) -> Result<(), Divergence> {
     cleaned.map_err(|failure| differs("begins", &failure))
 }
 
-/// Where a connection is.
-enum Goes {
-    On((Receiving, std::vec::IntoIter<Chunk>)),
-    Stored,
-}
+/// A transfer that is under way.
+type Way = (Receiving, std::vec::IntoIter<Chunk>);
 
-fn goes_on(
-    mut receiving: Receiving,
-    mut parts: std::vec::IntoIter<Chunk>,
-) -> Result<Goes, Failure> {
+/// The next part arrives; none if the snapshot is stored.
+fn goes_on((mut receiving, mut parts): Way) -> Result<Option<Way>, Failure> {
     if receiving.is_complete() {
         receiving.finish()?;
-        return Ok(Goes::Stored);
+        return Ok(None);
     }
     let part = parts.next().ok_or("the sender has nothing more to say")?;
     receiving.add(&part)?;
-    Ok(Goes::On((receiving, parts)))
+    Ok(Some((receiving, parts)))
 }
 
 fn directory(disk: &Disk) -> Result<std::sync::Arc<dyn raft_node::directory::Directory>, Failure> {

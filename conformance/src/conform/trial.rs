@@ -21,7 +21,7 @@ const BATCHES: u64 = 16;
 const LONGEST: u64 = 5;
 
 /// A difference, and what was done after the step to find it.
-type Later = (Difference, Vec<Action>);
+type Later = Box<(Difference, Vec<Action>)>;
 
 /// All transitions of a configuration.
 pub(super) struct Trial<'a> {
@@ -56,7 +56,8 @@ impl<'a> Trial<'a> {
                     let key = (kind(&step.action), role(self.paths.server(step)));
                     *own.covered.entry(key).or_default() += 1;
                 }
-                Err(((divergence, circumstance), later)) => {
+                Err(differs) => {
+                    let ((divergence, circumstance), later) = *differs;
                     let mut actions = path;
                     actions.extend(later);
                     let about = format!("what happens to {id} until production differs");
@@ -88,13 +89,13 @@ impl<'a> Trial<'a> {
         let course = Course { settings: self.settings, words: self.words, id };
         let Some((action, before)) = path.split_last() else { return Ok(()) };
         let led = self.alone(course, number, action, before, own);
-        let led = led.map_err(|difference| (difference, Vec::new()))?;
+        let led = led.map_err(|difference| Box::new((difference, Vec::new())))?;
         let led = led.as_ref();
         let first_way = self.paths.is_first_way(number);
         own.second_ways += u64::from(!first_way);
         for next in self.paths.next(step) {
             let outcome = if is_batch(action, &next) {
-                self.together(course, led, before, &[action, &next], own)
+                together(course, led, before, &[action, &next], own)
             } else if first_way {
                 Ok(())
             } else {
@@ -102,15 +103,15 @@ impl<'a> Trial<'a> {
                 after(course, led, path, &next)
                     .map_err(|divergence| (divergence, Circumstance::SecondWay))
             };
-            outcome.map_err(|difference| (difference, vec![next]))?;
+            outcome.map_err(|difference| Box::new((difference, vec![next])))?;
         }
         let longest = 2 + dice((action, number)) % (LONGEST - 1);
         let run = self.paths.run(step, usize::try_from(longest).unwrap_or(2));
         if run.len() > 1 {
             let actions: Vec<&Action> = std::iter::once(action).chain(&run).collect();
-            let outcome = self.together(course, led, before, &actions, own);
+            let outcome = together(course, led, before, &actions, own);
             own.longer += 1;
-            outcome.map_err(|difference| (difference, run.clone()))?;
+            outcome.map_err(|difference| Box::new((difference, run.clone())))?;
         }
         Ok(())
     }
@@ -146,29 +147,6 @@ impl<'a> Trial<'a> {
         }
         Ok(copy)
     }
-
-    /// Does several steps as one batch, and lets the power go inside some.
-    fn together(
-        &self,
-        course: Course<'a>,
-        led: Option<&Lockstep<'a>>,
-        before: &[Action],
-        actions: &[&Action],
-        own: &mut Conformed,
-    ) -> Result<(), Difference> {
-        own.batches += 1;
-        let batch = Circumstance::Batch { steps: actions.len() };
-        let differs = |divergence| (divergence, batch);
-        let mut lockstep = course.again(led, before, actions).map_err(differs)?;
-        if dice((&lockstep.model, actions)).is_multiple_of(BATCHES) {
-            let crashed = course.with_crashes(&mut lockstep, actions)?;
-            own.crash_points += crashed.tried.moments;
-            own.disks += crashed.tried.disks;
-            return Ok(());
-        }
-        lockstep.act_together(actions).map_err(differs)?;
-        lockstep.compare().map_err(differs)
-    }
 }
 
 /// Does the last step of a path and then the next one.
@@ -183,4 +161,26 @@ fn after<'a>(
     lockstep.act(last)?;
     lockstep.act(next)?;
     lockstep.compare()
+}
+
+/// Does several steps as one batch, and lets the power go inside some.
+fn together<'a>(
+    course: Course<'a>,
+    led: Option<&Lockstep<'a>>,
+    before: &[Action],
+    actions: &[&Action],
+    own: &mut Conformed,
+) -> Result<(), Difference> {
+    own.batches += 1;
+    let batch = Circumstance::Batch { steps: actions.len() };
+    let differs = |divergence| (divergence, batch);
+    let mut lockstep = course.again(led, before, actions).map_err(differs)?;
+    if dice((&lockstep.model, actions)).is_multiple_of(BATCHES) {
+        let crashed = course.with_crashes(&mut lockstep, actions)?;
+        own.crash_points += crashed.tried.moments;
+        own.disks += crashed.tried.disks;
+        return Ok(());
+    }
+    lockstep.act_together(actions).map_err(differs)?;
+    lockstep.compare().map_err(differs)
 }

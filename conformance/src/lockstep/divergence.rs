@@ -141,9 +141,8 @@ fn item_length(text: &str) -> usize {
         match letter {
             '"' => skip_string(&mut letters),
             '{' | '[' | '(' => depth += 1,
-            '}' | ']' | ')' if depth == 0 => return at,
+            '}' | ']' | ')' | ',' if depth == 0 => return at,
             '}' | ']' | ')' => depth -= 1,
-            ',' if depth == 0 => return at,
             _ => {}
         }
     }

@@ -134,7 +134,7 @@ fn run_on(
     let mut clients = Clients::new(plan.workload.clone(), cluster, plan.options.seed);
     let calm_at = plan.calm_at;
     while cluster.now() < calm_at && cluster.broken().is_none() {
-        let end = (cluster.now() + plan.next()).min(calm_at);
+        let end = (cluster.now() + plan.pause()).min(calm_at);
         clients.run_until(cluster, end)?;
         plan.strike(cluster)?;
     }

@@ -108,9 +108,8 @@ impl Plan {
         let batch = *[1, 2, 64].choose(&mut random).unwrap_or(&64);
         options.limits = Limits { batch, window: batch * 8, reads: 64 };
         options.batch_bytes = *[40, 200, 1 << 20].choose(&mut random).unwrap_or(&200);
-        let mut workload = Workload::default();
-        workload.clients = random.random_range(4..=8);
-        workload.keys = random.random_range(1..=4);
+        let (clients, keys) = (random.random_range(4..=8), random.random_range(1..=4));
+        let mut workload = Workload { clients, keys, ..Workload::default() };
         if faults.contains(&Fault::LostAnswers) {
             workload.network.1 = 150;
         }
@@ -149,8 +148,8 @@ impl Plan {
         }
     }
 
-    /// When the next thing goes wrong.
-    pub fn next(&mut self) -> Duration {
+    /// How long until the next thing goes wrong.
+    pub fn pause(&mut self) -> Duration {
         self.random.random_range(20..1200) * MS
     }
 
@@ -188,7 +187,7 @@ impl Plan {
                     cluster.network.isolate(leader, true);
                 }
             }
-            Fault::Pause => cluster.set_paused(id, true)?,
+            Fault::Pause => cluster.set_paused(id, true),
             Fault::Kill => cluster.crash(id, Left::All)?,
             Fault::PowerLoss => self.lose_power(cluster, id)?,
             Fault::Blackout => {
@@ -212,7 +211,7 @@ impl Plan {
         if self.random.random() {
             cluster.network.heal();
         }
-        cluster.set_paused(id, false)?;
+        cluster.set_paused(id, false);
         for id in cluster.ids() {
             if self.random.random() {
                 cluster.start(id)?;
@@ -244,7 +243,7 @@ impl Plan {
         }
         for id in &ids {
             cluster.fix_disk(*id);
-            cluster.set_paused(*id, false)?;
+            cluster.set_paused(*id, false);
             cluster.start(*id)?;
         }
         Ok(ids)
@@ -259,7 +258,7 @@ impl Plan {
         cluster.network.heal();
         for id in cluster.ids() {
             cluster.fix_disk(id);
-            cluster.set_paused(id, false)?;
+            cluster.set_paused(id, false);
             cluster.start(id)?;
         }
         Ok(())

@@ -209,10 +209,14 @@ fn a_disk_of_another_server_is_refused() {
     let disks = Disks::default();
     drop(disks.open().unwrap());
     let other = Identity { node: NodeId(2), ..identity() };
-    let refusal = LogStore::open(disks.files(), &other, 1, Sizes::default()).unwrap_err().to_string();
+    let refusal =
+        LogStore::open(disks.files(), &other, 1, Sizes::default()).unwrap_err().to_string();
     assert!(refusal.contains("belongs to n1 of cluster \"test\", not to n2"), "{refusal}");
     let other = Identity { cluster: "prod".to_owned(), ..identity() };
-    assert!(matches!(LogStore::open(disks.files(), &other, 1, Sizes::default()), Err(LogStoreError::Foreign { .. })));
+    assert!(matches!(
+        LogStore::open(disks.files(), &other, 1, Sizes::default()),
+        Err(LogStoreError::Foreign { .. })
+    ));
 }
 
 #[test]

@@ -77,7 +77,8 @@ const ADVICE: &str = "name another file";
 const INTERVAL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    for path in args.json.iter().chain(&args.save).filter(|path| path.exists()) {
+    let mut written = args.json.iter().chain(&args.save);
+    if let Some(path) = written.find(|path| path.exists()) {
         return Err(Failure::Exists { path: path.clone(), advice: ADVICE });
     }
     if let Some(path) = &args.trace {
