@@ -40,6 +40,8 @@ pub struct Workload {
     pub without_session: u64,
     /// What they ask for, picked evenly.
     pub mix: Vec<Kind>,
+    /// How many requests each client makes.
+    pub requests: u64,
 }
 
 /// A kind of request.
@@ -76,6 +78,7 @@ impl Default for Workload {
                 Kind::CompareAndSet,
                 Kind::Delete,
             ],
+            requests: u64::MAX,
         }
     }
 }
@@ -104,6 +107,9 @@ struct Client {
     attempt: u64,
     server: NodeId,
     seen: HashMap<String, Option<u64>>,
+    answered: u64,
+    /// The only servers that it reaches, if it does not reach all.
+    reaches: Option<Vec<NodeId>>,
 }
 
 /// What a server says to a client.
@@ -176,6 +182,8 @@ impl Clients {
             attempt: 0,
             server: NodeId(1 + number % servers),
             seen: HashMap::new(),
+            answered: 0,
+            reaches: None,
         };
         let mut clients = Clients {
             all: (0..workload.clients).map(client).collect(),
@@ -211,6 +219,16 @@ impl Clients {
     /// Whether nobody waits for an answer.
     pub fn are_idle(&self) -> bool {
         self.all.iter().all(|client| matches!(client.doing, Doing::Thinking))
+    }
+
+    /// Lets a client reach only some servers, or all.
+    pub fn confine(&mut self, client: usize, reaches: Option<Vec<NodeId>>) {
+        self.all[client].reaches = reaches;
+    }
+
+    /// How many requests of a client were answered.
+    pub fn answered_to(&self, client: usize) -> u64 {
+        self.all[client].answered
     }
 
     /// Lets time pass for the cluster and its clients.
@@ -266,7 +284,7 @@ impl Clients {
 
     /// A client begins something new.
     fn begin(&mut self, cluster: &Cluster, number: usize) {
-        if cluster.now() >= self.stop_at {
+        if cluster.now() >= self.stop_at || self.all[number].serial >= self.workload.requests {
             return;
         }
         if self.all[number].wants_session && self.all[number].session.is_none() {
@@ -322,6 +340,9 @@ impl Clients {
         key: String,
         command: Option<Vec<u8>>,
     ) {
+        if !self.all[client].reaches(server) {
+            return;
+        }
         let incarnation = cluster.host(server).incarnation;
         let Some(command) = command else {
             if let Some(reader) = cluster.read(server) {
@@ -378,7 +399,9 @@ impl Clients {
                 (Some((client, attempt)), reply)
             }
         };
-        if let Some((client, attempt)) = waiting {
+        if let Some((client, attempt)) = waiting
+            && self.all[client].reaches(server)
+        {
             self.travel(cluster, Event::Reply { client, attempt, reply });
         }
     }
@@ -416,6 +439,7 @@ impl Clients {
             };
             self.all[number].seen.insert(key, version);
             self.recorder.returned(ticket, answer);
+            self.all[number].answered += 1;
             self.answered += 1;
         }
         self.think(cluster, number);
@@ -480,6 +504,10 @@ impl Clients {
 }
 
 impl Client {
+    fn reaches(&self, server: NodeId) -> bool {
+        self.reaches.as_ref().is_none_or(|servers| servers.contains(&server))
+    }
+
     /// What it asks for: a key, and a command unless it reads.
     fn request(&self) -> Option<(String, Option<Vec<u8>>)> {
         let numbered = self.session.map(|client| RequestId { client, serial: self.serial });

@@ -78,14 +78,15 @@ impl Contents {
 #[derive(Clone, Debug)]
 enum Change {
     Length(usize),
-    Write(usize, Vec<u8>),
+    Write(usize, Arc<[u8]>),
 }
 
 #[derive(Clone, Debug, Default)]
 struct FileState {
     live: Contents,
     durable: Contents,
-    unsynced: Vec<Change>,
+    /// Shared between copies of a disk, like the contents.
+    unsynced: Arc<Vec<Change>>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +128,7 @@ pub enum Fault {
 struct State {
     files: Vec<FileState>,
     /// The directories, by path; the root is "".
-    directories: BTreeMap<String, Names>,
+    directories: Arc<BTreeMap<String, Names>>,
     /// How many operations that change something there were.
     operations: u64,
     /// The number of the operation at which it fails, and whether it goes on failing.
@@ -149,7 +150,7 @@ pub struct Moment(State);
 impl Default for Disk {
     fn default() -> Disk {
         let mut state = State::default();
-        state.directories.insert(String::new(), Names::default());
+        Arc::make_mut(&mut state.directories).insert(String::new(), Names::default());
         Disk(Arc::new(Mutex::new(state)))
     }
 }
@@ -197,10 +198,10 @@ impl Disk {
             let contents = saved.0.files[*number].live.clone();
             names.insert(name.clone(), state.files.len());
             let (live, durable) = (contents.clone(), contents);
-            state.files.push(FileState { live, durable, unsynced: Vec::new() });
+            state.files.push(FileState { live, durable, unsynced: Arc::default() });
         }
         let names = Names { live: names.clone(), durable: names, unsynced: Vec::new() };
-        state.directories.insert(directory.to_owned(), names);
+        Arc::make_mut(&mut state.directories).insert(directory.to_owned(), names);
     }
 
     /// How many operations that change something there were.
@@ -275,29 +276,33 @@ impl Moment {
         let mut state = State::default();
         for file in &self.0.files {
             let mut contents = file.durable.clone();
-            for change in &file.unsynced {
+            for change in file.unsynced.iter() {
                 contents.apply(change, &mut kept);
             }
             state.files.push(FileState {
                 durable: contents.clone(),
                 live: contents,
-                unsynced: Vec::new(),
+                unsynced: Arc::default(),
             });
         }
-        for (path, names) in &self.0.directories {
+        let mut directories = BTreeMap::new();
+        for (path, names) in self.0.directories.iter() {
             let mut left = names.durable.clone();
             for done in names.unsynced.iter().take_while(|_| kept()) {
                 change(&mut left, done);
             }
             let names = Names { durable: left.clone(), live: left, unsynced: Vec::new() };
-            state.directories.insert(path.clone(), names);
+            directories.insert(path.clone(), names);
         }
+        state.directories = Arc::new(directories);
         Disk(Arc::new(Mutex::new(state)))
     }
 
     /// Whether nothing was on its way, so that a power loss changes nothing.
     pub fn is_settled(&self) -> bool {
-        self.0.files.iter().all(|file| file.unsynced.is_empty())
+        // After a sync that failed nothing is on its way, and what is read is not what is there.
+        let settled = |file: &FileState| file.unsynced.is_empty() && file.live == file.durable;
+        self.0.files.iter().all(settled)
             && self.0.directories.values().all(|names| names.unsynced.is_empty())
     }
 }
@@ -313,7 +318,7 @@ impl Contents {
             }
             Change::Write(offset, data) => {
                 let mut at = *offset;
-                let mut rest = data.as_slice();
+                let mut rest = &**data;
                 while !rest.is_empty() {
                     let (sector, later) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
                     if kept() {
@@ -357,8 +362,9 @@ struct SimulatedDirectory {
 }
 
 impl SimulatedDirectory {
-    fn names<T>(&self, look: impl FnOnce(&mut Names) -> T) -> T {
-        look(self.disk.state().directories.entry(self.path.clone()).or_default())
+    fn names<T>(&self, look: impl FnOnce(&Names) -> T) -> T {
+        let state = self.disk.state();
+        look(state.directories.get(&self.path).unwrap_or(&Names::default()))
     }
 
     fn change(&self, changes: impl FnOnce(&mut State, &str) -> io::Result<()>) -> io::Result<()> {
@@ -370,8 +376,14 @@ impl SimulatedDirectory {
     }
 }
 
+/// The names in a directory, which is simply there from then on.
+fn names<'s>(state: &'s mut State, path: &str) -> &'s mut Names {
+    let directories = Arc::make_mut(&mut state.directories);
+    directories.entry(path.to_owned()).or_default()
+}
+
 fn put_name(state: &mut State, path: &str, done: NameChange) {
-    let names = state.directories.entry(path.to_owned()).or_default();
+    let names = names(state, path);
     change(&mut names.live, &done);
     names.unsynced.push(done);
 }
@@ -416,7 +428,7 @@ impl Directory for SimulatedDirectory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change(|state, path| {
-            let names = state.directories.entry(path.to_owned()).or_default();
+            let names = names(state, path);
             if !names.live.contains_key(name) {
                 return Err(ErrorKind::NotFound.into());
             }
@@ -436,7 +448,7 @@ impl Directory for SimulatedDirectory {
 
     fn sync(&self) -> io::Result<()> {
         self.change(|state, path| {
-            let names = state.directories.entry(path.to_owned()).or_default();
+            let names = names(state, path);
             for done in std::mem::take(&mut names.unsynced) {
                 change(&mut names.durable, &done);
             }
@@ -448,7 +460,11 @@ impl Directory for SimulatedDirectory {
     fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
         let path =
             if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
-        self.disk.state().directories.entry(path.clone()).or_default();
+        let mut state = self.disk.state();
+        if !state.directories.contains_key(&path) {
+            names(&mut state, &path);
+        }
+        drop(state);
         Ok(Arc::new(SimulatedDirectory { disk: self.disk.clone(), path }))
     }
 
@@ -489,19 +505,19 @@ impl StorageBackend for SimulatedFile {
         let length = place(length)?;
         self.operate(|file| {
             file.live.resize(length);
-            file.unsynced.push(Change::Length(length));
+            Arc::make_mut(&mut file.unsynced).push(Change::Length(length));
         })
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let synced = self.operate(|file| {
-            for change in std::mem::take(&mut file.unsynced) {
-                file.durable.apply(&change, &mut || true);
+            for change in std::mem::take(&mut file.unsynced).iter() {
+                file.durable.apply(change, &mut || true);
             }
         });
         if synced.is_err() {
             // The pages count as clean from now on, and will never be written.
-            self.disk.state().files[self.number].unsynced.clear();
+            self.disk.state().files[self.number].unsynced = Arc::default();
         }
         synced
     }
@@ -510,7 +526,7 @@ impl StorageBackend for SimulatedFile {
         let at = place(offset)?;
         self.operate(|file| {
             file.live.write(at, data);
-            file.unsynced.push(Change::Write(at, data.to_vec()));
+            Arc::make_mut(&mut file.unsynced).push(Change::Write(at, data.into()));
         })
     }
 }

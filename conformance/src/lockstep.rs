@@ -2,6 +2,7 @@
 //! then they must be in the same state and have sent the same messages.
 
 mod accepts;
+mod compare;
 mod divergence;
 
 use std::cell::RefCell;
@@ -10,25 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raft_checker::cluster::history::Fact;
-use raft_checker::cluster::server::{ApplyTask, Impossible, Process, Server};
+use raft_checker::cluster::server::Server;
 use raft_checker::protocol::{Memory, Protocol};
 use raft_core::{
-    Bytes, Config, Effect, Entry, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper,
-    Payload, PersistentState, ReadId, Rejection, Role, step,
+    AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
+    Node, NodeId, Paper, Payload, PersistentState, ReadId, Rejection, step,
 };
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
-use raft_node::shell::{Observe, ProposalId, Task};
+use raft_node::shell::{Observe, ProposalId};
 use raft_node::timers::Timing;
 use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
-use crate::disk::{Disk, Moment};
+use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, Sent, Setup, Told, frames, open_log};
+use crate::server::{Applied, Failure, Running, Sent, Setup, Told, frames};
 use crate::words::Words;
-use divergence::same;
 pub use divergence::{Divergence, Narrowed};
 
 /// What the steps since the last look were given and asked for.
@@ -135,6 +135,8 @@ pub struct Lockstep<'w> {
     /// The entries that the state machine applied in the last step, with its answers.
     applied: Vec<(Entry, Bytes)>,
     timer_set: Option<Divergence>,
+    /// What was on the disk durably when that was last read, and the files in which it was.
+    durable: RefCell<Option<(DirectoryContents, PersistentState)>>,
 }
 
 impl<'w> Lockstep<'w> {
@@ -156,8 +158,7 @@ impl<'w> Lockstep<'w> {
             Action::Crash { applied_kept, .. } => Some((applied_kept.0, None)),
             _ => None,
         });
-        let setup =
-            Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS, batch: BATCH_BYTES };
+        let setup = Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS, batch: 1 };
         let started = words.started(&setup);
         let disk = started.map_err(|failure| Divergence::failure("the first start", &failure))?;
         let mut lockstep = Lockstep {
@@ -178,6 +179,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            durable: RefCell::default(),
         };
         lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
         Ok(lockstep)
@@ -220,6 +222,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            durable: self.durable.clone(),
         }))
     }
 
@@ -278,12 +281,19 @@ impl<'w> Lockstep<'w> {
     }
 
     fn perform_on_model(&mut self, settings: &Settings, action: &Action) -> Result<(), Divergence> {
+        if !timer_runs(&self.model, action) {
+            return Err(impossible(&"this timer does not run"));
+        }
         let protocol = Refusing::default();
         let reaction =
             self.model.run(settings, &protocol, action).map_err(|reason| impossible(&reason))?;
         self.refused.extend(protocol.0.into_inner());
         let sent = reaction.sent.iter();
-        self.sent[0].extend(sent.map(|sent| (sent.to, self.words.message(&sent.message))));
+        let sent = sent.flat_map(|sent| {
+            let messages = entry_by_entry(self.words.message(&sent.message));
+            messages.into_iter().map(|message| (sent.to, message))
+        });
+        self.sent[0].extend(sent);
         let served = reaction.facts.iter().filter_map(|fact| match fact {
             Fact::ReadServed(id, _) => Some(*id),
             _ => None,
@@ -476,102 +486,25 @@ impl<'w> Lockstep<'w> {
             }
         }
     }
-
-    /// Compares everything.
-    ///
-    /// # Errors
-    ///
-    /// The first difference.
-    pub fn compare(&self) -> Result<(), Divergence> {
-        if let Some(complaint) = self.complaint.as_ref().or(self.timer_set.as_ref()) {
-            return Err(complaint.clone());
-        }
-        let mut sent = self.sent.clone();
-        for sent in &mut sent {
-            sent.sort_unstable();
-        }
-        same("the messages sent", &sent[0], &sent[1])?;
-        same("the reads that are served", &self.served[0], &self.served[1])?;
-        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        same("what is refused", &self.refused, &watcher.rejections)?;
-        drop(watcher);
-        let expected = self.words.server(&self.model);
-        let durable = self.durable(&expected.disk)?;
-        same("the durable log, term and vote", &expected.disk, &durable)?;
-        match (&expected.process, &self.running) {
-            (None, None) => Ok(()),
-            (Some(_), None) | (None, Some(_)) => {
-                let say = |up| if up { "up" } else { "down" };
-                let (model, node) = (expected.process.is_some(), self.running.is_some());
-                Err(Divergence::of("whether it is up", say(model), say(node)))
-            }
-            (Some(process), Some(running)) => self.compare_running(&expected, process, running),
-        }
-    }
-
-    fn compare_running(
-        &self,
-        expected: &Server,
-        process: &Process,
-        running: &Running,
-    ) -> Result<(), Divergence> {
-        let mut actual =
-            Server { process: Some(self.process(process, running)), ..expected.clone() };
-        actual.forget_what_is_settled();
-        let Some(found) = &actual.process else { return Ok(()) };
-        compare_nodes(&process.node, &found.node)?;
-        same("the writes on their way", &process.writes, &found.writes)?;
-        same("the messages that wait", &process.outbox, &found.outbox)?;
-        same("the tasks of the state machine", &process.apply_queue, &found.apply_queue)?;
-        let model = process.storing.as_ref().map(|(index, _)| *index);
-        let node = running.storing.as_ref().map(|storing| storing.view.index());
-        same("the snapshot being stored", &model, &node)?;
-        compare_state(&expected.state_machine, running)
-    }
-
-    /// Production's process in the model's form.
-    fn process(&self, expected: &Process, running: &Running) -> Process {
-        let shell = running.replica.shell();
-        let mut node = shell.node().clone();
-        if let Role::Leader(leadership) = &mut node.role {
-            for read in &mut leadership.reads {
-                read.id = self.reads.get(&read.id).copied().unwrap_or(read.id);
-            }
-        }
-        let queues = shell.queues();
-        let issued = node.disk.issued.0;
-        let first = (issued + 1).saturating_sub(queues.writes.len() as u64);
-        let untaken = (first..).map(Mark).zip(queues.writes.iter().cloned());
-        let outbox = queues.waiting.iter().map(|(mark, to, message)| {
-            (*mark, Envelope { from: self.setup.id, to: *to, message: message.clone() })
-        });
-        let taken = running.tasks.iter().map(|task| (None, task));
-        let tasks = taken.chain(queues.tasks).flat_map(|(mark, task)| flatten(mark, task));
-        Process {
-            writes: running.writes.iter().cloned().chain(untaken).collect(),
-            outbox: outbox.collect(),
-            apply_queue: tasks.collect(),
-            storing: expected.storing.clone(),
-            memory: expected.memory.clone(),
-            node,
-        }
-    }
-
-    /// What would be on the disk if the power went now and nothing that was not synced were kept.
-    fn durable(&self, expected: &PersistentState) -> Result<PersistentState, Divergence> {
-        let disk = self.disk.moment().after_power_loss(|| false);
-        let read = open_log(&disk, self.setup.id);
-        read.map(|(_, state)| state)
-            .map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))
-    }
 }
 
 /// The field of a difference that is none: the model cannot do what should be tried.
 const IMPOSSIBLE: &str = "whether it is possible";
 
-fn impossible(reason: &Impossible) -> Divergence {
+fn impossible(reason: &dyn ToString) -> Divergence {
     let (model, node) = (reason.to_string(), "is not asked".to_owned());
     Divergence { field: IMPOSSIBLE.to_owned(), model, node }
+}
+
+/// Whether an action is not a timer that nobody waits for: only leaders send heartbeats, and only the
+/// others call elections. To the model such a timer means nothing, and production has one timer.
+pub(crate) fn timer_runs(server: &Server, action: &Action) -> bool {
+    let leads = server.process.as_ref().map(|process| process.node.is_leader());
+    match action {
+        Action::Heartbeat { .. } => leads != Some(false),
+        Action::ElectionTimeout { .. } => leads != Some(true),
+        _ => true,
+    }
 }
 
 impl Divergence {
@@ -600,6 +533,21 @@ pub(crate) fn takes_no_time(settings: &Settings, server: &Server) -> Option<Acti
     }
 }
 
+/// A message as production sends it here, where a frame has room for one entry.
+fn entry_by_entry(message: Message) -> Vec<Message> {
+    let Message::AppendEntries(request) = message else { return vec![message] };
+    if request.entries.len() < 2 {
+        return vec![Message::AppendEntries(request)];
+    }
+    let mut prev_log = request.prev_log;
+    let each = request.entries.iter().map(|entry| {
+        let part = AppendEntries { prev_log, entries: vec![entry.clone()], ..request.clone() };
+        prev_log = LogPosition { term: entry.term, index: prev_log.index.next() };
+        Message::AppendEntries(part)
+    });
+    each.collect()
+}
+
 /// What something that was sent says, decoded.
 fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
     match sent {
@@ -615,47 +563,4 @@ fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
             messages.collect()
         }
     }
-}
-
-/// A task, entry by entry.
-fn flatten(after: Option<Mark>, task: &Task) -> Vec<ApplyTask> {
-    match task {
-        Task::Restore(snapshot) => {
-            vec![ApplyTask::Restore(snapshot.clone(), after.unwrap_or_default())]
-        }
-        Task::Apply { first, entries } => {
-            let indexes = (first.0..).map(raft_core::Index);
-            indexes
-                .zip(entries)
-                .map(|(index, entry)| ApplyTask::Entry(index, entry.clone()))
-                .collect()
-        }
-    }
-}
-
-fn compare_nodes(model: &Node, node: &Node) -> Result<(), Divergence> {
-    same("role", &model.role, &node.role)?;
-    same("current_term", &model.current_term, &node.current_term)?;
-    same("voted_for", &model.voted_for, &node.voted_for)?;
-    same("log", &model.log, &node.log)?;
-    same("commit_index", &model.commit_index, &node.commit_index)?;
-    same("last_applied", &model.last_applied, &node.last_applied)?;
-    same("what was given to apply", &model.apply_requested, &node.apply_requested)?;
-    same("what is durable", &model.disk, &node.disk)?;
-    same("the node", model, node)
-}
-
-/// Compares the state machine with what these entries make.
-fn compare_state(entries: &[raft_core::Entry], running: &Running) -> Result<(), Divergence> {
-    let reference = Reference::of(entries);
-    same("the applied index of the state", &reference.applied, &running.reader.applied())?;
-    for (key, expected) in &reference.keys {
-        let found = running
-            .reader
-            .get(key)
-            .map_err(|error| Divergence::of("the state", expected, error.to_string()))?;
-        let found = found.map(|found| (found.version, found.value));
-        same("the state", &Some(expected.clone()), &found)?;
-    }
-    Ok(())
 }

@@ -48,6 +48,13 @@ pub struct Setup {
     pub batch: usize,
 }
 
+impl Setup {
+    /// Who it is, among whom, as raft-core wants it.
+    pub fn config(&self) -> Config {
+        Config { id: self.id, voters: self.voters.clone(), limits: self.limits }
+    }
+}
+
 /// Something that leaves a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {

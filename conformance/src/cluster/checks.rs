@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use raft_core::{
-    Effect, Entry, Index, Input, Mark, Message, Node, NodeId, RequestVoteReply, Term, TermAt,
+    Config, Effect, Entry, Index, Input, Mark, Message, Node, NodeId, PersistentState,
+    RequestVoteReply, Term, TermAt,
 };
 use raft_node::shell::Observe;
-use raft_trace::{Action, Envelope};
+use raft_trace::{Action, Envelope, NodeDigest, NodeRecord};
 
 /// A property that does not hold, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,10 @@ pub struct Checks {
     pub elected: Vec<NodeId>,
     /// What happened, if it is kept.
     pub recorded: Option<Vec<Action>>,
+    /// The logs that servers with a trace log would write, if they are kept.
+    pub node_logs: Option<BTreeMap<NodeId, Vec<NodeRecord>>>,
+    /// Requests that servers asked to have sent: for votes, with entries, with snapshots.
+    pub calls: u64,
     hash: DefaultHasher,
 }
 
@@ -87,8 +92,28 @@ impl Checks {
         self.seen.insert(node.id(), Seen { leads: false, term, commit, applied, durable });
     }
 
+    /// Keeps what stands in a server's log when it starts.
+    pub fn log_start(&mut self, config: Config, state: PersistentState, applied: Index) {
+        if let Some(logs) = &mut self.node_logs {
+            let log = logs.entry(config.id).or_default();
+            log.push(NodeRecord::Start { config, state, applied });
+        }
+    }
+
+    fn log_step(&mut self, input: &Input, effects: &[Effect], node: &Node) {
+        let Some(logs) = &mut self.node_logs else { return };
+        let log = logs.entry(node.id()).or_default();
+        let seq = match log.last() {
+            Some(NodeRecord::Step { seq, .. }) => seq + 1,
+            _ => 1,
+        };
+        let (input, effects) = (input.clone(), effects.to_vec());
+        log.push(NodeRecord::Step { seq, input, effects, after: NodeDigest::of(node) });
+    }
+
     fn watch(&mut self, input: &Input, effects: &[Effect], node: &Node) {
         self.steps += 1;
+        self.log_step(input, effects, node);
         let id = node.id();
         (id, input, effects).hash(&mut self.hash);
         let before = self.seen.entry(id).or_default().clone();
@@ -136,6 +161,11 @@ impl Checks {
                     _ => {}
                 }
             }
+            Effect::Send {
+                message:
+                    Message::RequestVote(_) | Message::AppendEntries(_) | Message::InstallSnapshot(_),
+                ..
+            } => self.calls += 1,
             Effect::Halt(reason) => self.complain("nobody-halts", format!("{id}: {reason:?}")),
             Effect::Rejected(reason) => {
                 self.complain("nothing-rejected", format!("{id} refuses a message: {reason:?}"));

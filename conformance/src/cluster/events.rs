@@ -8,11 +8,13 @@ use std::time::Duration;
 use raft_core::{Message, NodeId};
 use raft_node::replica::Said;
 use raft_node::shell::Task;
+use raft_node::wire::Frame;
 use raft_trace::Action;
+use rand::RngExt;
 
 use super::network::place;
 use super::{Answered, Cluster};
-use crate::server::{Applied, Failure, Sent, Told};
+use crate::server::{Applied, Failure, Sent, Told, frames};
 
 /// Something that is going to happen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -248,12 +250,35 @@ impl Cluster {
                 Sent::Frames(to, bytes) => {
                     self.counters.messages += 1;
                     self.counters.bytes += bytes.len() as u64;
+                    let late = self.reply_holdup(&bytes);
                     for time in self.network.arrivals(id, to, &mut self.random) {
+                        let time = time + late;
                         let bytes = bytes.clone();
                         self.events.push(self.now + time, Event::Arrive { from: id, to, bytes });
                     }
                 }
             }
+        }
+    }
+
+    /// For how long these frames are held up if they are a reply.
+    fn reply_holdup(&mut self, bytes: &[u8]) -> Duration {
+        let (often, span) = self.network.reply_holdup;
+        let is_reply = |bytes| {
+            let frames = frames(bytes).unwrap_or_default();
+            matches!(
+                frames.first(),
+                Some(Frame::Raft(
+                    Message::RequestVoteReply(_)
+                        | Message::AppendEntriesReply(_)
+                        | Message::InstallSnapshotReply(_)
+                ))
+            )
+        };
+        if often > 0 && is_reply(bytes) && self.random.random_range(0..1000) < often {
+            span.pick(&mut self.random)
+        } else {
+            Duration::ZERO
         }
     }
 

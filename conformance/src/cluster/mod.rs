@@ -12,7 +12,7 @@ pub mod host;
 pub mod network;
 mod transfer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct Options {
     pub drift: u32,
     /// Whether to keep what happens, as a trace.
     pub record: bool,
+    /// Whether to keep the log that each server would write.
+    pub node_logs: bool,
 }
 
 impl Options {
@@ -74,6 +76,7 @@ impl Options {
             apply: Span(Duration::from_micros(10), Duration::from_micros(200)),
             drift: 0,
             record: false,
+            node_logs: false,
         }
     }
 }
@@ -154,6 +157,7 @@ impl Cluster {
             answered: Vec::new(),
             options,
         };
+        cluster.checks().node_logs = cluster.options.node_logs.then(BTreeMap::new);
         for id in voters {
             cluster.start(id)?;
         }
@@ -354,6 +358,7 @@ impl Cluster {
         let applied = running.reader_applied();
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.started(running.replica.shell().node());
+        checks.log_start(host.setup.config(), running.state.clone(), applied);
         let known = usize::try_from(applied.0).unwrap_or(usize::MAX);
         if let Some(entries) = checks.decided.get(..known) {
             let complaint = host.check_state(entries);

@@ -33,6 +33,10 @@ pub struct Network {
     pub duplication: PerMille,
     /// How often a message is held up, and for how long.
     pub holdup: (PerMille, Span),
+    /// How often a reply is held up, and for how long.
+    pub reply_holdup: (PerMille, Span),
+    /// After how long a connection sends again what was lost of a snapshot. Without, it breaks.
+    pub resend: Option<Duration>,
     /// By how much longer what comes from or goes to a slow server takes.
     pub slowness: Duration,
     slow: Vec<bool>,
@@ -48,6 +52,8 @@ impl Network {
             loss: 0,
             duplication: 0,
             holdup: (0, Span(Duration::ZERO, Duration::ZERO)),
+            reply_holdup: (0, Span(Duration::ZERO, Duration::ZERO)),
+            resend: None,
             slowness: Duration::ZERO,
             slow: vec![false; servers],
             cut: vec![vec![false; servers]; servers],

@@ -82,6 +82,11 @@ impl Cluster {
         }
         let (from, to) = (transfer.from, transfer.to);
         let lost = self.random.random_range(0..1000) < self.network.loss;
+        if let Some(wait) = self.network.resend.filter(|_| lost) {
+            self.transfers.under_way.insert(number, transfer);
+            self.events.push(self.now + wait, Event::Transfer(number));
+            return Ok(());
+        }
         let gone = !self.network.connects(from, to) || !self.network.connects(to, from) || lost;
         let paused = self.hosts[place(to)].paused || self.hosts[place(from)].paused;
         let progress = match (gone, paused) {

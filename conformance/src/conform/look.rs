@@ -16,7 +16,7 @@ use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::Disk;
 use crate::lazy_store::LazyStore;
-use crate::server::{Failure, Setup, startup};
+use crate::server::{Failure, Setup, open_log, startup};
 
 /// How many restored snapshots are remembered.
 const REMEMBERED: usize = 256;
@@ -41,6 +41,10 @@ impl Looked {
         let machine = Machine(Arc::new(Mutex::new(LazyStore::new(disk)?)));
         let directory = disk.root().directory("node")?;
         let started = start(&directory, &startup(setup, 1), Box::new(machine.clone()))?;
+        let durable = open_log(&disk.moment().after_power_loss(|| false), setup.id)?.1;
+        if durable != started.state {
+            return Err("it relies on what a power loss would still take away".into());
+        }
         Ok(Looked { state: started.state, machine })
     }
 

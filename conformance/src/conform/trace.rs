@@ -16,7 +16,7 @@ use raft_trace::{Action, ClusterTrace, Settings};
 use super::course::{Circumstance, Course, Difference, is_batch, plainly};
 use super::minimise::minimise;
 use super::{Found, Progress};
-use crate::lockstep::{Divergence, Lockstep};
+use crate::lockstep::{Divergence, Lockstep, timer_runs};
 use crate::words::Words;
 
 /// What is done beside comparing after each step.
@@ -58,9 +58,9 @@ pub struct Held {
 /// A trace that nothing can be held to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTrace {
-    /// Numbers with which no server runs.
+    /// No server could run like this.
     #[error("{0}")]
-    Settings(String),
+    Unusable(String),
     /// The model cannot do a step.
     #[error("step {step} is not possible: {reason}")]
     Impossible {
@@ -251,10 +251,14 @@ fn followed(trace: &ClusterTrace) -> Result<ClusterTrace, BadTrace> {
             && !translate(&mut offer.snapshot, &snapshots)
         {
             let what = "a snapshot whose contents nobody knows";
-            return Err(BadTrace::Settings(format!("step {}: {what}", place + 1)));
+            return Err(BadTrace::Unusable(format!("step {}: {what}", place + 1)));
         }
         let server = servers.iter_mut().find(|server| server.id == id);
         let server = server.ok_or_else(|| bad(Impossible::NoSuchServer(id)))?;
+        if !timer_runs(server, action) {
+            let what = "the timer of another role; it does not run here";
+            return Err(BadTrace::Unusable(format!("step {}: {what}", place + 1)));
+        }
         server.run(&settings, &Paper, action).map_err(bad)?;
         let log = server.process.as_ref().map_or(&server.disk.log, |process| &process.node.log);
         let base = log.snapshot();
@@ -280,7 +284,7 @@ fn translate(snapshot: &mut Snapshot, known: &BTreeMap<(Index, Term), Bytes>) ->
 /// Whether servers can be set up like this, and whether the words can be translated.
 fn check(trace: &ClusterTrace) -> Result<(), BadTrace> {
     let Settings { servers, limits, .. } = &trace.settings;
-    let bad = |reason: String| Err(BadTrace::Settings(reason));
+    let bad = |reason: String| Err(BadTrace::Unusable(reason));
     if *servers == 0 || *servers > MAX_SERVERS {
         return bad(format!("{servers} servers; there can be 1 to {MAX_SERVERS}"));
     }

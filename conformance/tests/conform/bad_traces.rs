@@ -21,9 +21,15 @@ fn reason(trace: &ClusterTrace) -> String {
 #[test]
 fn a_step_that_is_not_possible_is_named() {
     let actions =
-        vec![Action::Heartbeat { server: NodeId(1) }, Action::Restart { server: NodeId(2) }];
+        vec![Action::ElectionTimeout { server: NodeId(1) }, Action::Restart { server: NodeId(2) }];
     let refused = held(&trace(plain(), actions)).expect_err("n2 is up");
     assert!(matches!(refused, BadTrace::Impossible { step: 2, .. }), "{refused:?}");
+}
+
+#[test]
+fn a_timer_that_does_not_run_is_named() {
+    let actions = vec![Action::Heartbeat { server: NodeId(1) }];
+    assert!(reason(&trace(plain(), actions)).starts_with("step 1: the timer of another role"));
 }
 
 #[test]

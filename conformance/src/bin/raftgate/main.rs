@@ -2,6 +2,7 @@
 
 mod conform;
 mod failure;
+mod lab;
 mod log;
 mod simulate;
 mod validate;
@@ -27,6 +28,7 @@ enum Command {
     Simulate(simulate::Args),
     Validate(validate::Args),
     Log(log::Args),
+    Lab(lab::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,5 +51,6 @@ fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Simulate(args) => simulate::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Log(args) => log::run(args),
+        Command::Lab(args) => lab::run(args),
     }
 }

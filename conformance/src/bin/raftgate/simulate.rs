@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// For how long things go wrong in each run, in simulated time.
     #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
     chaos: Duration,
-    /// Save the trace of the first failure here, minimised.
+    /// Save the trace of a failure here, cut down as far as possible.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Also print what each run came to: its hash is the same whenever the seed is.
@@ -110,8 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     sum.failed.sort_by_key(|outcome| outcome.seed);
     let seconds = began.elapsed().as_secs_f64();
     print(args, &sum, seconds);
-    if let (Some(path), Some(failed)) = (&args.save, sum.failed.first()) {
-        save(path, failed, length)?;
+    if let Some(path) = &args.save {
+        save(path, &sum.failed, length)?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&as_json(&sum, seconds)).unwrap_or_default();
@@ -142,23 +142,33 @@ impl Sum {
     }
 }
 
-/// Runs a seed again, with a record, and cuts the record down to what one server needs to differ from
-/// the model; or keeps all of it, if none does.
-fn save(path: &Path, failed: &Outcome, length: Length) -> Result<(), Failure> {
-    let recorded = simulate::run(failed.seed, failed.servers, length, true);
-    let mut trace = simulate::trace::trace(&recorded);
-    let held = conform::trace::hold(&trace, &Control::default(), &conform::Progress::default());
-    match held {
-        Ok((_, Some(found))) => {
-            println!("\n{}", conform::show::divergence(&trace.about, &found, &again(path)));
-            trace = ClusterTrace { about: trace.about, ..found.trace };
+/// Runs the failed seeds again, with a record, and cuts each record down to what one server needs to
+/// differ from the model; keeps the shortest. Where no server differs, a trace is the whole run.
+fn save(path: &Path, failed: &[Outcome], length: Length) -> Result<(), Failure> {
+    let cut_down = |failed: &Outcome| {
+        let recorded = simulate::run(failed.seed, failed.servers, length, true);
+        let whole = simulate::trace::trace(&recorded);
+        let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
+        match held {
+            Ok((_, Some(found))) => {
+                let shown = conform::show::divergence(&whole.about, &found, &again(path));
+                (ClusterTrace { about: whole.about, ..found.trace }, shown)
+            }
+            Ok((_, None)) => {
+                let steps = whole.actions.len();
+                (
+                    whole,
+                    format!(
+                        "Each server does what the model does; the trace has all {steps} steps."
+                    ),
+                )
+            }
+            Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
         }
-        Ok((_, None)) => println!(
-            "\nEach server does what the model does: the trace has the whole run ({} steps)",
-            trace.actions.len()
-        ),
-        Err(error) => println!("\nThe model cannot follow the run: {error}"),
-    }
+    };
+    let shortest = failed.iter().map(cut_down).min_by_key(|(trace, _)| trace.actions.len());
+    let Some((trace, shown)) = shortest else { return Ok(()) };
+    println!("\n{shown}");
     let mut bytes = Vec::new();
     let written = trace.write(&mut bytes);
     written.map_err(|source| Failure::Write { path: path.to_owned(), source })?;
