@@ -3,9 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn lab(arguments: &[&str]) -> Output {
+use raft_conformance::lab::{run, select};
+
+fn raftgate(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftgate"));
-    command.arg("lab").args(arguments).output().expect("the program runs")
+    command.args(arguments).output().expect("the program runs")
+}
+
+fn lab(arguments: &[&str]) -> Output {
+    raftgate(&[&["lab"], arguments].concat())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -68,4 +74,28 @@ fn nothing_is_kept_where_nothing_fails() {
     let output = lab(&["BasicAgree", "--seeds", "1", "--keep-failures", kept.to_str().expect("")]);
     assert!(output.status.success());
     assert!(!Path::new(&kept).exists());
+}
+
+#[test]
+fn the_logs_of_a_run_are_shown_in_columns_and_explained_by_the_model() {
+    for name in ["Persist3", "SnapshotInit"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tests = select(&[name.to_owned()]).expect("a test of the suite");
+        let mut files = Vec::new();
+        for (id, records) in run(tests[0], 3, true).node_logs {
+            let mut bytes = Vec::new();
+            for record in records {
+                record.write(&mut bytes).expect("it is written");
+            }
+            let path = directory.path().join(format!("{id}.jsonl"));
+            std::fs::write(&path, bytes).expect("it is written");
+            files.push(path.to_str().expect("a path").to_owned());
+        }
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let output = raftgate(&[&["log"], files.as_slice()].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).lines().count() > 100);
+        let output = raftgate(&[&["validate"], files.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stdout));
+    }
 }

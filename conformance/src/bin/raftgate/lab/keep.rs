@@ -46,3 +46,46 @@ fn lines(path: &Path, records: &[NodeRecord]) -> Result<Vec<u8>, Failure> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_conformance::lab::{Test, Tester, run, select};
+    use raft_core::NodeId;
+
+    use super::*;
+
+    /// A test that must fail: a follower that is down is asked to agree.
+    fn failing() -> Test {
+        let scenario = |tester: &mut Tester| {
+            tester.one("with all", 3, true)?;
+            tester.crash(NodeId(2))?;
+            tester.one("without n2", 3, true).map(|_| ())
+        };
+        Test { scenario, ..*select(&["FailAgree".to_owned()]).expect("a test")[0] }
+    }
+
+    #[test]
+    fn a_failure_is_kept_whole_and_never_in_the_place_of_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (test, place) = (failing(), directory.path().join("FailAgree-seed-5"));
+        let failed = run(&test, 5, false);
+        assert!(failed.unmet.is_some());
+        keep(directory.path(), &test, &failed).expect("it is kept");
+        for name in ["n1.jsonl", "n2.jsonl", "n3.jsonl"] {
+            let log = std::fs::read_to_string(place.join(name)).expect("a log");
+            assert!(log.lines().count() > 10, "{name}");
+            assert!(log.lines().all(|line| NodeRecord::parse(line).is_ok()), "{name}");
+        }
+        let story = std::fs::read_to_string(place.join("story.txt")).expect("a story");
+        assert!(story.starts_with("FailAgree FAILED with seed 5\n"), "{story}");
+        assert!(story.contains("demanded: command without n2 is committed on 3"), "{story}");
+        assert!(story.contains("again:    raftgate lab FailAgree --first-seed 5"), "{story}");
+        assert!(story.contains("s  crash n2"), "{story}");
+        assert!(!story.contains("not the same"), "{story}");
+
+        let refused = keep(directory.path(), &test, &failed).expect_err("it is there");
+        assert!(matches!(refused, Failure::Exists { .. }), "{refused}");
+        let after = std::fs::read_to_string(place.join("story.txt")).expect("a story");
+        assert_eq!(after, story);
+    }
+}
