@@ -3,6 +3,8 @@
 mod keep;
 mod report;
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -59,7 +61,7 @@ struct Tally {
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let tests = lab::select(&args.tests).map_err(|error| unknown(&error))?;
     if args.list {
-        list(&tests);
+        say(&list(&tests));
         return Ok(Exit::Fine);
     }
     if let Some(path) = args.json.as_ref().filter(|path| path.exists()) {
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let began = Instant::now();
     let tallies = run_all(args, &tests);
     let seconds = began.elapsed();
-    print!("{}", report::show(&tallies, seconds));
+    say(&report::show(&tallies, seconds));
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report::as_json(&tallies, args.first_seed, seconds));
         write_new(path, text.as_bytes(), ADVICE)?;
@@ -92,16 +94,23 @@ fn unknown(unknown: &UnknownTest) -> Failure {
     Failure::Input { what: unknown.to_string(), advice }
 }
 
-fn list(tests: &[&Test]) {
+/// Prints, also where nobody reads on.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn list(tests: &[&Test]) -> String {
+    let mut out = String::new();
     for (level, title) in [(Level::Raft, "Raft"), (Level::Service, "Key-value service")] {
         let chosen = || tests.iter().filter(|test| test.level == level);
         if chosen().next().is_some() {
-            println!("{title}");
+            let _ = writeln!(out, "{title}");
         }
         for test in chosen() {
-            println!("  {}\n      {}", test.name, test.about);
+            let _ = writeln!(out, "  {}\n      {}", test.name, test.about);
         }
     }
+    out
 }
 
 /// Runs every test with every seed, all tests of a seed before the next seed.

@@ -6,7 +6,7 @@ use std::path::Path;
 use raft_conformance::lab::{self, Outcome, Test};
 use raft_trace::NodeRecord;
 
-use super::report;
+use super::{report, say};
 use crate::failure::{Failure, write_new};
 
 const ADVICE: &str = "name another directory, or move what is in this one";
@@ -33,7 +33,7 @@ pub(super) fn keep(directory: &Path, test: &Test, failed: &Outcome) -> Result<()
     story += &again.story.join("\n");
     story.push('\n');
     write_new(&path, story.as_bytes(), ADVICE)?;
-    println!("kept in {}", directory.display());
+    say(&format!("kept in {}\n", directory.display()));
     Ok(())
 }
 
