@@ -158,6 +158,7 @@ impl<'a> Course<'a> {
         let differs = |divergence| (divergence, circumstance);
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
+        let earlier = disk.moment();
         disk.record();
         let outcome = lockstep.act_together(actions);
         let mut moments = disk.recorded();
@@ -170,7 +171,7 @@ impl<'a> Course<'a> {
         moments.push(disk.moment());
         let allowed = Allowed::during(self.settings, self.words, &before, actions);
         let seed = dice((&before, actions));
-        let tried = crash::try_all(&allowed, &lockstep.setup, &moments, seed);
+        let tried = crash::try_all(&allowed, &lockstep.setup, &earlier, &moments, seed);
         let tried = tried.map_err(|(place, divergence)| {
             let (before, steps) = (place + 1, actions.len());
             let crash = Circumstance::Crash { before, of };
@@ -191,6 +192,7 @@ impl<'a> Course<'a> {
         let fault = Circumstance::Fault { operation: operation + 1 };
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
+        let earlier = disk.moment();
         disk.fail(Some(Fault::Once(operation)));
         let outcome = lockstep.act(action);
         disk.fail(None);
@@ -199,7 +201,7 @@ impl<'a> Course<'a> {
         }
         let allowed = Allowed::during(self.settings, self.words, &before, &[action]);
         let seed = dice((&before, action, operation));
-        let tried = crash::try_all(&allowed, &lockstep.setup, &[disk.moment()], seed);
+        let tried = crash::try_all(&allowed, &lockstep.setup, &earlier, &[disk.moment()], seed);
         tried.map(drop).map_err(|(_, divergence)| (divergence, fault))
     }
 

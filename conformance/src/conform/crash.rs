@@ -29,8 +29,11 @@ pub(super) struct Allowed {
 /// nothing of it.
 const TEARS: usize = 2;
 
+/// Where the state machine keeps its files.
+const STORE: &str = crate::lazy_store::DIRECTORY;
+
 /// Where a server keeps its files.
-const DIRECTORIES: [&str; 3] = ["node", "node/snapshots", crate::lazy_store::DIRECTORY];
+const DIRECTORIES: [&str; 3] = ["node", "node/snapshots", STORE];
 
 impl Allowed {
     /// What a crash may leave during a step of a server that is in this state before, or during
@@ -130,13 +133,18 @@ pub(super) struct Tried {
 }
 
 /// Lets the power go, and the process be killed, at each moment, and starts again from what is left.
+/// `before` is what was on the disk before the step.
 pub(super) fn try_all(
     allowed: &Allowed,
     setup: &Setup,
+    before: &Moment,
     moments: &[Moment],
     seed: u64,
 ) -> Result<Tried, (usize, Divergence)> {
     let mut random = SmallRng::seed_from_u64(seed);
+    let store = |moment: &Moment| moment.after_kill().contents(STORE);
+    let store_before = store(before);
+    let still = moments.iter().all(|moment| store(moment) == store_before);
     let mut tried = Tried::default();
     let mut known: Vec<[DirectoryContents; 3]> = Vec::new();
     for (place, moment) in moments.iter().enumerate() {
@@ -144,7 +152,15 @@ pub(super) fn try_all(
         let mut disks = vec![moment.after_power_loss(|| false)];
         if !moment.is_settled() {
             disks.push(moment.after_kill());
-            disks.extend((0..TEARS).map(|_| moment.after_power_loss(|| random.random())));
+            for _ in 0..TEARS {
+                let torn = moment.after_power_loss(|| random.random());
+                if still {
+                    // Steps of the state machine tear its files. Here they are there, or not.
+                    let whole = &disks[usize::from(random.random::<bool>())];
+                    torn.put_back(STORE, &whole.moment());
+                }
+                disks.push(torn);
+            }
         }
         for disk in disks {
             // Most operations change nothing that would be there after a power loss.

@@ -43,7 +43,10 @@ impl Divergence {
         let same = model.chars().zip(node.chars()).take_while(|(model, node)| model == node);
         let same: usize = same.map(|(letter, _)| letter.len_utf8()).sum();
         let Place { path, start } = Place::of(&model[..same]);
-        let part = |text: &str| text[start..start + item_length(&text[start..])].to_owned();
+        let part = |text: &str| {
+            let item = &text[start..];
+            item[..item_length(item)].trim_end().to_owned()
+        };
         Narrowed { place: path.join("."), model: part(model), node: part(node) }
     }
 }
@@ -168,9 +171,7 @@ mod tests {
         let model = "Leader(L { followers: {NodeId(2): P { next: Index(3), sent: 1 }}, round: 0 })";
         let node = "Leader(L { followers: {NodeId(2): P { next: Index(4), sent: 1 }}, round: 0 })";
         let place = "Leader.L.followers.NodeId(2)";
-        let found = narrowed(model, node);
-        assert_eq!((found.1.as_str(), found.2.as_str()), ("next: Index(3)", "next: Index(4)"));
-        assert!(found.0.starts_with("Leader.L.followers"), "{place}: {}", found.0);
+        assert_eq!(narrowed(model, node), texts(place, "next: Index(3)", "next: Index(4)"));
     }
 
     #[test]

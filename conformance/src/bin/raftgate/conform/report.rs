@@ -17,7 +17,7 @@ use raft_trace::ClusterTrace;
 use serde_json::{Value, json};
 
 /// What none of this says anything about.
-const OUTSIDE: &str = "Outside of this: sessions and what clients are told, limits on sizes and on \
+const OUTSIDE: &str = "Outside of this: sessions, limits on sizes and on \
                        what is under way, several commands in one step, threads and sockets, and real \
                        time. The argument is that of the configurations: what their bounds leave out \
                        is in `raftcheck list`.";
