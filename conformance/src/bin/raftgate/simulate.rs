@@ -142,8 +142,8 @@ impl Sum {
     }
 }
 
-/// Runs the failed seeds again, with a record, and cuts each record down to what one server needs to
-/// differ from the model; keeps the shortest. Where no server differs, a trace is the whole run.
+/// Runs the seed that failed soonest again, with a record, and cuts the record down to what one server
+/// needs to differ from the model. Where no server differs, the trace is the whole run.
 fn save(path: &Path, failed: &[Outcome], length: Length) -> Result<(), Failure> {
     let cut_down = |failed: &Outcome| {
         let recorded = simulate::run(failed.seed, failed.servers, length, true);
@@ -166,8 +166,9 @@ fn save(path: &Path, failed: &[Outcome], length: Length) -> Result<(), Failure> 
             Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
         }
     };
-    let shortest = failed.iter().map(cut_down).min_by_key(|(trace, _)| trace.actions.len());
-    let Some((trace, shown)) = shortest else { return Ok(()) };
+    // The one that failed soonest has the shortest history.
+    let soonest = failed.iter().min_by_key(|failed| failed.simulated);
+    let Some((trace, shown)) = soonest.map(cut_down) else { return Ok(()) };
     println!("\n{shown}");
     let mut bytes = Vec::new();
     let written = trace.write(&mut bytes);
