@@ -109,6 +109,9 @@ pub enum ConfigError {
         /// Names that are spelled much the same.
         nearest: Vec<String>,
     },
+    /// No configuration belongs to this tier.
+    #[error("no configuration belongs to the tier {0}")]
+    EmptyTier(&'static str),
     /// There are no configurations at all.
     #[error("no folder specs/configs here or above; name a folder with --configs")]
     NoFolder,
@@ -284,6 +287,31 @@ impl Catalog {
     /// The configurations of a tier.
     pub fn tier(&self, tier: Tier) -> Vec<BoundedConfig> {
         self.configs.iter().filter(|config| config.tier == tier).cloned().collect()
+    }
+
+    /// The configurations of these names, and those of a tier; those of the smoke tier if nothing is
+    /// asked for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`find`](Catalog::find), and [`ConfigError::EmptyTier`].
+    pub fn choose(
+        &self,
+        names: &[String],
+        tier: Option<Tier>,
+    ) -> Result<Vec<BoundedConfig>, ConfigError> {
+        let mut configs = Vec::new();
+        for name in names {
+            configs.push(self.find(name)?);
+        }
+        if let Some(tier) = tier.or(names.is_empty().then_some(Tier::Smoke)) {
+            let of_tier = self.tier(tier);
+            if of_tier.is_empty() {
+                return Err(ConfigError::EmptyTier(tier.name()));
+            }
+            configs.extend(of_tier);
+        }
+        Ok(configs)
     }
 
     /// The configuration of that name, or the one in that file.

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use raft_checker::exit::Exit;
 use raft_checker::search::{Control, StopReason};
+use raft_checker::view::count;
 use raft_conformance::conform::trace::{BadTrace, hold};
 use raft_conformance::conform::{Found, Progress, conform, first_start, show, transfer};
 use raft_trace::ClusterTrace;
@@ -152,26 +153,7 @@ fn bad_trace(path: &std::path::Path, bad: &BadTrace) -> Failure {
 
 fn choose(args: &Args) -> Result<Vec<BoundedConfig>, Failure> {
     let catalog = Catalog::read(&args.configs.clone().map_or_else(Catalog::folder, Ok)?)?;
-    let mut configs = Vec::new();
-    for name in &args.names {
-        configs.push(catalog.find(name)?);
-    }
-    let tier = match args.tier {
-        Some(tier) => Some(Tier::from(tier)),
-        None if args.names.is_empty() => Some(Tier::Smoke),
-        None => None,
-    };
-    if let Some(tier) = tier {
-        let of_tier = catalog.tier(tier);
-        if of_tier.is_empty() {
-            return Err(Failure::Input {
-                what: format!("no configuration belongs to the tier {}", tier.name()),
-                advice: "name a configuration, or another folder with --configs".to_owned(),
-            });
-        }
-        configs.extend(of_tier);
-    }
-    Ok(configs)
+    Ok(catalog.choose(&args.names, args.tier.map(Tier::from))?)
 }
 
 fn threads(args: &Args) -> usize {
@@ -220,11 +202,7 @@ fn observe(
         let seconds = began.elapsed().as_secs();
         bar.set_message(match known {
             0 => format!("{name}  {seconds} s"),
-            _ => format!(
-                "{name}  {} of {} transitions  {seconds} s",
-                report::count(tried),
-                report::count(known)
-            ),
+            _ => format!("{name}  {} of {} transitions  {seconds} s", count(tried), count(known)),
         });
         bar.tick();
     }

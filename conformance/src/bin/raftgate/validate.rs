@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::exit::Exit;
-use raft_checker::view::wrap;
+use raft_checker::view::{count, wrap};
 use raft_conformance::validate::{Options, Progress, Report, validate};
 
 use crate::failure::{Failure, write_new};
@@ -143,18 +143,5 @@ fn summary(report: &Report) -> String {
                      of them, or about other runs.";
     let mut out = lines.join("\n");
     let _ = writeln!(out, "\n\n{verdict}\n{}\n{}", wrap(means, ""), wrap(means_not, ""));
-    out
-}
-
-/// A number with separators between thousands.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
     out
 }

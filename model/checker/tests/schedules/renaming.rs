@@ -64,7 +64,7 @@ fn acts_alike(settings: &Settings, before: &Server, action: &Action, renaming: &
     let mut acted = before.clone();
     let mut renamed = renaming.server(before);
     let seen = acted.act(settings, &Paper, action).expect("it was possible");
-    let Ok(seen_renamed) = renamed.act(settings, &Paper, &rename(action, renaming)) else {
+    let Ok(seen_renamed) = renamed.act(settings, &Paper, &renaming.action(action)) else {
         return false;
     };
     let sent = seen.sent.iter().map(|envelope| renaming.envelope(envelope));
@@ -86,24 +86,4 @@ fn sorted(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Envelope> {
     let mut envelopes: Vec<Envelope> = envelopes.into_iter().collect();
     envelopes.sort();
     envelopes
-}
-
-fn rename(action: &Action, renaming: &Renaming) -> Action {
-    let mut renamed = action.clone();
-    match &mut renamed {
-        Action::ElectionTimeout { server }
-        | Action::Heartbeat { server }
-        | Action::Propose { server, .. }
-        | Action::Read { server, .. }
-        | Action::Sync { server, .. }
-        | Action::Apply { server }
-        | Action::Crash { server, .. }
-        | Action::Restart { server }
-        | Action::StartSnapshot { server }
-        | Action::FinishSnapshot { server } => *server = renaming.id(*server),
-        Action::Deliver(envelope) | Action::Drop(envelope) | Action::Duplicate(envelope) => {
-            *envelope = renaming.envelope(envelope);
-        }
-    }
-    renamed
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::coverage::ACTIONS;
 use raft_checker::exit::Exit;
-use raft_checker::view::{describe_action, wrap};
+use raft_checker::view::{count, describe_action, wrap};
 use raft_conformance::conform::first_start::FirstStarts;
 use raft_conformance::conform::trace::Held;
 use raft_conformance::conform::transfer::Story;
@@ -391,17 +391,4 @@ fn lines(table: &Table) -> String {
 /// All, or how many of how many.
 fn share(covered: u64, known: u64) -> String {
     if covered == known { count(known) } else { format!("{}/{}", count(covered), count(known)) }
-}
-
-/// A number with separators between thousands.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

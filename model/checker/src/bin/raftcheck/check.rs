@@ -8,6 +8,7 @@ use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use raft_checker::exit::Exit;
 use raft_checker::properties::Witness;
 use raft_checker::search::stateright;
+use raft_checker::view::count;
 use serde::Serialize;
 
 use crate::args::{CheckArgs, StrategyArg};
@@ -86,23 +87,7 @@ fn refuse_existing(args: &CheckArgs) -> Result<(), Failure> {
 
 fn choose(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Vec<BoundedConfig>, Failure> {
     let catalog = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?;
-    let mut configs = Vec::new();
-    for name in &args.names {
-        configs.push(catalog.find(name)?);
-    }
-    let tier = match args.tier {
-        Some(tier) => Some(Tier::from(tier)),
-        None if args.names.is_empty() => Some(Tier::Smoke),
-        None => None,
-    };
-    if let Some(tier) = tier {
-        let of_tier = catalog.tier(tier);
-        if of_tier.is_empty() {
-            return Err(Failure::EmptyTier(tier.name()));
-        }
-        configs.extend(of_tier);
-    }
-    Ok(configs)
+    Ok(catalog.choose(&args.names, args.tier.map(Tier::from))?)
 }
 
 fn strategy(args: &CheckArgs) -> Strategy {
@@ -148,12 +133,12 @@ fn exit(reports: &[Report], missing: &[Witness]) -> Exit {
 
 fn summarize(reports: &[Report], missing: &[Witness], args: &CheckArgs) {
     let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
-    let states = table::count(sum(|report| report.distinct_states));
-    let unfolded = table::count(sum(|report| report.orbit_states));
+    let states = count(sum(|report| report.distinct_states));
+    let unfolded = count(sum(|report| report.orbit_states));
     let peak = reports.iter().map(|report| report.peak_bytes).max().unwrap_or(0);
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let odds: f64 = reports.iter().map(|report| report.collision_odds).sum();
-    let blocked = table::count(sum(|report| report.blocked_by_in_flight));
+    let blocked = count(sum(|report| report.blocked_by_in_flight));
     let folded = if args.search.no_symmetry {
         "none folded".to_owned()
     } else {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use raft_checker::config::{Catalog, Tier};
 use raft_checker::coverage::{self, Answers, Coverage};
 use raft_checker::rule_map;
+use raft_checker::view::count;
 use raft_core::Rule;
 
 use crate::args::CoverageArgs;
 use crate::failure::Failure;
-use crate::{table, watch};
+use crate::watch;
 use raft_checker::exit::Exit;
 
 pub(crate) fn run(folder: Option<PathBuf>, args: &CoverageArgs) -> Result<Exit, Failure> {
@@ -24,7 +25,7 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &CoverageArgs) -> Result<Exit, 
     for config in &all {
         let asked = config.rules.len();
         let decisive = config.rules.values().filter(|answers| answers.decisive > 0).count();
-        let local = table::count(config.local_transitions);
+        let local = count(config.local_transitions);
         println!(
             "{:24} {local:>9} local transitions, {asked} rules asked, {decisive} decisive",
             config.config

@@ -28,8 +28,6 @@ pub(crate) enum Failure {
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot serve at {address}: {source}")]
     Serve { address: std::net::SocketAddr, source: std::io::Error },
-    #[error("no configuration belongs to the tier {0}")]
-    EmptyTier(&'static str),
 }
 
 impl Failure {

@@ -5,20 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
 use raft_checker::config::BoundedConfig;
 use raft_checker::properties::Property;
-use raft_checker::view::wrap;
-
-/// A number with separators between thousands.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
+use raft_checker::view::{count, wrap};
 
 /// A size in bytes, in words.
 pub(crate) fn bytes(size: u64) -> String {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::search::{Control, StopReason};
+use raft_checker::view::count;
 
 use crate::args::SearchArgs;
 use crate::table;
@@ -60,10 +61,10 @@ fn message(name: &str, control: &Control, elapsed: Duration, memory: u64) -> Str
     let transitions = progress.transitions.load(Ordering::Relaxed);
     format!(
         "{name}  {} states  {}  depth {}  queue {}  {}  {:.0} s",
-        table::count(distinct),
+        count(distinct),
         table::rate(transitions, elapsed.as_secs_f64()),
         progress.depth.load(Ordering::Relaxed),
-        table::count(progress.queue.load(Ordering::Relaxed)),
+        count(progress.queue.load(Ordering::Relaxed)),
         table::bytes(memory),
         elapsed.as_secs_f64(),
     )
