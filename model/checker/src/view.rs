@@ -101,8 +101,8 @@ pub fn describe_message(message: &Message) -> String {
         Message::AppendEntriesReply(reply) => match reply.outcome {
             AppendOutcome::StaleTerm => format!("stale, now t{}", reply.term),
             AppendOutcome::Matched { match_index } => format!("ack {match_index} t{}", reply.term),
-            AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
-                format!("no {prev_log_index}, try {conflict_index} t{}", reply.term)
+            AppendOutcome::Conflict { prev_log_index, hint } => {
+                format!("no {prev_log_index}, try after {} t{}", position(hint), reply.term)
             }
         },
         Message::InstallSnapshot(request) => {

@@ -227,7 +227,7 @@ fn a_damaged_trace_is_refused() {
     let text = std::fs::read_to_string(&path).expect("it was written");
     let last_line = text.trim_end().rfind('\n').expect("it has several lines");
     for (damaged, expected) in [
-        (text.replacen("\"version\":1", "\"version\":7", 1), "schema version 7"),
+        (text.replacen("\"version\":2", "\"version\":7", 1), "schema version 7"),
         (text[..last_line].to_owned(), "truncated"),
         (text[..last_line - 20].to_owned(), "truncated"),
         (text.replacen("\"server\":1", "\"server\":8", 1), "there is no server n8"),

@@ -31,7 +31,7 @@ impl<R: Rules> Step<'_, R> {
         let outcome = if consistent {
             AppendOutcome::Matched { match_index: last_new }
         } else {
-            self.conflict_at(prev_log.index)
+            self.conflict(prev_log)
         };
         self.reply_to_append(leader, outcome, read_round);
     }
@@ -81,14 +81,15 @@ impl<R: Rules> Step<'_, R> {
         self.append(missing);
     }
 
-    /// Where the leader should look for agreement instead (section 5.3).
-    fn conflict_at(&self, prev_log_index: Index) -> AppendOutcome {
+    /// Where the leader should look for agreement instead. Section 5.3 names the term of the
+    /// conflicting entry and where it begins; this names an entry that may agree, which saves a
+    /// refusal where the log is short or has several terms that the leader lacks. Terms never
+    /// decrease along a log, so whatever is of a later term than the leader's entry at
+    /// `prev_log_index` cannot agree. What is compacted was committed, and does.
+    fn conflict(&self, prev_log: LogPosition) -> AppendOutcome {
         let log = &self.node.log;
-        let (conflict_term, conflict_index) = match log.term_at(prev_log_index) {
-            TermAt::Present(term) => (Some(term), log.first_index_of_term_before(prev_log_index)),
-            TermAt::Compacted | TermAt::Beyond => (None, log.last_index().next()),
-        };
-        AppendOutcome::Conflict { prev_log_index, conflict_term, conflict_index }
+        let hint = log.last_within(prev_log).unwrap_or(log.base());
+        AppendOutcome::Conflict { prev_log_index: prev_log.index, hint }
     }
 
     fn reply_to_append(

@@ -165,28 +165,20 @@ impl Log {
         self.snapshot = snapshot;
     }
 
-    /// The first index after the base that holds an entry of the same term as `index`, looking back
-    /// from there.
-    pub fn first_index_of_term_before(&self, index: Index) -> Index {
-        let TermAt::Present(term) = self.term_at(index) else {
-            return index;
-        };
-        let mut first = index;
-        while first > self.base().index.next()
-            && self.term_at(first.prev()) == TermAt::Present(term)
-        {
-            first = first.prev();
-        }
-        first
-    }
-
-    /// The last position (the base included) whose entry is of `term`, if there is one.
-    pub fn last_index_of_term(&self, term: Term) -> Option<Index> {
+    /// The last position (the base included) that can agree with a log whose entry at `limit.index`
+    /// is of `limit.term`: its index is at most `limit.index`, and its term at most `limit.term`. None
+    /// if every such entry is compacted.
+    pub fn last_within(&self, limit: LogPosition) -> Option<LogPosition> {
         let base = self.base();
-        let found = self.entries.iter().rposition(|entry| entry.term == term);
-        match found {
-            Some(offset) => Some(base.index.next().plus(offset)),
-            None if base.term == term => Some(base.index),
+        let in_range = usize::try_from(limit.index.since(base.index)).unwrap_or(usize::MAX);
+        let in_range = &self.entries[..in_range.min(self.entries.len())];
+        // Terms never decrease along a log.
+        let count = in_range.partition_point(|entry| entry.term <= limit.term);
+        match count.checked_sub(1) {
+            Some(last) => {
+                Some(LogPosition { term: in_range[last].term, index: base.index.plus(count) })
+            }
+            None if base.index <= limit.index && base.term <= limit.term => Some(base),
             None => None,
         }
     }

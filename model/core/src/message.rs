@@ -101,10 +101,10 @@ pub enum AppendOutcome {
     Conflict {
         /// The `prev_log` index of the refused request.
         prev_log_index: Index,
-        /// The term of the follower's own entry there; none if its log is shorter.
-        conflict_term: Option<Term>,
-        /// The first index of that term in the follower's log, or the index after its last entry.
-        conflict_index: Index,
+        /// The follower's last entry that can agree with the leader's log: the last one up to
+        /// `prev_log_index` whose term is at most the request's `prev_log` term. Position 0 if there
+        /// is none.
+        hint: LogPosition,
     },
 }
 

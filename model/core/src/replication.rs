@@ -130,9 +130,9 @@ impl<R: Rules> Step<'_, R> {
                     self.follower_matches(from, Index(credited));
                 }
             }
-            AppendOutcome::Conflict { prev_log_index, conflict_term, conflict_index } => {
+            AppendOutcome::Conflict { prev_log_index, hint } => {
                 if self.follower_answers(from, reply.term, reply.read_round) {
-                    self.follower_conflicts(from, prev_log_index, conflict_term, conflict_index);
+                    self.follower_conflicts(from, prev_log_index, hint);
                 }
             }
         }
@@ -181,18 +181,15 @@ impl<R: Rules> Step<'_, R> {
         self.send_ahead(from);
     }
 
-    /// Section 5.3, last paragraphs: the follower says where its log parts from ours, so that
-    /// `next_index` skips a whole term and not one entry at a time.
-    fn follower_conflicts(
-        &mut self,
-        from: NodeId,
-        prev_index: Index,
-        conflict_term: Option<Term>,
-        conflict_index: Index,
-    ) {
-        let ours = conflict_term.and_then(|term| self.node.log.last_index_of_term(term));
-        // A term that we have too, but only later, tells us nothing.
-        let hint = ours.filter(|last| *last < prev_index).map_or(conflict_index, Index::next);
+    /// Section 5.3, last paragraphs: the follower names its last entry that can agree with this log,
+    /// so that `next_index` skips whole terms and not one entry at a time. What stands here at or
+    /// before that index with a later term cannot agree either. If all that could is compacted, the
+    /// follower needs the snapshot.
+    fn follower_conflicts(&mut self, from: NodeId, prev_index: Index, hint: LogPosition) {
+        let log = &self.node.log;
+        let next = log.last_within(hint).map_or(log.base().index, |last| last.index.next());
+        // The refused position does not agree, whatever a follower says.
+        let next = next.min(prev_index);
 
         let rules = self.rules;
         let Some(progress) = self.progress(from) else {
@@ -206,7 +203,7 @@ impl<R: Rules> Step<'_, R> {
             return;
         }
         let lowest = rules.value(Rule::NextAboveMatch, progress.match_index.next().0);
-        progress.next_index = hint.max(Index(lowest));
+        progress.next_index = next.max(Index(lowest));
         progress.pace = Pace::Probe;
         self.send_batch(from);
     }

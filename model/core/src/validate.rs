@@ -33,9 +33,10 @@ pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), 
             AppendOutcome::Matched { match_index } => {
                 accepted(node, term, reply.read_round, match_index)
             }
-            AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
-                let ordered = Index::ZERO < conflict_index && conflict_index <= prev_log_index;
-                ensure(ordered, Rejection::Malformed)?;
+            AppendOutcome::Conflict { prev_log_index, hint } => {
+                let ordered = Index::ZERO < prev_log_index && hint.index <= prev_log_index;
+                let sound = is_position(hint) && hint.term <= term;
+                ensure(ordered && sound, Rejection::Malformed)?;
                 accepted(node, term, reply.read_round, Index::ZERO)
             }
         },

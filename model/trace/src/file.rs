@@ -10,7 +10,7 @@ use crate::action::{Action, Settings};
 pub const SCHEMA: &str = "raft-cluster-trace";
 
 /// The version of the schema that this crate writes, and the only one that it reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// A run of a cluster, from its first start on.
 #[derive(Clone, Debug, PartialEq, Eq)]

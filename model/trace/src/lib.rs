@@ -9,7 +9,7 @@
 //! there were, so that a truncated file is recognised:
 //!
 //! ```json
-//! {"schema":"raft-cluster-trace","version":1,"settings":{"servers":3, ..},"about":".."}
+//! {"schema":"raft-cluster-trace","version":2,"settings":{"servers":3, ..},"about":".."}
 //! {"step":1,"action":{"election_timeout":{"server":1}}}
 //! {"end":{"steps":1}}
 //! ```

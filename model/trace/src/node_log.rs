@@ -83,7 +83,7 @@ impl NodeDigest {
 pub const NODE_LOG_SCHEMA: &str = "raft-node-log";
 
 /// The version of the schema that this crate writes, and the only one that it reads.
-pub const NODE_LOG_VERSION: u64 = 1;
+pub const NODE_LOG_VERSION: u64 = 2;
 
 #[derive(Serialize)]
 struct Started<'a> {

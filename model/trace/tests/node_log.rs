@@ -38,10 +38,10 @@ fn what_was_written_is_read() {
 #[test]
 fn a_start_names_the_schema() {
     let line = line(&records()[0]);
-    assert!(line.starts_with("{\"schema\":\"raft-node-log\",\"version\":1,"), "{line}");
-    let newer = line.replace("\"version\":1", "\"version\":2");
+    assert!(line.starts_with("{\"schema\":\"raft-node-log\",\"version\":2,"), "{line}");
+    let newer = line.replace("\"version\":2", "\"version\":3");
     let refusal = NodeRecord::parse(&newer).expect_err("it is newer");
-    assert_eq!(refusal, "schema version 2; this program reads version 1");
+    assert_eq!(refusal, "schema version 3; this program reads version 2");
     let other = line.replace("raft-node-log", "something");
     assert!(NodeRecord::parse(&other).is_err());
 }

@@ -112,8 +112,7 @@ fn outcome(g: &mut Gen) -> AppendOutcome {
         1 => AppendOutcome::Matched { match_index: index(g) },
         _ => AppendOutcome::Conflict {
             prev_log_index: index(g),
-            conflict_term: Option::<u64>::arbitrary(g).map(Term),
-            conflict_index: index(g),
+            hint: LogPosition { term: term(g), index: index(g) },
         },
     }
 }
@@ -227,7 +226,7 @@ fn a_damaged_byte_never_panics_and_never_loses_a_step() {
 #[test]
 fn garbage_is_an_error() {
     fn law(garbage: Vec<u8>, text: String) -> bool {
-        let header = br#"{"schema":"raft-cluster-trace","version":1,"settings":{"servers":3,"limits":{"batch":1,"window":1,"reads":1},"disk":"atomic","apply":"at-once"},"about":""}"#;
+        let header = br#"{"schema":"raft-cluster-trace","version":2,"settings":{"servers":3,"limits":{"batch":1,"window":1,"reads":1},"disk":"atomic","apply":"at-once"},"about":""}"#;
         let behind_header = [header, b"\n".as_slice(), &garbage].concat();
         [garbage, text.into_bytes(), behind_header].iter().all(|file| read(file).is_err())
     }
@@ -242,7 +241,7 @@ fn another_version_is_named() {
         actions: Vec::new(),
     };
     let file = String::from_utf8(written(&trace)).expect("traces are text");
-    let newer = file.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = file.replacen("\"version\":2", "\"version\":3", 1);
     let refused = read(newer.as_bytes()).expect_err("this version is not known");
-    assert!(matches!(refused, TraceError::OtherVersion { found: 2 }), "{refused}");
+    assert!(matches!(refused, TraceError::OtherVersion { found: 3 }), "{refused}");
 }

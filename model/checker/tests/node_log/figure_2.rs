@@ -24,7 +24,7 @@ pub(crate) fn append(
 ) -> AppendOutcome {
     let prev = place(prev_log.index);
     if prev > log.len() || position(log, prev) != prev_log {
-        return conflict(log, base, prev_log.index);
+        return conflict(log, base, prev_log);
     }
     for (place, entry) in (prev..).zip(entries) {
         if log.get(place) != Some(entry) {
@@ -35,20 +35,13 @@ pub(crate) fn append(
     AppendOutcome::Matched { match_index: prev_log.index.plus(entries.len()) }
 }
 
-/// Section 5.3: "the term of the conflicting entry and the first index it stores for that term".
-fn conflict(log: &[Entry], base: usize, prev_log_index: Index) -> AppendOutcome {
-    let prev = place(prev_log_index);
-    let Some(own) = log.get(prev - 1) else {
-        let conflict_index = Index(log.len() as u64 + 1);
-        return AppendOutcome::Conflict { prev_log_index, conflict_term: None, conflict_index };
-    };
-    let before = log[base..prev].iter().rposition(|entry| entry.term != own.term);
-    let first = base + before.map_or(1, |place| place + 2);
-    AppendOutcome::Conflict {
-        prev_log_index,
-        conflict_term: Some(own.term),
-        conflict_index: Index(first as u64),
+/// The last entry that can agree: not behind the leader's, and not of a later term.
+fn conflict(log: &[Entry], base: usize, prev_log: LogPosition) -> AppendOutcome {
+    let mut last = place(prev_log.index).min(log.len());
+    while last > base && position(log, last).term > prev_log.term {
+        last -= 1;
     }
+    AppendOutcome::Conflict { prev_log_index: prev_log.index, hint: position(log, last) }
 }
 
 /// InstallSnapshot, steps 5 to 7, where `prefix` is what the snapshot replaces. Says whether the

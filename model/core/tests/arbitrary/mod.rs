@@ -106,7 +106,7 @@ enum Move {
     Conflict {
         from: NodeId,
         back: u64,
-        term: Option<Term>,
+        term: Term,
     },
     Install {
         from: NodeId,
@@ -238,18 +238,16 @@ fn answer(node: &Node, outcome: AppendOutcome) -> Message {
     })
 }
 
-fn conflict(node: &Node, from: NodeId, back: u64, conflict_term: Option<Term>) -> Message {
+fn conflict(node: &Node, from: NodeId, back: u64, term: Term) -> Message {
     let next_index = match &node.role {
         Role::Leader(leadership) => leadership.followers.get(&from).map(|f| f.next_index),
         _ => None,
     };
     let prev_log_index = next_index.unwrap_or(Index(1)).prev();
-    let outcome = AppendOutcome::Conflict {
-        prev_log_index,
-        conflict_term,
-        conflict_index: Index(prev_log_index.0.saturating_sub(back).max(1)),
-    };
-    answer(node, outcome)
+    let index = Index(prev_log_index.0.saturating_sub(back));
+    let term = if index == Index::ZERO { Term::ZERO } else { term.max(Term(1)) };
+    let hint = LogPosition { term, index };
+    answer(node, AppendOutcome::Conflict { prev_log_index, hint })
 }
 
 fn install(node: &Node, newer: u64, last: Near) -> Message {
@@ -286,11 +284,9 @@ impl Arbitrary for Move {
                 commit: near(g),
             },
             20 | 21 => Move::Matched { from: server(g), at: near(g) },
-            22 | 23 => Move::Conflict {
-                from: server(g),
-                back: below(g, 3),
-                term: (below(g, 2) > 0).then(|| Term(below(g, 5))),
-            },
+            22 | 23 => {
+                Move::Conflict { from: server(g), back: below(g, 3), term: Term(below(g, 5)) }
+            }
             24 => Move::Install { from: server(g), newer: below(g, 8) / 7, last: near(g) },
             _ => Move::Installed { from: server(g) },
         }
@@ -454,8 +450,7 @@ fn wild_outcome(g: &mut Gen) -> AppendOutcome {
         1 => AppendOutcome::Matched { match_index: Index(number(g)) },
         _ => AppendOutcome::Conflict {
             prev_log_index: Index(number(g)),
-            conflict_term: (below(g, 2) > 0).then(|| term(g)),
-            conflict_index: Index(number(g)),
+            hint: LogPosition { term: term(g), index: Index(number(g)) },
         },
     }
 }

@@ -204,11 +204,7 @@ fn outcome(args: &mut Args) -> Result<AppendOutcome, Box<dyn Error>> {
     let Some(prev_log_index) = args.index("conflict")? else {
         return Ok(AppendOutcome::StaleTerm);
     };
-    Ok(AppendOutcome::Conflict {
-        prev_log_index,
-        conflict_term: args.key::<Number>("ours")?.map(|term| Term(term.0)),
-        conflict_index: Index(args.number("since")?),
-    })
+    Ok(AppendOutcome::Conflict { prev_log_index, hint: args.position("hint")? })
 }
 
 /// Runs one script.
@@ -454,9 +450,9 @@ scripts! {
         a_repeated_append_entries_changes_nothing
         a_stale_leader_is_refused_and_steps_down
         batches_that_overtake_each_other_are_sorted_out
+        each_log_of_figure_7_is_repaired_after_at_most_one_refusal
         entries_travel_in_batches_within_a_window
-        next_index_does_not_go_back_behind_match_index
-        the_logs_of_figure_7_are_repaired_term_by_term;
+        next_index_does_not_go_back_behind_match_index;
     commitment:
         a_committed_entry_is_applied_when_it_is_durable_here
         a_durable_write_does_not_vouch_for_an_entry_that_replaced_its_own

@@ -166,11 +166,8 @@ fn outcome(outcome: &AppendOutcome) -> String {
     match outcome {
         AppendOutcome::StaleTerm => "stale term".to_owned(),
         AppendOutcome::Matched { match_index } => format!("matched {match_index}"),
-        AppendOutcome::Conflict { prev_log_index, conflict_term: Some(term), conflict_index } => {
-            format!("conflict at {prev_log_index}: t{term} since {conflict_index}")
-        }
-        AppendOutcome::Conflict { prev_log_index, conflict_term: None, conflict_index } => {
-            format!("conflict at {prev_log_index}: log ends before {conflict_index}")
+        AppendOutcome::Conflict { prev_log_index, hint } => {
+            format!("conflict at {prev_log_index}: at most {}", position(*hint))
         }
     }
 }
