@@ -46,6 +46,8 @@ pub struct Setup {
     pub bounds: Bounds,
     /// How many bytes of entries one frame carries.
     pub batch: usize,
+    /// The sizes of the log's files.
+    pub log_sizes: Sizes,
 }
 
 impl Setup {
@@ -128,7 +130,8 @@ pub struct Running {
 pub const SMALL_CHUNK: usize = 16;
 
 /// Small files, so that they change over often.
-const SIZES: Sizes = Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
+pub const SMALL_FILES: Sizes =
+    Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
 
 const FREE: Free = Free { disk: true, machine: true };
 
@@ -180,7 +183,7 @@ impl Running {
     /// The disk fails.
     pub fn fork(
         &self,
-        id: NodeId,
+        setup: &Setup,
         disk: &Disk,
         reference: Reference,
         observer: Option<Observer>,
@@ -209,7 +212,7 @@ impl Running {
             reader,
             free: self.free,
             batch: self.batch,
-            log: open_log(&disk, id)?.0,
+            log: open_log(&disk, setup)?.0,
         };
         Ok(Some((running, disk)))
     }
@@ -379,22 +382,23 @@ impl Running {
 /// # Errors
 ///
 /// It is damaged.
-pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), Failure> {
+pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
+    let Setup { id, log_sizes, .. } = *setup;
     let directory = disk.root().directory("node")?;
     let [first, second, witness] =
         [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
     let files = Files { logs: [first?, second?], witness: witness? };
-    Ok(LogStore::open(files, &identity(id), id.0, SIZES)?)
+    Ok(LogStore::open(files, &identity(id), id.0, log_sizes)?)
 }
 
 /// What a server knows about itself when it starts.
 pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
-    let Setup { id, voters, limits, .. } = setup.clone();
+    let Setup { id, voters, limits, log_sizes, .. } = setup.clone();
     Startup {
         identity: identity(id),
         config: Config { id, voters, limits },
         snapshot_rate: u64::MAX,
-        log_sizes: SIZES,
+        log_sizes,
         seed,
     }
 }
