@@ -14,12 +14,12 @@ use raft_core::{
     Term, Write,
 };
 use raft_node::applier::Applier;
-use raft_node::log_store::{Files, Identity, LogStore, Sizes};
+use raft_node::log_store::{Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
 use raft_node::snapshot_transfer::{Receiving, Sending};
-use raft_node::start::{LOG_FILES, SNAPSHOT_DIRECTORY, Startup, WITNESS_FILE, start};
+use raft_node::start::{SNAPSHOT_DIRECTORY, Startup, open_files, start};
 use raft_node::timers::Timing;
 use raft_node::wire::{self, Frame, HEADER, Header, WireError};
 use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _};
@@ -383,12 +383,24 @@ impl Running {
 ///
 /// It is damaged.
 pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
-    let Setup { id, log_sizes, .. } = *setup;
+    open_log_as(disk, setup.id, setup.log_sizes, setup.id.0)
+}
+
+/// Opens the log of a disk, as a start of that server would, with files of those sizes. `seed` is a
+/// fresh random number.
+///
+/// # Errors
+///
+/// It is damaged, or the disk fails.
+pub fn open_log_as(
+    disk: &Disk,
+    id: NodeId,
+    sizes: Sizes,
+    seed: u64,
+) -> Result<(LogStore, PersistentState), Failure> {
     let directory = disk.root().directory("node")?;
-    let [first, second, witness] =
-        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
-    let files = Files { logs: [first?, second?], witness: witness? };
-    Ok(LogStore::open(files, &identity(id), id.0, log_sizes)?)
+    let files = open_files(&*directory)?;
+    Ok(LogStore::open(files, &identity(id), seed, sizes)?)
 }
 
 /// What a server knows about itself when it starts.
