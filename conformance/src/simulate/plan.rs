@@ -122,6 +122,7 @@ impl Plan {
         options.log_sizes = log_sizes(&mut random);
         let (clients, keys) = (random.random_range(4..=8), random.random_range(1..=4));
         let mut workload = Workload { clients, keys, ..Workload::default() };
+        workload.padding = *[0, 0, 2_000, 8_000].choose(&mut random).unwrap_or(&0);
         if faults.contains(&Fault::LostAnswers) {
             workload.network.1 = 150;
         }

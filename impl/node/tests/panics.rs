@@ -34,7 +34,7 @@ impl StateMachine for Counting {
         // The first entry is the new leader's own.
         assert!(first == Index(1) || self.panics != Panics::InApply, "the state is inconsistent");
         self.applied = first.plus(entries.len()).prev();
-        Ok(vec![Bytes::default(); entries.len()])
+        Ok(vec![Bytes::empty(); entries.len()])
     }
 
     fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {

@@ -15,11 +15,17 @@ pub(crate) fn identity() -> Identity {
 }
 
 /// The two files and the witness, on one disk.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Disks {
     pub(crate) files: [Disk; 3],
     pub(crate) faults: Faults,
     pub(crate) sizes: Sizes,
+}
+
+impl Default for Disks {
+    fn default() -> Disks {
+        Disks::new(<[Disk; 3]>::default(), Sizes::default())
+    }
 }
 
 impl Disks {
