@@ -42,6 +42,8 @@ pub struct Workload {
     pub mix: Vec<Kind>,
     /// How many requests each client makes.
     pub requests: u64,
+    /// By how many bytes, at most, some values are longer than they have to be.
+    pub padding: usize,
 }
 
 /// A kind of request.
@@ -79,6 +81,7 @@ impl Default for Workload {
                 Kind::Delete,
             ],
             requests: u64::MAX,
+            padding: 0,
         }
     }
 }
@@ -296,13 +299,19 @@ impl Clients {
         let client = &mut self.all[number];
         client.serial += 1;
         let text = format!("{number}.{},", client.serial);
+        let padding = match self.workload.padding {
+            0 => 0,
+            most if self.random.random_ratio(1, 4) => self.random.random_range(0..=most),
+            _ => 0,
+        };
+        let padded = format!("{text}{}", "x".repeat(padding));
         let operation = match kind {
             Kind::Get => Operation::Get,
-            Kind::Put => Operation::Put { value: text.as_str().into() },
+            Kind::Put => Operation::Put { value: padded.as_str().into() },
             Kind::Append => Operation::Append { suffix: text.as_str().into() },
             Kind::CompareAndSet => Operation::CompareAndSet {
                 expected: client.seen.get(&key).copied().flatten(),
-                value: text.as_str().into(),
+                value: padded.as_str().into(),
             },
             Kind::Delete => Operation::Delete,
         };

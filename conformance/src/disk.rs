@@ -3,8 +3,9 @@
 //!
 //! What a real disk and file system promise, and no more: a sector is written whole or not at all; a
 //! sync makes a file's earlier writes durable; names that were made, changed or removed are durable
-//! after a sync of their directory, and before that in the order in which it was done. After a sync
-//! that failed, what was to be synced looks written and never will be, as on Linux.
+//! after a sync of their directory, and before that in the order in which it was done. A directory
+//! whose name is lost is lost with everything in it, synced or not. After a sync of a file that failed,
+//! what was to be synced, its length too, looks written and never will be, as on Linux.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -91,25 +92,58 @@ struct FileState {
 
 #[derive(Clone, Debug)]
 enum NameChange {
-    Put(String, usize),
+    Put(String, Named),
     Rename { from: String, to: String, file: usize },
     Remove(String),
 }
 
-/// The file names of a directory and which file each stands for.
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    File(usize),
+    Directory,
+}
+
+impl Named {
+    fn file(self) -> Option<usize> {
+        match self {
+            Named::File(number) => Some(number),
+            Named::Directory => None,
+        }
+    }
+}
+
+/// The names in a directory and what each stands for.
 #[derive(Clone, Debug, Default)]
 struct Names {
-    live: BTreeMap<String, usize>,
-    durable: BTreeMap<String, usize>,
+    live: BTreeMap<String, Named>,
+    durable: BTreeMap<String, Named>,
     unsynced: Vec<NameChange>,
 }
 
-fn change(names: &mut BTreeMap<String, usize>, change: &NameChange) {
+impl Names {
+    /// The file of a name.
+    fn file(&self, name: &str) -> Option<usize> {
+        self.live.get(name).copied().and_then(Named::file)
+    }
+
+    /// All files.
+    fn files(&self) -> impl Iterator<Item = (&String, usize)> {
+        self.live.iter().filter_map(|(name, named)| Some((name, named.file()?)))
+    }
+}
+
+/// The path of what is inside a directory.
+fn inside(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+fn change(names: &mut BTreeMap<String, Named>, change: &NameChange) {
     match change {
-        NameChange::Put(name, file) => drop(names.insert(name.clone(), *file)),
+        NameChange::Put(name, named) => drop(names.insert(name.clone(), *named)),
         NameChange::Rename { from, to, file } => {
             names.remove(from);
-            names.insert(to.clone(), *file);
+            names.insert(to.clone(), Named::File(*file));
         }
         NameChange::Remove(name) => drop(names.remove(name)),
     }
@@ -181,10 +215,9 @@ impl Disk {
     /// equal files, too.)
     pub fn contents(&self, directory: &str) -> DirectoryContents {
         let state = self.state();
-        let names = state.directories.get(directory).map(|names| &names.live);
-        let files = names.into_iter().flatten();
+        let files = state.directories.get(directory).into_iter().flat_map(Names::files);
         let files =
-            files.map(|(name, number)| (name.clone(), state.files[*number].live.pages.clone()));
+            files.map(|(name, number)| (name.clone(), state.files[number].live.pages.clone()));
         DirectoryContents(files.collect())
     }
 
@@ -192,16 +225,22 @@ impl Disk {
     /// somebody copies back what he saved. Nobody may have a file in it open.
     pub fn put_back(&self, directory: &str, saved: &Moment) {
         let mut state = self.state();
-        let saved_names = saved.0.directories.get(directory).map(|names| &names.live);
+        let saved_names = saved.0.directories.get(directory);
         let mut names = BTreeMap::new();
-        for (name, number) in saved_names.into_iter().flatten() {
-            let contents = saved.0.files[*number].live.clone();
-            names.insert(name.clone(), state.files.len());
+        for (name, number) in saved_names.into_iter().flat_map(Names::files) {
+            let contents = saved.0.files[number].live.clone();
+            names.insert(name.clone(), Named::File(state.files.len()));
             let (live, durable) = (contents.clone(), contents);
             state.files.push(FileState { live, durable, unsynced: Arc::default() });
         }
         let names = Names { live: names.clone(), durable: names, unsynced: Vec::new() };
-        Arc::make_mut(&mut state.directories).insert(directory.to_owned(), names);
+        let directories = Arc::make_mut(&mut state.directories);
+        directories.insert(directory.to_owned(), names);
+        // And the way to it.
+        let (parent, name) = directory.rsplit_once('/').unwrap_or(("", directory));
+        let above = directories.entry(parent.to_owned()).or_default();
+        above.live.insert(name.to_owned(), Named::Directory);
+        above.durable.insert(name.to_owned(), Named::Directory);
     }
 
     /// How many operations that change something there were.
@@ -286,13 +325,18 @@ impl Moment {
             });
         }
         let mut directories = BTreeMap::new();
-        for (path, names) in self.0.directories.iter() {
-            let mut left = names.durable.clone();
+        let mut there = vec![String::new()];
+        while let Some(path) = there.pop() {
+            // Nobody has looked inside if there is nothing.
+            let names = self.0.directories.get(&path).cloned().unwrap_or_default();
+            let mut left = names.durable;
             for done in names.unsynced.iter().take_while(|_| kept()) {
                 change(&mut left, done);
             }
+            let directory = left.iter().filter(|(_, named)| **named == Named::Directory);
+            there.extend(directory.map(|(name, _)| inside(&path, name)));
             let names = Names { durable: left.clone(), live: left, unsynced: Vec::new() };
-            directories.insert(path.clone(), names);
+            directories.insert(path, names);
         }
         state.directories = Arc::new(directories);
         Disk(Arc::new(Mutex::new(state)))
@@ -376,7 +420,7 @@ impl SimulatedDirectory {
     }
 }
 
-/// The names in a directory, which is simply there from then on.
+/// The names in a directory.
 fn names<'s>(state: &'s mut State, path: &str) -> &'s mut Names {
     let directories = Arc::make_mut(&mut state.directories);
     directories.entry(path.to_owned()).or_default()
@@ -397,7 +441,7 @@ impl Directory for SimulatedDirectory {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        let number = self.names(|names| names.live.get(name).copied());
+        let number = self.names(|names| names.file(name));
         number.map(|number| self.file(number)).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
@@ -410,7 +454,7 @@ impl Directory for SimulatedDirectory {
         self.change(|state, path| {
             number = state.files.len();
             state.files.push(FileState::default());
-            put_name(state, path, NameChange::Put(name.to_owned(), number));
+            put_name(state, path, NameChange::Put(name.to_owned(), Named::File(number)));
             Ok(())
         })?;
         Ok(self.file(number))
@@ -418,8 +462,8 @@ impl Directory for SimulatedDirectory {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(|state, path| {
-            let found = state.directories.get(path).and_then(|names| names.live.get(from));
-            let file = *found.ok_or(ErrorKind::NotFound)?;
+            let found = state.directories.get(path).and_then(|names| names.file(from));
+            let file = found.ok_or(ErrorKind::NotFound)?;
             let (from, to) = (from.to_owned(), to.to_owned());
             put_name(state, path, NameChange::Rename { from, to, file });
             Ok(())
@@ -429,7 +473,7 @@ impl Directory for SimulatedDirectory {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change(|state, path| {
             let names = names(state, path);
-            if !names.live.contains_key(name) {
+            if names.file(name).is_none() {
                 return Err(ErrorKind::NotFound.into());
             }
             put_name(state, path, NameChange::Remove(name.to_owned()));
@@ -438,12 +482,7 @@ impl Directory for SimulatedDirectory {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let files: Vec<String> = self.names(|names| names.live.keys().cloned().collect());
-        let prefix = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
-        let state = self.disk.state();
-        let inside = state.directories.keys().filter_map(|path| path.strip_prefix(&prefix));
-        let inside = inside.filter(|name| !name.is_empty() && !name.contains('/'));
-        Ok(files.into_iter().chain(inside.map(str::to_owned)).collect())
+        Ok(self.names(|names| names.live.keys().cloned().collect()))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -456,15 +495,17 @@ impl Directory for SimulatedDirectory {
         })
     }
 
-    /// Directories are simply there from then on.
-    fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
-        let path =
-            if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
-        let mut state = self.disk.state();
-        if !state.directories.contains_key(&path) {
-            names(&mut state, &path);
+    fn make_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
+        let path = inside(&self.path, name);
+        match self.names(|names| names.live.get(name).copied()) {
+            Some(Named::Directory) => {}
+            Some(Named::File(_)) => return Err(ErrorKind::AlreadyExists.into()),
+            None => self.change(|state, above| {
+                put_name(state, above, NameChange::Put(name.to_owned(), Named::Directory));
+                names(state, &path);
+                Ok(())
+            })?,
         }
-        drop(state);
         Ok(Arc::new(SimulatedDirectory { disk: self.disk.clone(), path }))
     }
 

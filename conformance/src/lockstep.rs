@@ -27,7 +27,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, Sent, Setup, Told, frames};
+use crate::server::{Applied, Failure, Running, SMALL_FILES, Sent, Setup, Told, frames};
 use crate::words::Words;
 pub use divergence::{Divergence, Narrowed};
 
@@ -158,7 +158,15 @@ impl<'w> Lockstep<'w> {
             Action::Crash { applied_kept, .. } => Some((applied_kept.0, None)),
             _ => None,
         });
-        let setup = Setup { id, voters, limits, timing: TIMING, bounds: BOUNDS, batch: 1 };
+        let setup = Setup {
+            id,
+            voters,
+            limits,
+            timing: TIMING,
+            bounds: BOUNDS,
+            batch: 1,
+            log_sizes: SMALL_FILES,
+        };
         let started = words.started(&setup);
         let disk = started.map_err(|failure| Divergence::failure("the first start", &failure))?;
         let mut lockstep = Lockstep {
@@ -198,7 +206,7 @@ impl<'w> Lockstep<'w> {
             None => (None, self.disk.moment().after_kill()),
             Some(running) => {
                 let reference = Reference::of(&self.words.entries(&self.model.state_machine));
-                match running.fork(self.setup.id, &self.disk, reference, Some(observer))? {
+                match running.fork(&self.setup, &self.disk, reference, Some(observer))? {
                     None => return Ok(None),
                     Some((running, disk)) => (Some(running), disk),
                 }

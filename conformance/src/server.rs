@@ -14,12 +14,12 @@ use raft_core::{
     Term, Write,
 };
 use raft_node::applier::Applier;
-use raft_node::log_store::{Files, Identity, LogStore, Sizes};
+use raft_node::log_store::{Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
 use raft_node::snapshot_transfer::{Receiving, Sending};
-use raft_node::start::{LOG_FILES, SNAPSHOT_DIRECTORY, Startup, WITNESS_FILE, start};
+use raft_node::start::{SNAPSHOT_DIRECTORY, Startup, open_files, start};
 use raft_node::timers::Timing;
 use raft_node::wire::{self, Frame, HEADER, Header, WireError};
 use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _};
@@ -46,6 +46,8 @@ pub struct Setup {
     pub bounds: Bounds,
     /// How many bytes of entries one frame carries.
     pub batch: usize,
+    /// The sizes of the log's files.
+    pub log_sizes: Sizes,
 }
 
 impl Setup {
@@ -128,7 +130,8 @@ pub struct Running {
 pub const SMALL_CHUNK: usize = 16;
 
 /// Small files, so that they change over often.
-const SIZES: Sizes = Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
+pub const SMALL_FILES: Sizes =
+    Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
 
 const FREE: Free = Free { disk: true, machine: true };
 
@@ -180,7 +183,7 @@ impl Running {
     /// The disk fails.
     pub fn fork(
         &self,
-        id: NodeId,
+        setup: &Setup,
         disk: &Disk,
         reference: Reference,
         observer: Option<Observer>,
@@ -209,7 +212,7 @@ impl Running {
             reader,
             free: self.free,
             batch: self.batch,
-            log: open_log(&disk, id)?.0,
+            log: open_log(&disk, setup)?.0,
         };
         Ok(Some((running, disk)))
     }
@@ -379,22 +382,35 @@ impl Running {
 /// # Errors
 ///
 /// It is damaged.
-pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), Failure> {
+pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
+    open_log_as(disk, setup.id, setup.log_sizes, setup.id.0)
+}
+
+/// Opens the log of a disk, as a start of that server would, with files of those sizes. `seed` is a
+/// fresh random number.
+///
+/// # Errors
+///
+/// It is damaged, or the disk fails.
+pub fn open_log_as(
+    disk: &Disk,
+    id: NodeId,
+    sizes: Sizes,
+    seed: u64,
+) -> Result<(LogStore, PersistentState), Failure> {
     let directory = disk.root().directory("node")?;
-    let [first, second, witness] =
-        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
-    let files = Files { logs: [first?, second?], witness: witness? };
-    Ok(LogStore::open(files, &identity(id), id.0, SIZES)?)
+    let files = open_files(&*directory)?;
+    Ok(LogStore::open(files, &identity(id), seed, sizes)?)
 }
 
 /// What a server knows about itself when it starts.
 pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
-    let Setup { id, voters, limits, .. } = setup.clone();
+    let Setup { id, voters, limits, log_sizes, .. } = setup.clone();
     Startup {
         identity: identity(id),
         config: Config { id, voters, limits },
         snapshot_rate: u64::MAX,
-        log_sizes: SIZES,
+        log_sizes,
         seed,
     }
 }

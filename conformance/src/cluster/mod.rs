@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use raft_core::{Bytes, Limits, NodeId};
 use raft_kv::store::Versioned;
+use raft_node::log_store::Sizes;
 use raft_node::replica::{Observer, ReaderId};
 use raft_node::shell::{Observe, ProposalId};
 use raft_node::timers::Timing;
@@ -27,7 +28,7 @@ use raft_trace::Action;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::server::{Failure, Running, Setup, Told};
+use crate::server::{Failure, Running, SMALL_FILES, Setup, Told};
 use checks::{Broken, Checks};
 use events::Events;
 use host::{Host, Left};
@@ -50,6 +51,8 @@ pub struct Options {
     pub limits: Limits,
     /// How many bytes of entries one frame carries.
     pub batch_bytes: usize,
+    /// The sizes of the logs' files.
+    pub log_sizes: Sizes,
     /// How long a transaction on the disk takes.
     pub disk: Span,
     /// How long a task of the state machine takes.
@@ -72,6 +75,7 @@ impl Options {
             bounds: Bounds { snapshot_rate: u64::MAX, ..Bounds::default() },
             limits: Limits { batch: 64, window: 1024, reads: 64 },
             batch_bytes: BATCH_BYTES,
+            log_sizes: SMALL_FILES,
             disk: Span(Duration::from_micros(100), Duration::from_millis(1)),
             apply: Span(Duration::from_micros(10), Duration::from_micros(200)),
             drift: 0,
@@ -141,6 +145,7 @@ impl Cluster {
                 timing: options.timing,
                 bounds: options.bounds,
                 batch: options.batch_bytes,
+                log_sizes: options.log_sizes,
             };
             Host::new(setup, options.drift, random)
         };

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::disk::{Disk, Fault, Moment};
 use crate::lockstep::{BOUNDS, Divergence, TIMING};
-use crate::server::{Running, Setup};
+use crate::server::{Running, SMALL_FILES, Setup};
 
 /// How many ways to tear what was not synced are tried.
 const TEARS: usize = 4;
@@ -72,7 +72,15 @@ pub fn try_all() -> Result<FirstStarts, Divergence> {
 fn setup() -> Setup {
     let limits = Limits { batch: 1, window: 1, reads: 1 };
     let voters: BTreeSet<NodeId> = (1..=3).map(NodeId).collect();
-    Setup { id: NodeId(1), voters, limits, timing: TIMING, bounds: BOUNDS, batch: BATCH_BYTES }
+    Setup {
+        id: NodeId(1),
+        voters,
+        limits,
+        timing: TIMING,
+        bounds: BOUNDS,
+        batch: BATCH_BYTES,
+        log_sizes: SMALL_FILES,
+    }
 }
 
 /// What a crash may leave.

@@ -24,13 +24,14 @@
 //! is tried after either, is the test for memory that the comparison does not see. Beside the
 //! transitions of one server, random runs of the whole cluster are done from the first start on
 //! ([`walks`]), snapshots are sent over breaking connections ([`transfer`]), and the very first start
-//! is interrupted ([`first_start`]).
+//! is interrupted ([`first_start`]), and the log store is tried by itself ([`log_store`]).
 //!
 //! What is picked at random is picked by what it is about, so each run does the same.
 
 mod course;
 mod crash;
 pub mod first_start;
+pub mod log_store;
 mod look;
 mod minimise;
 mod paths;

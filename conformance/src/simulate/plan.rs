@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use raft_core::{Limits, NodeId};
+use raft_node::log_store::Sizes;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt, SeedableRng};
@@ -73,6 +74,16 @@ impl Fault {
 
 const MS: Duration = Duration::from_millis(1);
 
+/// Small files, which change over often: in many steps, or in few.
+fn log_sizes(random: &mut SmallRng) -> Sizes {
+    let growth = 512 << random.random_range(0..6);
+    Sizes {
+        growth: (growth, growth << random.random_range(0..4)),
+        part: 512 << random.random_range(0..6),
+        worthwhile: 1024 << random.random_range(0..4),
+    }
+}
+
 /// What is going to happen in a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -108,8 +119,10 @@ impl Plan {
         let batch = *[1, 2, 64].choose(&mut random).unwrap_or(&64);
         options.limits = Limits { batch, window: batch * 8, reads: 64 };
         options.batch_bytes = *[40, 200, 1 << 20].choose(&mut random).unwrap_or(&200);
+        options.log_sizes = log_sizes(&mut random);
         let (clients, keys) = (random.random_range(4..=8), random.random_range(1..=4));
         let mut workload = Workload { clients, keys, ..Workload::default() };
+        workload.padding = *[0, 0, 2_000, 8_000].choose(&mut random).unwrap_or(&0);
         if faults.contains(&Fault::LostAnswers) {
             workload.network.1 = 150;
         }
@@ -195,7 +208,7 @@ impl Plan {
                     self.lose_power(cluster, id)?;
                 }
             }
-            Fault::DiskError => cluster.fail_disk(id, self.random.random_range(0..6)),
+            Fault::DiskError => cluster.fail_disk(id, self.random.random_range(0..12)),
             Fault::SlowDisks | Fault::SlowServers | Fault::Drift | Fault::LostAnswers => {}
         }
         Ok(())

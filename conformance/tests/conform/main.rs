@@ -4,6 +4,7 @@ mod bad_traces;
 mod configurations;
 mod corpus;
 mod differences;
+mod log_store;
 mod overtaken;
 mod program;
 mod service;

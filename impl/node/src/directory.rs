@@ -77,12 +77,25 @@ pub trait Directory: Debug + Send + Sync {
     /// Whatever the file system reports.
     fn sync(&self) -> io::Result<()>;
 
-    /// A directory inside, which is made if it is not there.
+    /// A directory inside, which is made if it is not there. Like the name of a file, its name, and
+    /// with it everything inside, is durable after the next [`sync`](Directory::sync) only.
     ///
     /// # Errors
     ///
     /// Whatever the file system reports.
-    fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>>;
+    fn make_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>>;
+
+    /// A directory inside, which is made if it is not there, durably.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system reports.
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
+        let inside = self.make_directory(name)?;
+        // Also if it was there: whoever made it may have ended before this.
+        self.sync()?;
+        Ok(inside)
+    }
 
     /// What to call a file when talking to people.
     fn path(&self, name: &str) -> PathBuf;
@@ -93,14 +106,39 @@ pub trait Directory: Debug + Send + Sync {
 pub struct OsDirectory(PathBuf);
 
 impl OsDirectory {
-    /// The directory at a path; it is made, with those above it, if it is not there.
+    /// The directory at a path; it is made, with those above it, if it is not there, durably.
     ///
     /// # Errors
     ///
     /// Whatever the file system reports.
     pub fn at(path: &Path) -> io::Result<Arc<OsDirectory>> {
-        fs::create_dir_all(path)?;
+        make_durably(path)?;
         Ok(Arc::new(OsDirectory(path.to_owned())))
+    }
+}
+
+/// Makes a directory, unless it is there.
+fn make(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes a directory, and those above it that are not there. Each one is durable before the next is
+/// made in it; so of those that are there, only the last may not be durable yet.
+fn make_durably(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let is_new = !path.is_dir();
+    if is_new {
+        make_durably(parent)?;
+        make(path)?;
+    }
+    match OsDirectory(parent.to_owned()).sync() {
+        // Whoever may not read what is above did not make it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !is_new => Ok(()),
+        synced => synced,
     }
 }
 
@@ -153,8 +191,10 @@ impl Directory for OsDirectory {
         fs::File::open(&self.0)?.sync_all()
     }
 
-    fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
-        Ok(OsDirectory::at(&self.path(name))?)
+    fn make_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
+        let path = self.path(name);
+        make(&path)?;
+        Ok(Arc::new(OsDirectory(path)))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -27,7 +27,8 @@
 //! # When something fails
 //!
 //! A write or a sync that fails stops the node, for good: what a disk holds after a failed sync
-//! nobody knows until it has been read again. A log that is damaged is not opened. A message that no
+//! nobody knows until it has been read again. A log that is damaged is not opened. The panic of a thread stops the node as well, with
+//! the reason. A message that no
 //! correct server can have sent is counted and ignored. A queue that is full drops messages, as a
 //! network may, or refuses clients, who are told that nothing was done.
 
@@ -47,6 +48,7 @@ pub mod snapshot_store;
 pub mod snapshot_transfer;
 pub mod start;
 mod state_machine;
+mod supervisor;
 pub mod timers;
 pub mod wire;
 mod workers;

@@ -20,6 +20,7 @@ use crate::owner::{Inboxes, Owner, World};
 use crate::snapshot_store::SnapshotError;
 use crate::start::{Started, Startup, start};
 use crate::state_machine::StateMachine;
+use crate::supervisor::{self, Supervisor};
 use crate::wire::MAX_CLUSTER_NAME;
 use crate::workers::{Disk, Machine};
 
@@ -66,10 +67,8 @@ pub enum NodeError {
     /// A snapshot cannot be written, read or removed.
     #[error("snapshot: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// A thread of the node ended in a panic.
-    #[error(
-        "the thread {0} panicked; this is a bug. The server stops; nothing acknowledged is lost"
-    )]
+    /// A thread or task of the node ended in a panic: which one, and why.
+    #[error("{0}; this is a bug. The server stops; nothing acknowledged is lost")]
     Panicked(String),
     /// The node contradicts itself, or its disk does.
     #[error(
@@ -136,6 +135,7 @@ impl RunningNode {
             runtime.block_on(async move {
                 let (inbox, from_peers) = mpsc::channel(INBOX);
                 let (reports, from_workers) = mpsc::channel(16);
+                let (supervisor, panics) = Supervisor::new();
                 let listener = Arc::new(Listener {
                     id: options.id,
                     cluster: options.cluster.clone(),
@@ -145,14 +145,15 @@ impl RunningNode {
                     inbox,
                     live: std::sync::Mutex::default(),
                     disks: std::sync::Mutex::default(),
+                    supervisor: supervisor.clone(),
                 });
                 let socket = tokio::net::TcpListener::from_std(socket).map_err(listen)?;
-                tokio::spawn(listener.run(socket));
-                let disk = Disk::start(log, reports.clone());
-                let machine = Machine::start(applier, reports.clone());
-                let world = World { disk, machine, snapshots, reports };
+                supervisor.task("raft-listener", listener.run(socket));
+                let disk = Disk::start(log, &supervisor, reports.clone());
+                let machine = Machine::start(applier, &supervisor, reports.clone());
+                let world = World { disk, machine, snapshots, supervisor, reports };
                 let owner = Owner::new(&options, node, disk_name, world, trace);
-                let inboxes = Inboxes { from_workers, from_peers, requests: request_queue };
+                let inboxes = Inboxes { panics, from_workers, from_peers, requests: request_queue };
                 owner.run(inboxes).await
             })
         };
@@ -172,7 +173,7 @@ impl RunningNode {
         drop(self.handle);
         match self.thread.join() {
             Ok(end) => end,
-            Err(_) => Err(NodeError::Panicked("raft-owner".to_owned())),
+            Err(panic) => Err(NodeError::Panicked(supervisor::describe("raft-owner", &*panic))),
         }
     }
 }

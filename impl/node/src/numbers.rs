@@ -27,7 +27,7 @@ pub(crate) struct Numbers {
     snapshot_index: metrics::Gauge,
     log_bytes: metrics::Gauge,
     unanswered: metrics::Gauge,
-    /// The length of the last snapshot that was taken.
+    /// The length of the last snapshot that was taken or installed.
     pub(crate) snapshot_bytes: u64,
 }
 

@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::replica::{Free, Observer, Order, ReaderId, Replica};
 use crate::shell::{ProposalId, Task};
 use crate::snapshot_store::SnapshotStore;
+use crate::supervisor::Supervisor;
 use crate::wire::{Hello, Purpose};
 use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
@@ -41,12 +42,14 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) machine: Machine,
     pub(crate) snapshots: SnapshotStore,
+    pub(crate) supervisor: Supervisor,
     /// Where the threads report; for those that are started later.
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
 /// What the owner listens to.
 pub(crate) struct Inboxes {
+    pub(crate) panics: mpsc::Receiver<String>,
     pub(crate) from_workers: mpsc::Receiver<Report>,
     pub(crate) from_peers: mpsc::Receiver<FromPeer>,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -85,7 +88,7 @@ impl Owner {
                 hello: hello(purpose),
                 security: options.security.clone(),
             };
-            let link = Link::start(dialler(Purpose::Messages));
+            let link = Link::start(dialler(Purpose::Messages), &world.supervisor);
             let snapshot = SnapshotLink::default();
             (*id, Peer { dialler: dialler(Purpose::Snapshot), link, snapshot })
         };
@@ -117,11 +120,12 @@ impl Owner {
     }
 
     async fn serve(&mut self, inboxes: &mut Inboxes) -> Result<(), NodeError> {
-        let Inboxes { from_workers, from_peers, requests } = inboxes;
+        let Inboxes { panics, from_workers, from_peers, requests } = inboxes;
         loop {
             let deadline = self.began + self.replica.deadline(self.free);
             tokio::select! {
                 biased;
+                Some(panic) = panics.recv() => return Err(NodeError::Panicked(panic)),
                 Some(report) = from_workers.recv() => self.report(report)?,
                 Some(said) = from_peers.recv() => self.hear(said),
                 Some(request) = requests.recv() => self.request(request),
@@ -254,19 +258,22 @@ impl Owner {
             }
             Order::SendSnapshot { to, offer } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    let snapshots = self.world.snapshots.clone();
-                    peer.snapshot.start(peer.dialler.clone(), offer, snapshots);
+                    let World { snapshots, supervisor, .. } = &self.world;
+                    let dialler = peer.dialler.clone();
+                    peer.snapshot.start(dialler, offer, snapshots.clone(), supervisor);
                 }
             }
             Order::Commit { mark, writes } => self.commit(mark, writes)?,
             Order::Apply { task, alone } => self.apply(task, alone)?,
             Order::TakeView => self.world.machine.order(ApplyOrder::View),
             Order::StoreSnapshot { view, term } => {
-                let World { snapshots, reports, .. } = &self.world;
-                workers::store_snapshot(view, term, snapshots.clone(), reports.clone());
+                let World { snapshots, supervisor, reports, .. } = &self.world;
+                let (snapshots, reports) = (snapshots.clone(), reports.clone());
+                workers::store_snapshot(view, term, snapshots, supervisor, reports);
             }
             Order::RemoveSnapshots { keep } => {
-                workers::remove_snapshots(self.world.snapshots.clone(), keep);
+                let World { snapshots, supervisor, .. } = &self.world;
+                workers::remove_snapshots(snapshots.clone(), keep, supervisor);
             }
             Order::AnswerProposal(id, result) => {
                 if let Some(proposer) = self.proposers.remove(&id) {

@@ -189,6 +189,10 @@ impl Replica {
         observer: Option<Observer>,
     ) -> Replica {
         let mut random = SmallRng::seed_from_u64(seed);
+        let mut numbers = Numbers::new();
+        if let Ok(name) = SnapshotName::of(node.log.snapshot()) {
+            numbers.snapshot_bytes = name.length;
+        }
         Replica {
             timers: Timers::new(timing, now, random.random()),
             random,
@@ -206,7 +210,7 @@ impl Replica {
             base: node.log.base().index,
             log_bytes: log_bytes(&node),
             kept_house: now,
-            numbers: Numbers::new(),
+            numbers,
             shell: Shell::new(node),
         }
     }
@@ -278,7 +282,10 @@ impl Replica {
         if log.base().index > self.base {
             self.base = log.base().index;
             match SnapshotName::of(log.snapshot()) {
-                Ok(name) => self.new_base = Some((self.shell.node().disk.issued, name)),
+                Ok(name) => {
+                    self.numbers.snapshot_bytes = name.length;
+                    self.new_base = Some((self.shell.node().disk.issued, name));
+                }
                 Err(error) => warn!(%error, "old snapshots stay on the disk"),
             }
         }

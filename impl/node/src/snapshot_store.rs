@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use raft_core::{Bytes, Index, LogPosition, Snapshot, Term};
@@ -115,12 +115,15 @@ pub struct SnapshotStore {
     directory: Arc<dyn Directory>,
     /// How fast files are written, in bytes per second.
     rate: u64,
+    /// The snapshot that is being received, if this process has written all that is here of it, and no
+    /// sync of it failed.
+    begun: Arc<Mutex<Option<SnapshotName>>>,
 }
 
 impl SnapshotStore {
     /// The snapshots in a directory. Files are written at `rate` bytes per second at most.
     pub fn new(directory: Arc<dyn Directory>, rate: u64) -> SnapshotStore {
-        SnapshotStore { directory, rate }
+        SnapshotStore { directory, rate, begun: Arc::default() }
     }
 
     /// Writes a view out, durably, under its name. A crash leaves either the whole file or a part
@@ -259,7 +262,9 @@ impl SnapshotStore {
         Ok(())
     }
 
-    /// Begins to receive a snapshot, or goes on where a broken connection left off.
+    /// Begins to receive a snapshot, or goes on where a broken connection left off. What an earlier
+    /// process has received is written again: it may have ended because it could not be synced, and is
+    /// read all the same.
     ///
     /// # Errors
     ///
@@ -276,13 +281,19 @@ impl SnapshotStore {
             file = self.directory.create(&part).map_err(self.io(&part))?;
             length = 0;
         }
+        let ours = self.begun().take() == Some(name);
         let mut contents = Contents { file, offset: 0, length };
         let mut checksum = crc32fast::Hasher::new();
         let mut buffer = vec![0; usize::try_from(length).unwrap_or(CHUNK).min(CHUNK)];
         while contents.offset < length {
             let read = contents.read(&mut buffer).map_err(self.io(&part))?;
             checksum.update(&buffer[..read]);
+            if !ours {
+                let written = contents.file.write(contents.offset - read as u64, &buffer[..read]);
+                written.map_err(self.io(&part))?;
+            }
         }
+        *self.begun() = Some(name);
         let paced = Paced { checksum, length, ..Paced::new(contents.file, self.rate) };
         Ok(Incoming { store: self.clone(), name, part, paced })
     }
@@ -290,9 +301,14 @@ impl SnapshotStore {
     /// A file could not be written or synced. It goes away: what is read of it may never reach the disk,
     /// and a later sync would not say so.
     fn give_up(&self, part: &str, error: io::Error) -> SnapshotError {
+        *self.begun() = None;
         // If that fails as well, the first failure says more.
         let _ = self.directory.remove(part);
         self.io(part)(error)
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<SnapshotName>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn io(&self, name: &str) -> impl FnOnce(io::Error) -> SnapshotError + use<> {

@@ -1,5 +1,6 @@
 //! From what is on the disk to a node that can run.
 
+use std::io;
 use std::sync::Arc;
 
 use raft_core::{Config, Node, Paper, PersistentState};
@@ -84,16 +85,26 @@ fn open_log(
             let what = "the log is gone, and there was one: the directory of snapshots is there";
             return Err(LogStoreError::Damaged(what.to_owned()));
         }
-        let [first, second, witness] =
-            [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
-        // A file that was just made must not vanish in a power loss after it has been relied on.
-        directory.sync()?;
-        Ok(Files { logs: [first?, second?], witness: witness? })
+        Ok(open_files(&**directory)?)
     };
     let opened = open_all().and_then(|files| {
         LogStore::open(files, &startup.identity, startup.seed, startup.log_sizes)
     });
     opened.map_err(|error| NodeError::OpenLog { path, error })
+}
+
+/// Opens the files of the log, and makes those that are not there, durably.
+///
+/// # Errors
+///
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process has them, and whatever the file
+/// system reports.
+pub fn open_files(directory: &dyn Directory) -> io::Result<Files> {
+    let [first, second, witness] =
+        [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
+    // A file that was just made must not vanish in a power loss after it has been relied on.
+    directory.sync()?;
+    Ok(Files { logs: [first?, second?], witness: witness? })
 }
 
 /// Brings the state machine to where the log begins, if it is not there yet.

@@ -1,10 +1,9 @@
 //! The two threads beside the owner of the node: one for the disk, one for the state machine. Each
 //! does one thing at a time, and reports.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics::Histogram;
@@ -17,6 +16,7 @@ use crate::node::NodeError;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::SnapshotView;
+use crate::supervisor::Supervisor;
 
 /// What the threads report to the owner.
 pub(crate) enum Report {
@@ -42,19 +42,13 @@ pub(crate) struct Worker<Order> {
 impl<Order: Send + 'static> Worker<Order> {
     fn start(
         name: &'static str,
-        reports: mpsc::Sender<Report>,
+        supervisor: &Supervisor,
         run: impl FnOnce(Receiver<Order>) + Send + 'static,
     ) -> Worker<Order> {
         // The owner has at most one order of each kind under way.
         let (orders, inbox) = sync_channel(4);
-        let guarded = move || {
-            // Nothing that the closure touched is used again: the node stops.
-            if catch_unwind(AssertUnwindSafe(|| run(inbox))).is_err() {
-                let _ = reports.blocking_send(Report::Failed(NodeError::Panicked(name.to_owned())));
-            }
-        };
-        let builder = thread::Builder::new().name(name.to_owned());
-        let thread = builder.spawn(guarded).expect("the system has room for a thread");
+        let thread = supervisor.thread(name, || run(inbox));
+        let thread = thread.expect("the system has room for a thread");
         Worker { orders, thread }
     }
 
@@ -78,11 +72,15 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn start(store: LogStore, reports: mpsc::Sender<Report>) -> Disk {
+    pub(crate) fn start(
+        store: LogStore,
+        supervisor: &Supervisor,
+        reports: mpsc::Sender<Report>,
+    ) -> Disk {
         let commits = metrics::histogram!("raft_disk_commit_seconds");
         let store = Arc::new(Mutex::new(store));
         let (shared, recorded) = (store.clone(), commits.clone());
-        let worker = Worker::start("raft-disk", reports.clone(), move |orders| {
+        let worker = Worker::start("raft-disk", supervisor, move |orders| {
             for (mark, writes) in orders {
                 let report = match commit(&shared, writes, &recorded) {
                     Ok(()) => Report::Durable(mark),
@@ -145,10 +143,14 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn start(applier: Applier, reports: mpsc::Sender<Report>) -> Machine {
+    pub(crate) fn start(
+        applier: Applier,
+        supervisor: &Supervisor,
+        reports: mpsc::Sender<Report>,
+    ) -> Machine {
         let applier = Arc::new(Mutex::new(applier));
         let shared = applier.clone();
-        let worker = Worker::start("raft-apply", reports.clone(), move |orders| {
+        let worker = Worker::start("raft-apply", supervisor, move |orders| {
             do_tasks(&shared, &orders, &reports);
         });
         Machine { applier, worker, quick: true }
@@ -243,6 +245,7 @@ pub(crate) fn store_snapshot(
     view: Box<dyn SnapshotView>,
     term: raft_core::Term,
     store: SnapshotStore,
+    supervisor: &Supervisor,
     reports: mpsc::Sender<Report>,
 ) {
     let work = move || {
@@ -252,20 +255,17 @@ pub(crate) fn store_snapshot(
         };
         let _ = reports.blocking_send(report);
     };
-    thread::Builder::new()
-        .name("raft-snapshot".to_owned())
-        .spawn(work)
-        .expect("the system has room for a thread");
+    supervisor.thread("raft-snapshot", work).expect("the system has room for a thread");
 }
 
 /// Removes snapshots that are no longer needed. It may take long for large files, and nobody waits.
-pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName) {
+pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName, supervisor: &Supervisor) {
     let work = move || {
         if let Err(error) = store.keep_only(keep) {
             tracing::warn!(%error, "an old snapshot cannot be removed");
         }
     };
-    if let Err(error) = thread::Builder::new().name("raft-remove".to_owned()).spawn(work) {
+    if let Err(error) = supervisor.thread("raft-remove", work) {
         tracing::warn!(%error, "old snapshots were not removed");
     }
 }

@@ -1,13 +1,20 @@
 //! Snapshots are whole or not there, and are what their names say.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proptest::prelude::*;
-use raft_core::{Bytes, Index, LogPosition, Snapshot, Term};
+use raft_core::{
+    Bytes, Config, Entry, Index, Limits, LogPosition, LogWrite, Node, NodeId, Paper, Payload,
+    PersistentState, Snapshot, Term, VoteRecord,
+};
 use raft_node::directory::OsDirectory;
+use raft_node::replica::{Free, HOUSEKEEPING, Order, Replica};
 use raft_node::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
-use raft_node::{SnapshotView, StateMachineError};
+use raft_node::timers::Timing;
+use raft_node::{Bounds, SnapshotView, StateMachineError};
 use tempfile::TempDir;
 
 struct View(Vec<u8>);
@@ -168,6 +175,42 @@ fn a_handle_of_another_position_is_refused() {
     assert_eq!(SnapshotName::of(&snapshot(2, name.handle())).unwrap(), name);
     assert!(SnapshotName::of(&snapshot(3, name.handle())).is_err());
     assert!(SnapshotName::of(&snapshot(2, Bytes::from("../../etc/passwd"))).is_err());
+}
+
+/// Whether a server that was started with a snapshot of this length, and with 100 kB of entries after
+/// it, takes another one.
+fn takes_another(length: u64) -> bool {
+    let last_included = LogPosition { term: Term(1), index: Index(7) };
+    let name = SnapshotName { last_included, length, checksum: 1 };
+    let snapshot = Snapshot {
+        last_included_index: Index(7),
+        last_included_term: Term(1),
+        handle: name.handle(),
+    };
+    let command = Payload::Command(Bytes::from(vec![0; 1000]));
+    let entries = vec![Entry { term: Term(1), payload: command }; 100];
+    let mut state = PersistentState::default();
+    state.write(&raft_core::Write {
+        vote: Some(VoteRecord { current_term: Term(1), voted_for: None }),
+        log: Some(LogWrite::Install(snapshot)),
+    });
+    let append = LogWrite::Append { first: Index(8), entries };
+    state.write(&raft_core::Write { vote: None, log: Some(append) });
+
+    let config =
+        Config { id: NodeId(1), voters: BTreeSet::from([NodeId(1)]), limits: Limits::default() };
+    let node = Node::restart(&Paper, config, state, Index(107)).unwrap();
+    let bounds = Bounds { snapshot_log_bytes: 10_000, ..Bounds::default() };
+    let mut replica = Replica::new(node, Timing::default(), bounds, Duration::ZERO, 1, None);
+    replica.advance(HOUSEKEEPING, false);
+    let orders = replica.orders(HOUSEKEEPING, Free { disk: false, machine: false });
+    orders.iter().any(|order| matches!(order, Order::TakeView))
+}
+
+#[test]
+fn a_quarter_of_the_last_snapshot_is_waited_for_after_a_restart_too() {
+    assert!(takes_another(300_000));
+    assert!(!takes_another(600_000));
 }
 
 proptest! {

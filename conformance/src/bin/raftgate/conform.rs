@@ -15,7 +15,7 @@ use raft_checker::exit::Exit;
 use raft_checker::search::{Control, StopReason};
 use raft_checker::view::count;
 use raft_conformance::conform::trace::{BadTrace, hold};
-use raft_conformance::conform::{Found, Progress, conform, first_start, show, transfer};
+use raft_conformance::conform::{Found, Progress, conform, first_start, log_store, show, transfer};
 use raft_trace::ClusterTrace;
 
 use crate::failure::{Failure, write_new};
@@ -90,6 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let control = Control::default();
     let mut run = Run { threads: threads(args), ..Run::default() };
     run.start = Some(watch(args, "the first start", &control, began, |_| first_start::try_all()));
+    run.log_stores =
+        Some(watch(args, "the log store", &control, began, |_| log_store::try_all(&control)));
     let (transfers, story) = watch(args, "transfers", &control, began, |_| {
         transfer::try_all(&transfer::generated(), &control)
     });

@@ -28,11 +28,13 @@ pub(super) struct Outline {
     /// The number of the last transaction.
     pub(super) number: u64,
     pub(super) salt: u64,
+    /// Where the last record begins.
+    last: usize,
     pub(super) end: usize,
-    /// Whether the file has taken over, so that the other one does not matter.
-    pub(super) rules: bool,
-    /// The highest number of a record behind the end: there must not be a higher one.
-    pub(super) stray: Option<u64>,
+    /// Whether the file has everything by itself: it is the first one, or it has taken over.
+    pub(super) complete: bool,
+    /// The highest number of any record, also of those behind the end.
+    pub(super) highest: u64,
 }
 
 impl Outline {
@@ -91,16 +93,10 @@ impl File {
         Ok(())
     }
 
-    /// Writes the records from that number on again, as they were read, and syncs them.
-    pub(super) fn write_again(&self, contents: &Outline, number: u64) -> io::Result<()> {
-        let mut at = 0;
-        while at < contents.end
-            && let Some(record) = record::read(&contents.bytes[at..])
-            && record.number < number
-        {
-            at += record.size;
-        }
-        self.backend.write(at as u64, &contents.bytes[at..contents.end])?;
+    /// Writes the last record again, as it was read, and syncs it.
+    pub(super) fn write_last_again(&self, contents: &Outline) -> io::Result<()> {
+        let Outline { bytes, last, end, .. } = contents;
+        self.backend.write(*last as u64, &bytes[*last..*end])?;
         self.backend.sync_data()
     }
 
@@ -130,8 +126,7 @@ impl File {
         Ok(record::read(&sector).map(|start| start.number))
     }
 
-    /// Reads the file, without looking into its records; none if it is not the beginning, at least,
-    /// of a log.
+    /// Reads the file, without looking into its records; none if it is not the beginning of a log.
     pub(super) fn read(&self) -> Result<Option<Outline>, LogStoreError> {
         let bytes = self.bytes()?;
         let Some(start) = record::read(&bytes) else { return Ok(None) };
@@ -140,26 +135,25 @@ impl File {
             return Err(LogStoreError::Format(format));
         }
         let (mut number, salt) = (start.number, start.salt);
-        let (mut end, mut read, mut rules) = (start.size, 0, number == 0);
+        let (mut last, mut end, mut read) = (0, start.size, 0);
+        let mut complete = number == 0;
         while let Some(next) = bytes.get(end..).and_then(record::read) {
             let takes_over = next.takes_over();
             let expected = if read < parts || takes_over { number } else { number + 1 };
-            rules |= takes_over;
             if next.salt != salt || next.number != expected {
                 break;
             }
+            complete |= takes_over && read >= parts;
             number = next.number;
+            last = end;
             end += next.size;
             read += 1;
         }
-        if read < parts {
-            return Ok(None);
-        }
         let behind = (end..bytes.len()).step_by(SECTOR).map(|place| &bytes[place..]);
-        let stray = behind
+        let highest = behind
             .filter(|bytes| record::has_salt(bytes, salt))
             .filter_map(|bytes| record::read(bytes).map(|found| found.number))
-            .max();
-        Ok(Some(Outline { bytes, identity, number, salt, end, rules, stray }))
+            .fold(number, u64::max);
+        Ok(Some(Outline { bytes, identity, number, salt, last, end, complete, highest }))
     }
 }

@@ -13,24 +13,53 @@
 //!
 //! Most of a file is of no use after a compaction. Then the other file is begun: first the state as
 //! it is, a part with each of the next transactions so that none of them waits long, then the
-//! transactions since, and then it takes over. Until that moment the first file has everything. What
-//! is opened is the file that has got further.
+//! transactions since. All of that is synced. Then one more record says that this file takes over, and
+//! when it is synced, too, transactions go to this file and no longer to the first one.
+//!
+//! What is opened is the file that was begun later if that record is in it, and otherwise the other
+//! one, which has everything until then. How far each of them has got does not matter.
 //!
 //! # What a failed sync leaves
 //!
 //! After a sync that failed, what was to be synced is read as if it had been written, and may never
 //! be: the system takes the pages for clean (Rebello et al., *Can Applications Recover from fsync
 //! Failures?*, 2020). The store stops then; but the next process reads what the last one has not made
-//! durable. So whatever is not known to have been acknowledged is written again at the start, and synced,
-//! before anybody relies on it.
+//! durable. So a start makes durable whatever it relies on, before anybody relies on it.
+//!
+//! That is the last record of the file that it opens, and nothing else:
+//!
+//! - *What precedes the last record is durable.* A record is written when the sync of what precedes it
+//!   in its file has succeeded: a transaction after the one before it; the record that takes over
+//!   after all parts and transactions that it vouches for; the first transaction after that one. The
+//!   process that writes a record has either seen that sync succeed or is a new one, which has
+//!   written and synced the last record that it found. So a record can be read, durable or not, only
+//!   if everything before it is durable. (Between the beginning of a file and the record that takes
+//!   over, one sync serves several records. Such a file is never opened.)
+//! - *To write the last record again is harmless.* It has the same bytes. If it had been acknowledged,
+//!   it is durable, and a torn write leaves it as it is. If not, nobody relies on it before its sync
+//!   has succeeded. A start that fails here, or is interrupted, leaves the same case to the next one.
+//! - *The file that is not opened cannot win later.* If the file begun later has taken over, its
+//!   record that says so is durable when the start is done, and whatever becomes of the other one, it
+//!   was begun earlier. If it has not, that record was never in it, or was lost; it comes back
+//!   no more than anything else that is gone from cache and disk, and the file is begun anew, in place,
+//!   with a new salt.
+//! - *What is begun anew loses nothing.* A file is begun when the other one is the one that is opened,
+//!   for good. Its first record fits into a sector: it is there, or what was there before is, whose
+//!   beginning is earlier than that of the file that is opened. A start that finds the first record of
+//!   the very first file finds a log without transactions.
+//! - *The length is not relied on.* A file that was to grow and did not is written again at its
+//!   end, which makes it as long as it has to be.
+//! - *The witness is there and sound.* It is made, and synced, before the first record of a log is
+//!   written. Later it is only overwritten, within a sector, by a number whose transaction is
+//!   durable. So it may be behind, but not ahead.
 //!
 //! # Torn or damaged?
 //!
 //! A record that is not whole may have been cut short by a power loss; then it was never
 //! acknowledged, and is ignored. Or it was damaged since; then ignoring it would lose what was
-//! promised. It counts as damage if a later record follows it, or if it is not later than what the
-//! *witness* says: a file of its own that holds the number of the last acknowledged transaction,
-//! written after each sync, and synced only when it is made: it is there and sound, if perhaps behind.
+//! promised. It counts as damage if a later record follows it in either file, or if it is not later
+//! than what the *witness* says: a file of its own that holds the number of the last acknowledged
+//! transaction, written after each sync, and synced only when it is made.
 //! (What remains is the damage of the very last transaction together with a power loss that takes the
 //! witness back. Nobody can tell that from a torn write without a second sync.)
 
@@ -45,7 +74,7 @@ use redb::StorageBackend;
 use serde::{Deserialize, Serialize};
 
 use file::{File, Outline};
-use record::Body;
+use record::{Body, SECTOR};
 
 /// The version of the layout that this program writes, and the only one that it reads.
 const FORMAT: u32 = 2;
@@ -98,6 +127,11 @@ pub enum LogStoreError {
         /// Whose disk was wanted.
         wanted: Box<Identity>,
     },
+    /// The name of the cluster, and whatever else says whose disk it is, does not fit into a sector.
+    #[error(
+        "what says whose log it is does not fit into {SECTOR} bytes; choose a shorter cluster name"
+    )]
+    IdentityTooLong,
     /// It was written in another layout.
     #[error("its layout has version {0}, this program reads version {FORMAT}")]
     Format(u32),
@@ -208,16 +242,17 @@ impl LogStore {
         let mut files = [File::new(first, sizes.growth)?, File::new(second, sizes.growth)?];
         let said = witness.read()?;
         let acknowledged = said.unwrap_or(0);
-        let (newest, stray) = newest(&files)?;
+        let found = find_active(&files)?;
 
-        let number = newest.as_ref().map_or(0, |(_, contents)| contents.number);
-        let written = acknowledged.max(stray);
+        let (number, highest) =
+            found.as_ref().map_or((0, 0), |found| (found.contents.number, found.highest));
+        let written = acknowledged.max(highest);
         if written > number {
             return Err(LogStoreError::Damaged(format!(
                 "transaction {written} was written, the last that can be read is {number}"
             )));
         }
-        let Some((active, contents)) = newest else {
+        let Some(Found { active, contents, .. }) = found else {
             return LogStore::create(files, witness, wanted, seed, sizes);
         };
         if said.is_none() {
@@ -232,7 +267,10 @@ impl LogStore {
         }
         let state = contents.state()?;
         (files[active].salt, files[active].end) = (contents.salt, contents.end as u64);
-        files[active].write_again(&contents, acknowledged)?;
+        files[active].write_last_again(&contents)?;
+        if acknowledged < number {
+            witness.write(number)?;
+        }
         let store = LogStore {
             files,
             active,
@@ -255,6 +293,11 @@ impl LogStore {
         sizes: Sizes,
     ) -> Result<(LogStore, PersistentState), LogStoreError> {
         let identity = identity.clone();
+        let start = Body::Start { format: FORMAT, identity: identity.clone(), parts: u64::MAX };
+        let bytes = record::encode(0, 0, &start).len();
+        if bytes > SECTOR {
+            return Err(LogStoreError::IdentityTooLong);
+        }
         // From here on it is there, and in one sector, so that no power loss tears it.
         witness.write(0)?;
         witness.0.sync_data()?;
@@ -367,9 +410,17 @@ impl LogStore {
     }
 }
 
-/// The file that has got furthest, and the highest number that was found where none should be. The
-/// file that was begun later is read first; if it has taken over, the other one need not be.
-fn newest(files: &[File; 2]) -> Result<(Option<(usize, Outline)>, u64), LogStoreError> {
+/// The file that is to be opened.
+struct Found {
+    active: usize,
+    contents: Outline,
+    /// The highest number of a record in the files that were read.
+    highest: u64,
+}
+
+/// Finds the file that has everything: the one that was begun later if it has taken over, and
+/// otherwise the other one. None if neither was ever written.
+fn find_active(files: &[File; 2]) -> Result<Option<Found>, LogStoreError> {
     let begun = [files[0].first_number()?, files[1].first_number()?];
     for (file, begun) in files.iter().zip(begun) {
         // The first record fits into a sector, so a power loss cannot tear it.
@@ -377,20 +428,18 @@ fn newest(files: &[File; 2]) -> Result<(Option<(usize, Outline)>, u64), LogStore
             return Err(LogStoreError::Damaged("a file of it does not begin as one".to_owned()));
         }
     }
-    let order = if begun[1] > begun[0] { [1, 0] } else { [0, 1] };
-    let (mut newest, mut stray) = (None::<(usize, Outline)>, 0);
-    for place in order {
-        let Some(outline) = files[place].read()? else { continue };
-        stray = stray.max(outline.stray.unwrap_or(0));
-        let rules = outline.rules && begun[place] > begun[1 - place];
-        if newest.as_ref().is_none_or(|(_, other)| other.number < outline.number) {
-            newest = Some((place, outline));
-        }
-        if rules {
-            break;
+    if begun == [None, None] {
+        return Ok(None);
+    }
+    let mut highest = 0;
+    for active in if begun[1] > begun[0] { [1, 0] } else { [0, 1] } {
+        let Some(contents) = files[active].read()? else { continue };
+        highest = highest.max(contents.highest);
+        if contents.complete {
+            return Ok(Some(Found { active, contents, highest }));
         }
     }
-    Ok((newest, stray))
+    Err(LogStoreError::Damaged("neither of its files has everything".to_owned()))
 }
 
 /// A salt that nobody else can guess: a step of the `SplitMix64` generator.

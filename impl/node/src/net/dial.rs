@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::{Connection, NetError, Security};
 use crate::replica::Said;
+use crate::supervisor::Supervisor;
 use crate::wire::{BATCH_BYTES, Hello};
 
 /// How many messages may wait for one server. Further ones are dropped, as a network may.
@@ -42,10 +43,10 @@ pub(crate) struct Link {
 impl Link {
     /// Begins to connect, and keeps connecting for as long as the link exists. Must be called on a
     /// runtime.
-    pub(crate) fn start(dialler: Dialler) -> Link {
+    pub(crate) fn start(dialler: Dialler, supervisor: &Supervisor) -> Link {
         let (queue, messages) = mpsc::channel(QUEUE);
         let peer = dialler.hello.to.0.to_string();
-        tokio::spawn(keep_connected(dialler, messages));
+        supervisor.task("raft-link", keep_connected(dialler, messages));
         Link {
             queue,
             sent: metrics::counter!("raft_messages_sent_total", "peer" => peer.clone()),

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::{Connection, GREETING, MAX_GREETING, NetError, Security, Stream};
 use crate::replica::Said;
 use crate::snapshot_store::SnapshotStore;
+use crate::supervisor::Supervisor;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
 
 /// How many connections may be in their greeting at once. Further ones are closed.
@@ -40,6 +41,7 @@ pub(crate) struct Listener {
     pub(crate) live: Mutex<BTreeMap<(NodeId, bool), AbortHandle>>,
     /// The disk with which each server introduced itself first.
     pub(crate) disks: Mutex<BTreeMap<NodeId, u64>>,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl Listener {
@@ -136,7 +138,7 @@ impl Listener {
     fn serve(self: &Arc<Self>, connection: Connection, hello: &Hello) {
         let (from, purpose) = (hello.from, hello.purpose);
         let listener = self.clone();
-        let task = tokio::spawn(async move {
+        let task = self.supervisor.task("raft-connection", async move {
             info!(%from, ?purpose, "a server connected");
             let end = match purpose {
                 Purpose::Messages => listener.messages(connection, from).await,
@@ -157,9 +159,7 @@ impl Listener {
             }
         });
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) =
-            live.insert((from, purpose == Purpose::Snapshot), task.abort_handle())
-        {
+        if let Some(earlier) = live.insert((from, purpose == Purpose::Snapshot), task) {
             earlier.abort();
         }
     }

@@ -12,6 +12,7 @@ use super::{Connection, Dialler, FromPeer, NetError};
 use crate::replica::Said;
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Receiving, Sending};
+use crate::supervisor::Supervisor;
 use crate::wire::{CHUNK, Frame, MAX_BODY};
 
 /// How long either side may be silent. Storing the end of a large file can take a while.
@@ -39,12 +40,18 @@ impl SnapshotLink {
     }
 
     /// Begins to send a snapshot, unless one is on its way. Must be called on a runtime.
-    pub(crate) fn start(&self, dialler: Dialler, offer: InstallSnapshot, store: SnapshotStore) {
+    pub(crate) fn start(
+        &self,
+        dialler: Dialler,
+        offer: InstallSnapshot,
+        store: SnapshotStore,
+        supervisor: &Supervisor,
+    ) {
         if self.0.busy.swap(true, Ordering::AcqRel) {
             return;
         }
         let progress = self.0.clone();
-        tokio::spawn(async move {
+        supervisor.task("raft-send-snapshot", async move {
             let (peer, index) = (dialler.hello.to, offer.snapshot.last_included_index);
             match send_snapshot(&dialler, offer, &store, &progress.receiving).await {
                 Ok(()) => info!(%peer, %index, "the snapshot is there"),
@@ -140,6 +147,10 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, NetError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
-        Err(error) => Err(NetError::Io(std::io::Error::other(error))),
+        Err(error) => match error.try_into_panic() {
+            // It is the task's that wanted it done.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(NetError::Io(std::io::Error::other(error))),
+        },
     }
 }

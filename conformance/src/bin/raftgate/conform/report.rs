@@ -9,6 +9,7 @@ use raft_checker::coverage::ACTIONS;
 use raft_checker::exit::Exit;
 use raft_checker::view::{count, describe_action, wrap};
 use raft_conformance::conform::first_start::FirstStarts;
+use raft_conformance::conform::log_store::LogStores;
 use raft_conformance::conform::trace::Held;
 use raft_conformance::conform::transfer::Story;
 use raft_conformance::conform::{Conformed, Found, Transfers, show};
@@ -30,6 +31,7 @@ const ROLES: [&str; 4] = ["follower", "candidate", "leader", "down"];
 pub(crate) struct Run {
     pub(crate) threads: usize,
     pub(crate) start: Option<Result<FirstStarts, Divergence>>,
+    pub(crate) log_stores: Option<Result<LogStores, Divergence>>,
     /// Transfers of generated snapshots.
     pub(crate) transfers: Transfers,
     pub(crate) story: Option<Story>,
@@ -47,6 +49,7 @@ impl Run {
 
     pub(crate) fn diverged(&self) -> bool {
         matches!(self.start, Some(Err(_)))
+            || matches!(self.log_stores, Some(Err(_)))
             || self.story.is_some()
             || self.configs.iter().any(|(config, _)| config.diverged())
     }
@@ -183,6 +186,16 @@ impl Run {
                 count(start.faults),
             ));
         }
+        if let Some(Ok(log)) = &self.log_stores {
+            lines.push(format!(
+                "Log store: {} failing or last operations, {} disks, {} failing starts after that, \
+                 {} runs to a power loss at the end.",
+                count(log.operations),
+                count(log.disks),
+                count(log.failed_starts),
+                count(log.runs),
+            ));
+        }
         lines.iter().map(|line| wrap(line, "") + "\n").collect()
     }
 
@@ -190,6 +203,9 @@ impl Run {
         let mut out = String::new();
         if let Some(Err(divergence)) = &self.start {
             let _ = writeln!(out, "the first start DIVERGED\n{}", show::values(divergence));
+        }
+        if let Some(Err(divergence)) = &self.log_stores {
+            let _ = writeln!(out, "the log store DIVERGED\n{}", show::values(divergence));
         }
         if let Some(story) = &self.story {
             let _ = writeln!(out, "{}", show::transfer("a generated snapshot", story));
@@ -250,6 +266,16 @@ impl Run {
             Some(Err(divergence)) => json!({ "divergence": divergence_json(divergence) }),
             None => Value::Null,
         };
+        let log_stores = match &self.log_stores {
+            Some(Ok(log)) => json!({
+                "operations": log.operations,
+                "disks": log.disks,
+                "failed_starts": log.failed_starts,
+                "runs": log.runs,
+            }),
+            Some(Err(divergence)) => json!({ "divergence": divergence_json(divergence) }),
+            None => Value::Null,
+        };
         json!({
             "verdict": verdict(exit),
             "exit_code": exit.code(),
@@ -260,6 +286,7 @@ impl Run {
             "hidden_state_collisions": self.sum(Conformed::collisions),
             "configs_not_begun": self.left_out,
             "first_start": start,
+            "log_store": log_stores,
             "transfers": transfers_json(&self.transfers, self.story.as_ref()),
             "configs": configs.collect::<Vec<_>>(),
         })

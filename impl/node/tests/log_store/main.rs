@@ -1,85 +1,19 @@
 //! The log on the disk is, after whatever happens, what raft-core believes it to be.
 
-mod support;
+mod disk;
+mod disks;
+mod faults;
 
+use disk::Disk;
+use disks::{Disks, append, compact, identity, some_write};
 use proptest::prelude::*;
-use raft_core::{
-    Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, VoteRecord,
-    Write,
-};
-use raft_node::log_store::{Files, Identity, LogStore, LogStoreError, Sizes};
+use raft_core::{Bytes, Entry, LogWrite, NodeId, Payload, PersistentState, Term, Write};
+use raft_node::log_store::{Identity, LogStore, LogStoreError, Sizes};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::Disk;
 
-fn identity() -> Identity {
-    Identity { cluster: "test".to_owned(), node: NodeId(1), disk: 7 }
-}
-
-/// The two files and the witness.
-#[derive(Clone, Default)]
-struct Disks([Disk; 3]);
-
-impl Disks {
-    fn files(&self) -> Files {
-        let [first, second, witness] = self.0.clone().map(|disk| Box::new(disk) as Box<_>);
-        Files { logs: [first, second], witness }
-    }
-
-    fn open(&self) -> Result<(LogStore, PersistentState), LogStoreError> {
-        LogStore::open(self.files(), &identity(), 1, Sizes::default())
-    }
-
-    /// What may be there after the power went.
-    fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disks {
-        Disks(self.0.clone().map(|disk| Disk::with(disk.after_power_loss(&mut kept))))
-    }
-
-    /// What is there after the process was killed.
-    fn after_kill(&self) -> Disks {
-        Disks(self.0.clone().map(|disk| Disk::with(disk.contents())))
-    }
-}
-
-/// A write that a node with this state could issue, and the state after it.
-fn some_write(random: &mut StdRng, state: &mut PersistentState) -> Write {
-    let (base, last) = (state.log.base(), state.log.last_index());
-    let term = Term(state.current_term.0 + random.random_range(0..2)).max(Term(1));
-    let entries = |random: &mut StdRng| -> Vec<Entry> {
-        let entry = |random: &mut StdRng| {
-            let length = if random.random_ratio(1, 20) { 9000 } else { random.random_range(0..40) };
-            Entry { term, payload: Payload::Command(Bytes::from(vec![b'x'; length])) }
-        };
-        (0..random.random_range(1..5)).map(|_| entry(random)).collect()
-    };
-    let snapshot = |index: Index, term: Term| Snapshot {
-        last_included_index: index,
-        last_included_term: term,
-        handle: Bytes::from("a file"),
-    };
-    let log = match random.random_range(0..10) {
-        0..6 => {
-            let first = Index(random.random_range(base.index.0..=last.0) + 1);
-            let first = if random.random_ratio(3, 4) { last.next() } else { first };
-            Some(LogWrite::Append { first, entries: entries(random) })
-        }
-        6..8 if last > base.index => {
-            let index = Index(random.random_range(base.index.0..last.0) + 1);
-            let raft_core::TermAt::Present(term) = state.log.term_at(index) else { panic!("gone") };
-            Some(LogWrite::Compact(snapshot(index, term)))
-        }
-        8 => {
-            let index = Index(last.0 + random.random_range(1..4));
-            Some(LogWrite::Install(snapshot(index, term)))
-        }
-        _ => None,
-    };
-    let vote =
-        VoteRecord { current_term: term, voted_for: Some(NodeId(random.random_range(1..4))) };
-    let write = Write { vote: Some(vote), log };
-    state.write(&write);
-    write
-}
+/// A value that takes several sectors.
+const LARGE: usize = 9000;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -90,7 +24,7 @@ proptest! {
         let disks = Disks::default();
         let (mut store, mut state) = disks.open()?;
         for (number, batch) in batches.into_iter().enumerate() {
-            let writes = (0..batch).map(|_| some_write(&mut random, &mut state)).collect();
+            let writes = (0..batch).map(|_| some_write(&mut random, &mut state, LARGE)).collect();
             store.commit(writes)?;
             prop_assert_eq!(&store.read()?, &state);
             if number % 5 == 4 {
@@ -110,13 +44,13 @@ proptest! {
         let disks = Disks::default();
         let (mut store, mut state) = disks.open()?;
         for _ in 0..batches {
-            store.commit(vec![some_write(&mut random, &mut state)])?;
+            store.commit(vec![some_write(&mut random, &mut state, LARGE)])?;
         }
         let before = state.clone();
-        disks.0[0].cut_power_at(disks.0[0].operations() + random.random_range(0..5));
+        disks.faults.fail_from(random.random_range(0..8));
         let mut writes = Vec::new();
         for _ in 0..random.random_range(1..4) {
-            writes.push(some_write(&mut random, &mut state));
+            writes.push(some_write(&mut random, &mut state, LARGE));
         }
         let committed = store.commit(writes).is_ok();
         drop(store);
@@ -125,29 +59,9 @@ proptest! {
         prop_assert!(found == state || (!committed && found == before));
         // And it goes on from there.
         let mut state = found;
-        store.commit(vec![some_write(&mut random, &mut state)])?;
+        store.commit(vec![some_write(&mut random, &mut state, LARGE)])?;
         prop_assert_eq!(store.read()?, state);
     }
-}
-
-fn append(state: &mut PersistentState, size: usize) -> Write {
-    let entry = Entry { term: Term(1), payload: Payload::Command(Bytes::from(vec![b'y'; size])) };
-    let first = state.log.last_index().next();
-    let vote = Some(VoteRecord { current_term: Term(1), voted_for: None });
-    let write = Write { vote, log: Some(LogWrite::Append { first, entries: vec![entry] }) };
-    state.write(&write);
-    write
-}
-
-fn compact(state: &mut PersistentState, index: u64) -> Write {
-    let snapshot = Snapshot {
-        last_included_index: Index(index),
-        last_included_term: Term(1),
-        handle: Bytes::from("a file"),
-    };
-    let write = Write { vote: None, log: Some(LogWrite::Compact(snapshot)) };
-    state.write(&write);
-    write
 }
 
 /// A log of 14 MiB, of which 3 MiB are still needed: from here on, the other file is written.
@@ -174,18 +88,17 @@ fn the_files_take_turns_and_the_log_stays() {
     }
     drop(store);
     assert!(disks.open().unwrap().1 == state);
-    let [first, second, _] = disks.0.map(|disk| disk.contents().len());
+    let [first, second, _] = disks.files.map(|disk| disk.contents().len());
     assert!(first < 40 << 20 && second < 40 << 20, "{first} and {second} bytes");
 }
 
 #[test]
 fn a_power_loss_while_the_files_change_loses_nothing() {
     let mut random = StdRng::seed_from_u64(3);
-    for cut in 0..60 {
+    for cut in 0..80 {
         let disks = Disks::default();
         let (mut store, mut state) = about_to_change_files(&disks);
-        let other = &disks.0[1];
-        other.cut_power_at(other.operations() + cut);
+        disks.faults.fail_from(cut);
         let mut before;
         loop {
             before = state.clone();
@@ -220,6 +133,15 @@ fn a_disk_of_another_server_is_refused() {
 }
 
 #[test]
+fn an_identity_that_a_power_loss_could_tear_is_refused() {
+    let disks = Disks::default();
+    let long = Identity { cluster: "x".repeat(600), ..identity() };
+    let refused = LogStore::open(disks.files(), &long, 1, Sizes::default());
+    assert!(matches!(refused, Err(LogStoreError::IdentityTooLong)));
+    drop(disks.open().unwrap());
+}
+
+#[test]
 fn the_name_of_a_disk_stays() {
     let disks = Disks::default();
     drop(disks.open().unwrap());
@@ -234,17 +156,17 @@ fn a_damaged_byte_is_refused_or_does_not_matter() {
     let disks = Disks::default();
     let (mut store, mut state) = disks.open().unwrap();
     for _ in 0..40 {
-        store.commit(vec![some_write(&mut random, &mut state)]).unwrap();
+        store.commit(vec![some_write(&mut random, &mut state, LARGE)]).unwrap();
     }
     drop(store);
-    let sound = disks.0[0].contents();
+    let sound = disks.files[0].contents();
     let used = sound.iter().rposition(|byte| *byte != 0).unwrap();
     let mut refused = 0;
     for _ in 0..400 {
         let mut image = sound.clone();
         image[random.random_range(0..used)] ^= 1 << random.random_range(0..8);
         let mut damaged = disks.after_kill();
-        damaged.0[0] = Disk::with(image);
+        damaged.files[0] = Disk::with(image);
         match damaged.open() {
             Ok((_, found)) => assert_eq!(found, state, "never something else"),
             Err(_) => refused += 1,
@@ -261,7 +183,7 @@ fn a_witness_that_is_gone_or_damaged_is_noticed() {
     drop(store);
     for witness in [vec![], vec![0; 12], vec![7; 12]] {
         let mut damaged = disks.after_kill();
-        damaged.0[2] = Disk::with(witness);
+        damaged.files[2] = Disk::with(witness);
         assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))));
     }
 }
@@ -270,15 +192,16 @@ fn a_witness_that_is_gone_or_damaged_is_noticed() {
 fn damage_in_the_middle_is_noticed_with_a_witness_that_is_behind_too() {
     let disks = Disks::default();
     let (mut store, mut state) = disks.open().unwrap();
-    let behind = disks.0[2].contents();
+    let behind = disks.files[2].contents();
     for _ in 0..20 {
         store.commit(vec![append(&mut state, 100)]).unwrap();
     }
     drop(store);
     for record in 0..20 {
-        let mut image = disks.0[0].contents();
+        let mut image = disks.files[0].contents();
         image[record * 512 + 30] ^= 1;
-        let damaged = Disks([Disk::with(image), Disk::default(), Disk::with(behind.clone())]);
+        let files = [Disk::with(image), Disk::default(), Disk::with(behind.clone())];
+        let damaged = Disks::new(files, Sizes::default());
         assert!(matches!(damaged.open(), Err(LogStoreError::Damaged(_))), "record {record}");
     }
 }
@@ -288,7 +211,7 @@ fn a_record_hidden_in_a_value_is_not_taken_for_one() {
     let disks = Disks::default();
     let (mut store, mut state) = disks.open().unwrap();
     store.commit(vec![append(&mut state, 100)]).unwrap();
-    let of_the_file = disks.0[0].contents()[512..1024].to_vec();
+    let of_the_file = disks.files[0].contents()[512..1024].to_vec();
     // Somebody who knows the format, but not the file's salt.
     let mut forged = of_the_file.clone();
     forged[16..24].copy_from_slice(&[0; 8]);
@@ -304,8 +227,8 @@ fn a_record_hidden_in_a_value_is_not_taken_for_one() {
 
 #[test]
 fn a_file_of_something_else_is_refused() {
-    let disks = Disks::default();
-    let disks = Disks([Disk::with(vec![b'#'; 8192]), disks.0[1].clone(), disks.0[2].clone()]);
+    let files = [Disk::with(vec![b'#'; 8192]), Disk::default(), Disk::default()];
+    let disks = Disks::new(files, Sizes::default());
     assert!(matches!(disks.open(), Err(LogStoreError::Damaged(_))));
 }
 
@@ -315,7 +238,8 @@ fn files_that_are_gone_are_noticed() {
     let (mut store, mut state) = disks.open().unwrap();
     store.commit(vec![append(&mut state, 100)]).unwrap();
     drop(store);
-    let gone = Disks([Disk::default(), Disk::default(), disks.after_kill().0[2].clone()]);
+    let witness = disks.files[2].after_kill();
+    let gone = Disks::new([Disk::default(), Disk::default(), witness], Sizes::default());
     assert!(matches!(gone.open(), Err(LogStoreError::Damaged(_))));
 }
 
@@ -324,9 +248,9 @@ fn a_disk_that_fails_is_an_error_and_not_a_loss() {
     let mut random = StdRng::seed_from_u64(9);
     let disks = Disks::default();
     let (mut store, mut state) = disks.open().unwrap();
-    store.commit(vec![some_write(&mut random, &mut state)]).unwrap();
-    disks.0[0].cut_power_at(disks.0[0].operations());
-    let lost = some_write(&mut random, &mut state.clone());
+    store.commit(vec![some_write(&mut random, &mut state, LARGE)]).unwrap();
+    disks.faults.fail_from(0);
+    let lost = some_write(&mut random, &mut state.clone(), LARGE);
     assert!(store.commit(vec![lost]).is_err());
     drop(store);
     assert_eq!(disks.after_power_loss(|| true).open().unwrap().1, state);
