@@ -93,15 +93,27 @@ pub trait Directory: Debug + Send + Sync {
 pub struct OsDirectory(PathBuf);
 
 impl OsDirectory {
-    /// The directory at a path; it is made, with those above it, if it is not there.
+    /// The directory at a path; it is made, with those above it, if it is not there. What is made in
+    /// it, and it itself, is for the owner alone.
     ///
     /// # Errors
     ///
     /// Whatever the file system reports.
     pub fn at(path: &Path) -> io::Result<Arc<OsDirectory>> {
-        fs::create_dir_all(path)?;
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path)?;
         Ok(Arc::new(OsDirectory(path.to_owned())))
     }
+}
+
+/// How to open a file which nobody but the owner may read if it is made.
+pub(crate) fn for_the_owner_alone() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn backend(file: fs::File) -> io::Result<File> {
@@ -110,7 +122,7 @@ fn backend(file: fs::File) -> io::Result<File> {
 
 impl Directory for OsDirectory {
     fn open_alone(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
+        let mut options = for_the_owner_alone();
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = options.open(self.path(name))?;
         file.try_lock().map_err(|error| match error {
@@ -125,7 +137,7 @@ impl Directory for OsDirectory {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
+        let mut options = for_the_owner_alone();
         let options = options.read(true).write(true).create(true).truncate(true);
         backend(options.open(self.path(name))?)
     }
