@@ -3,10 +3,11 @@
 //! The production store is compared with it after every entry and every restart. It keeps nothing on
 //! a disk and knows nothing of transactions.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use raft_core::{Bytes, Entry, Index, Payload};
-use raft_kv::command::{Answer, ClientId, Command, MAX_VALUE, Operation, RequestId};
+use raft_kv::command::{Answer, ClientId, Command, MAX_VALUE, Operation, Owner, RequestId};
 use raft_kv::store::MAX_SESSIONS;
 
 /// A value, and the index of the entry that wrote it.
@@ -24,6 +25,7 @@ pub struct Reference {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Session {
+    owner: Owner,
     used: u64,
     serial: u64,
     answer: Bytes,
@@ -65,8 +67,9 @@ impl Reference {
         if request.serial == session.serial {
             return session.answer.clone();
         }
+        let owner = session.owner;
         let answer = self.perform(operation).encode();
-        let session = Session { used, serial: request.serial, answer: answer.clone() };
+        let session = Session { owner, used, serial: request.serial, answer: answer.clone() };
         self.sessions.insert(client, session);
         answer
     }
@@ -95,7 +98,8 @@ impl Reference {
                     Answer::Conflict { present }
                 }
             }
-            Operation::OpenSession => self.open_session(),
+            Operation::OpenSession => self.open_session(Owner::UNKNOWN),
+            Operation::OpenSessionFor { owner } => self.open_session(*owner),
         }
     }
 
@@ -105,15 +109,31 @@ impl Reference {
         Answer::Written { version, length }
     }
 
-    fn open_session(&mut self) -> Answer {
-        if self.sessions.len() as u64 >= MAX_SESSIONS {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
-            if let Some(client) = oldest.map(|(client, _)| *client) {
-                self.sessions.remove(&client);
-            }
+    fn open_session(&mut self, owner: Owner) -> Answer {
+        if self.sessions.len() as u64 >= MAX_SESSIONS
+            && let Some(client) = self.superfluous()
+        {
+            self.sessions.remove(&client);
         }
         let client = self.applied.0;
-        self.sessions.insert(client, Session { used: client, serial: 0, answer: Bytes::empty() });
+        let session = Session { owner, used: client, serial: 0, answer: Bytes::empty() };
+        self.sessions.insert(client, session);
         Answer::SessionOpened { client: ClientId(client) }
+    }
+
+    /// The session that ends when there are too many: of the owner with most, the least recently
+    /// used one.
+    fn superfluous(&self) -> Option<u64> {
+        // How many sessions each owner has, and its least recent use.
+        let mut owners: BTreeMap<Owner, (usize, (u64, u64))> = BTreeMap::new();
+        for (client, session) in &self.sessions {
+            let last_use = (session.used, *client);
+            let (count, oldest) = owners.entry(session.owner).or_insert((0, last_use));
+            (*count, *oldest) = (*count + 1, last_use.min(*oldest));
+        }
+        let loser = owners
+            .iter()
+            .max_by_key(|(owner, (count, (used, _)))| (*count, Reverse(*used), **owner));
+        loser.map(|(_, (_, (_, client)))| *client)
     }
 }

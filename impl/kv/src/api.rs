@@ -10,7 +10,8 @@
 //! | `POST /v1/sessions` | 201 [`Session`] |
 //! | `POST /v1/snapshot` | 202 [`SnapshotStarted`] |
 //! | `GET /v1/status` | 200 [`Status`] |
-//! | `GET /healthz` | 200 when the server knows a leader, else 503 |
+//! | `GET /livez` | 200 when the process runs and the node in it answers, else 503 |
+//! | `GET /readyz`, or `/healthz` | 200 when the server also knows a leader and has applied something, else 503 |
 //! | `GET /metrics` | 200, Prometheus' text format |
 //!
 //! A key in a path is percent-encoded bytes. A compare-and-set carries `If-Match: "<version>"`, the
@@ -18,8 +19,9 @@
 //! log indexes: a key's version is the index of the entry that last changed it.
 //!
 //! A server that does not lead answers requests for keys and sessions with 307 and the leader's
-//! address in `Location`, or 503 with `Retry-After` if it knows none. Every other answer than the
-//! above is a [`Failure`].
+//! address in `Location`, or 503 with `Retry-After` if it knows none. Every request carries a `Host`,
+//! which is a name of the server (else 421), and an `Origin` only if that is allowed (else 403). Every
+//! other answer than the above is a [`Failure`].
 
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@
 //! snapshots outlive the program that wrote them, so variants and fields keep their order.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use raft_core::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,33 @@ pub struct ClientId(pub u64);
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Whose a session is: the clients that are counted together when sessions are too many.
+///
+/// An IPv4 address is an owner by itself. Of an IPv6 address the first 64 bits are: whoever has one
+/// address of such a network has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Owner(pub u64);
+
+impl Owner {
+    /// The owner of sessions that were opened by nobody in particular. No client has the address
+    /// 0.0.0.0, but the loopback network of IPv6 is counted here.
+    pub const UNKNOWN: Owner = Owner(0);
+}
+
+impl From<IpAddr> for Owner {
+    fn from(address: IpAddr) -> Owner {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Owner(u64::from(u32::from(address))),
+            // The 64-bit networks whose upper half is 0 are reserved, so IPv4 addresses fit in there.
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Owner(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+        }
     }
 }
 
@@ -81,8 +109,13 @@ pub enum Operation {
         /// Its value from now on.
         value: Bytes,
     },
-    /// Opens a session. Its [`ClientId`] is the index of this command's entry.
+    /// Opens a session of [`Owner::UNKNOWN`]. Its [`ClientId`] is the index of this command's entry.
     OpenSession,
+    /// Opens a session. Its [`ClientId`] is the index of this command's entry.
+    OpenSessionFor {
+        /// Whose it is.
+        owner: Owner,
+    },
 }
 
 /// What became of a command.
@@ -110,7 +143,7 @@ pub enum Answer {
         /// Its name.
         client: ClientId,
     },
-    /// Nothing was done: the session was never opened, or others have displaced it.
+    /// Nothing was done: the session was never opened, or has ended to make room for another one.
     UnknownSession,
     /// Nothing was done now: the session has gone on to a higher serial, and what became of this
     /// one is forgotten.
@@ -191,7 +224,7 @@ impl Command {
             }
             Operation::Append { key, suffix } => (key, suffix.as_slice()),
             Operation::Delete { key } => (key, [].as_slice()),
-            Operation::OpenSession => return Ok(()),
+            Operation::OpenSession | Operation::OpenSessionFor { .. } => return Ok(()),
         };
         if !(1..=MAX_KEY).contains(&key.as_slice().len()) {
             return Err(CommandError::KeyLength { length: key.as_slice().len() });

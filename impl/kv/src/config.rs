@@ -14,8 +14,8 @@
 //!
 //! Everything else has a default: see [`Config`].
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,12 +41,30 @@ pub struct Config {
     /// Where it listens for clients, if not at its own `client` address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_clients: Option<String>,
+    /// Where it serves `/livez`, `/readyz` and `/metrics`, besides the address for clients, which may
+    /// have no room left. In the clear also if there are certificates. None by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_health: Option<String>,
+    /// Under which further names or IP addresses clients reach it, without ports. Requests whose
+    /// `Host` is another one are refused. The hosts of its own addresses need not be listed, nor
+    /// `localhost` for clients on the same machine.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// From which origins pages in browsers may send requests, such as `https://app.example`. None by
+    /// default.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
     /// How many threads serve clients; 2 by default.
     #[serde(default = "two")]
     pub threads: usize,
-    /// How many connections of clients are open at once; further ones are closed.
-    #[serde(default = "thousand")]
+    /// How many connections of clients are open at once; for one more, the one that has been idle for
+    /// longest is closed. 2,000 by default.
+    #[serde(default = "two_thousand")]
     pub max_connections: usize,
+    /// How many of them one IPv4 address, or one IPv6 network of 64 bits, may have; half of
+    /// `max_connections` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_address: Option<usize>,
     /// How much memory the key-value store may use as a cache, in MiB.
     #[serde(default = "cache")]
     pub cache_mib: usize,
@@ -139,8 +157,8 @@ fn two() -> usize {
     2
 }
 
-fn thousand() -> usize {
-    1000
+fn two_thousand() -> usize {
+    2000
 }
 
 fn cache() -> usize {
@@ -231,6 +249,12 @@ impl Config {
             Some(format!("\"{address}\" is not an address like host:port"))
         } else if self.threads == 0 || self.max_connections == 0 {
             Some("threads and max_connections must be above 0".to_owned())
+        } else if self.max_connections_per_address == Some(0) {
+            Some("max_connections_per_address must be above 0".to_owned())
+        } else if let Some(name) = self.names.iter().find(|name| Host::parse(name).is_none()) {
+            Some(format!("names: \"{name}\" is not a name or an IP address without a port"))
+        } else if let Some(origin) = self.allowed_origins.iter().find(|text| !is_origin(text)) {
+            Some(format!("allowed_origins: \"{origin}\" is not an origin like https://app.example"))
         } else if self.snapshots.log_mib == 0 || self.snapshots.mib_per_second == 0 {
             Some("snapshots need a log_mib and a mib_per_second above 0".to_owned())
         } else if self.snapshots.log_mib > 256 {
@@ -259,6 +283,30 @@ impl Config {
         resolve(self.listen_clients.as_ref().unwrap_or(&self.own()?.client))
     }
 
+    /// Where to serve `/livez`, `/readyz` and `/metrics` besides, if anywhere.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be resolved.
+    pub fn health_address(&self) -> Result<Option<SocketAddr>, String> {
+        self.listen_health.as_deref().map(resolve).transpose()
+    }
+
+    /// How many connections one client address may have.
+    pub fn connections_per_address(&self) -> usize {
+        self.max_connections_per_address.unwrap_or(self.max_connections.div_ceil(2))
+    }
+
+    /// Under which hosts clients reach this server, wherever they are.
+    pub fn hosts(&self) -> BTreeSet<Host> {
+        let own = self.own().map(|member| member.client.as_str()).ok();
+        let addresses = [own, self.listen_clients.as_deref(), self.listen_health.as_deref()];
+        let hosts = addresses.into_iter().flatten().filter_map(Host::of_authority);
+        // "All addresses of this machine" is none of them.
+        let hosts = hosts.filter(|host| !matches!(host, Host::Ip(ip) if ip.is_unspecified()));
+        hosts.chain(self.names.iter().filter_map(|name| Host::parse(name))).collect()
+    }
+
     /// The part that is for the node.
     ///
     /// # Errors
@@ -277,6 +325,59 @@ impl Config {
         options.bounds.snapshot_rate = self.snapshots.mib_per_second << 20;
         Ok(options)
     }
+}
+
+/// A host as URLs and `Host` headers name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    /// An IP address. One of IPv4 that is written as one of IPv6 is one of IPv4.
+    Ip(IpAddr),
+    /// A name, in lower case, without the dot of the root.
+    Name(String),
+}
+
+impl Host {
+    /// A name, an IPv4 address, or an IPv6 address with or without brackets. No port.
+    pub fn parse(text: &str) -> Option<Host> {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
+            return Some(Host::Ip(ip.to_canonical()));
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let name = Some(name).filter(|name| !name.is_empty() && name.chars().all(is_name));
+        name.map(|name| Host::Name(name.to_ascii_lowercase()))
+    }
+
+    /// The host in `host` or `host:port`, where an IPv6 address has brackets.
+    pub fn of_authority(text: &str) -> Option<Host> {
+        let (host, port) = match text.rfind(':') {
+            Some(colon) if !text.ends_with(']') => (&text[..colon], Some(&text[colon + 1..])),
+            _ => (text, None),
+        };
+        let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+        let is_sound = port.is_none_or(is_port) && (host.starts_with('[') || !host.contains(':'));
+        is_sound.then(|| Host::parse(host)).flatten()
+    }
+
+    /// Whether it is this machine, for whoever says it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Host::Ip(ip) => ip.is_loopback(),
+            Host::Name(name) => name == "localhost",
+        }
+    }
+}
+
+/// Whether this is `scheme://host` or `scheme://host:port`, and nothing behind it.
+fn is_origin(text: &str) -> bool {
+    let parts = text.split_once("://");
+    parts.is_some_and(|(scheme, authority)| {
+        let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        !scheme.is_empty()
+            && scheme.chars().all(of_scheme)
+            && Host::of_authority(authority).is_some()
+    })
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, String> {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use raft_core::Bytes;
 use raft_kv::command::{
-    Answer, ClientId, Command, CommandError, MAX_KEY, MAX_VALUE, Operation, RequestId,
+    Answer, ClientId, Command, CommandError, MAX_KEY, MAX_VALUE, Operation, Owner, RequestId,
 };
 
 fn any_bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Bytes> {
@@ -20,6 +20,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         (key(), any::<Option<u64>>(), value())
             .prop_map(|(key, expected, value)| Operation::CompareAndSet { key, expected, value }),
         Just(Operation::OpenSession),
+        any::<u64>().prop_map(|owner| Operation::OpenSessionFor { owner: Owner(owner) }),
     ]
 }
 
@@ -134,6 +135,21 @@ fn logs_that_were_written_stay_readable() {
     let command = Command { request, operation: Operation::CompareAndSet { key, expected, value } };
     let written = [1, 1, 7, 0xac, 2, 3, 1, b'k', 1, 9, 1, b'v'];
     assert_eq!(command.encode().as_deref(), Ok(written.as_slice()));
+    let opening = |operation| Command { request: None, operation };
+    assert_eq!(Command::decode(&[1, 0, 4]), Ok(opening(Operation::OpenSession)));
+    let owned = opening(Operation::OpenSessionFor { owner: Owner(300) });
+    assert_eq!(owned.encode().as_deref(), Ok([1, 0, 5, 0xac, 2].as_slice()));
     let answer = Answer::Written { version: 9, length: 1 };
     assert_eq!(answer.encode().as_slice(), [1, 0, 9, 1]);
+}
+
+#[test]
+fn an_owner_is_an_ipv4_address_or_a_network_of_ipv6() {
+    let owner = |address: &str| Owner::from(address.parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(owner("10.0.0.1"), Owner(0x0a00_0001));
+    assert_eq!(owner("::ffff:10.0.0.1"), owner("10.0.0.1"));
+    assert_ne!(owner("10.0.0.1"), owner("10.0.0.2"));
+    assert_eq!(owner("2001:db8:1:2:3:4:5:6"), Owner(0x2001_0db8_0001_0002));
+    assert_eq!(owner("2001:db8:1:2::1"), owner("2001:db8:1:2:ffff::"));
+    assert_ne!(owner("2001:db8:1:2::1"), owner("2001:db8:1:3::1"));
 }

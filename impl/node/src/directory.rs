@@ -106,7 +106,8 @@ pub trait Directory: Debug + Send + Sync {
 pub struct OsDirectory(PathBuf);
 
 impl OsDirectory {
-    /// The directory at a path; it is made, with those above it, if it is not there, durably.
+    /// The directory at a path; it is made, with those above it, if it is not there, durably. What is
+    /// made in it, and it itself, is for the owner alone.
     ///
     /// # Errors
     ///
@@ -117,9 +118,12 @@ impl OsDirectory {
     }
 }
 
-/// Makes a directory, unless it is there.
+/// Makes a directory, unless it is there, for the owner alone.
 fn make(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made,
     }
@@ -142,13 +146,21 @@ fn make_durably(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How to open a file which nobody but the owner may read if it is made.
+pub(crate) fn for_the_owner_alone() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 fn backend(file: fs::File) -> io::Result<File> {
     Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
 }
 
 impl Directory for OsDirectory {
     fn open_alone(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
+        let mut options = for_the_owner_alone();
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = options.open(self.path(name))?;
         file.try_lock().map_err(|error| match error {
@@ -163,7 +175,7 @@ impl Directory for OsDirectory {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
+        let mut options = for_the_owner_alone();
         let options = options.read(true).write(true).create(true).truncate(true);
         backend(options.open(self.path(name))?)
     }

@@ -1,12 +1,13 @@
 //! The log of one node, for `raftgate validate` and for people: see [`raft_trace::NodeRecord`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use raft_core::{Config, Effect, Index, Input, Node, PersistentState};
 use raft_trace::{NodeDigest, NodeRecord};
 
+use crate::directory::for_the_owner_alone;
 use crate::shell::Observe;
 
 /// A file to which every step of a node is appended.
@@ -25,7 +26,7 @@ impl NodeLog {
         state: &PersistentState,
         applied: Index,
     ) -> io::Result<NodeLog> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = for_the_owner_alone().read(true).append(true).create(true).open(path)?;
         // A kill may have cut the last line short.
         let mut last = [b'\n'];
         if file.seek(SeekFrom::End(0))? > 0 {

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_rustls::client::TlsStream;
 
 use super::{Address, Tls};
@@ -33,7 +33,7 @@ pub enum Stream {
 ///
 /// # Errors
 ///
-/// Nobody listens there, or TLS fails.
+/// Nobody listens there, or TLS fails; [`io::ErrorKind::Unsupported`]: the server does not speak TLS.
 pub async fn connect(server: &Address, tls: Option<&Tls>) -> io::Result<Stream> {
     let stream = TcpStream::connect((server.host(), server.port())).await?;
     stream.set_nodelay(true)?;
@@ -100,6 +100,8 @@ pub(super) enum Lost {
     NotSent(String),
     /// The server may have seen it, or a part of it.
     Sent(String),
+    /// The server never saw the request: it does not speak TLS.
+    NotTls,
 }
 
 /// A connection that is kept for the next request.
@@ -110,20 +112,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and leaves the reading and writing to a task that ends with the connection.
+    /// Connects before then, and leaves the reading and writing to a task that ends with the connection.
     pub(super) async fn open(
         server: &Address,
         tls: Option<&Tls>,
-        patience: Duration,
+        end: Instant,
     ) -> Result<Connection, Lost> {
         let not_sent = |reason: String| Lost::NotSent(format!("{server}: {reason}"));
         let opening = async {
-            let stream = connect(server, tls).await.map_err(|error| cause(&error))?;
-            handshake(TokioIo::new(stream)).await.map_err(|error| cause(&error))
+            let stream = connect(server, tls).await.map_err(|error| match error.kind() {
+                io::ErrorKind::Unsupported => Lost::NotTls,
+                _ => not_sent(cause(&error)),
+            })?;
+            handshake(TokioIo::new(stream)).await.map_err(|error| not_sent(cause(&error)))
         };
-        let opened = timeout(patience, opening).await;
-        let opened = opened.map_err(|_| not_sent("no connection in time".to_owned()))?;
-        let (sender, connection) = opened.map_err(not_sent)?;
+        let opened = timeout_at(end.into(), opening).await;
+        let (sender, connection) =
+            opened.map_err(|_| not_sent("no connection in time".to_owned()))??;
         // What goes wrong in there is told to whoever waits for the answer.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection { server: server.clone(), sender })
@@ -134,18 +139,22 @@ impl Connection {
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and waits until then for the whole answer.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-        patience: Duration,
+        end: Instant,
     ) -> Result<Reply, Lost> {
-        let answered = timeout(patience, self.try_exchange(request)).await;
-        let in_time =
-            answered.unwrap_or_else(|_| Err(Lost::Sent(format!("no answer in {patience:?}"))));
+        let began = Instant::now();
+        let answered = timeout_at(end.into(), self.try_exchange(request)).await;
+        let in_time = answered.unwrap_or_else(|_| {
+            let waited = began.elapsed().as_secs_f64();
+            Err(Lost::Sent(format!("no answer within {waited:.1} s")))
+        });
         in_time.map_err(|lost| match lost {
             Lost::NotSent(reason) => Lost::NotSent(format!("{}: {reason}", self.server)),
             Lost::Sent(reason) => Lost::Sent(format!("{}: {reason}", self.server)),
+            Lost::NotTls => Lost::NotTls,
         })
     }
 

@@ -15,6 +15,9 @@ pub enum Error {
     /// An address begins with `https://`, but whom to believe is not known.
     #[error("{0} is reached through TLS, but no authority's certificate is given")]
     NoAuthority(Address),
+    /// An address begins with `https://`, and what answers there does not speak TLS.
+    #[error("{0} does not speak TLS")]
+    NotTls(Address),
     /// A certificate or a key cannot be used.
     #[error("cannot use {}: {reason}", path.display())]
     Tls {

@@ -40,9 +40,9 @@ use connection::Connection;
 /// How patient a client is, and whom it trusts.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long to wait for the answer to one attempt.
+    /// How long one attempt may take, with connecting.
     pub request_timeout: Duration,
-    /// After this time, no further attempt is begun; with zero there is only one.
+    /// How long a request may take, with all attempts; with zero there is only one attempt.
     pub deadline: Duration,
     /// For servers at `https://`.
     pub tls: Option<Tls>,
@@ -119,6 +119,11 @@ impl Client {
             return Err(Error::NoAuthority(server.clone()));
         }
         Ok(Client { servers, options, target, connection: None, session: None })
+    }
+
+    /// From now on, a request may take that long, with all attempts.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.options.deadline = deadline;
     }
 
     /// The server that will be asked next: the leader, as far as is known.

@@ -51,6 +51,8 @@ enum Next {
 /// What has been tried for a request.
 struct Effort {
     started: Instant,
+    /// When there must be an answer; none: there is one attempt.
+    end: Option<Instant>,
     attempts: usize,
     redirections: u32,
     pause: Duration,
@@ -60,8 +62,11 @@ struct Effort {
 impl Client {
     /// Asks until there is an answer that settles the request or time runs out.
     pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let deadline = self.options.deadline;
         let mut effort = Effort {
-            started: Instant::now(),
+            started,
+            end: (!deadline.is_zero()).then(|| started + deadline),
             attempts: 0,
             redirections: 0,
             pause: SHORTEST_PAUSE,
@@ -69,8 +74,11 @@ impl Client {
         };
         loop {
             let server = self.target.clone();
-            let next = match self.attempt(ask).await {
+            let attempt_end = Instant::now() + self.options.request_timeout;
+            let attempt_end = effort.end.map_or(attempt_end, |end| attempt_end.min(end));
+            let next = match self.attempt(ask, attempt_end).await {
                 Ok(reply) => judge(&server, reply)?,
+                Err(Lost::NotTls) => return Err(Error::NotTls(server)),
                 Err(Lost::NotSent(reason)) => Next::Again { reason, pause: None, doubt: false },
                 Err(Lost::Sent(reason)) => Next::Again { reason, pause: None, doubt: true },
             };
@@ -93,7 +101,7 @@ impl Client {
                         None if everybody => effort.next_pause(),
                         None => Duration::ZERO,
                     };
-                    effort.wait(pause, self.options.deadline, reason).await?;
+                    effort.wait(pause, reason).await?;
                 }
             }
         }
@@ -117,7 +125,7 @@ impl Client {
         }
         let reason = format!("{from}: it points at {}, and so on", self.target);
         let pause = effort.next_pause();
-        effort.wait(pause, self.options.deadline, reason).await
+        effort.wait(pause, reason).await
     }
 
     /// From now on asks another server: the next one in the list.
@@ -127,22 +135,21 @@ impl Client {
         self.target = self.servers[next].clone();
     }
 
-    /// Sends a request once. An idle connection that the server has closed does not count.
-    async fn attempt(&mut self, ask: &Ask) -> Result<Reply, Lost> {
-        let patience = self.options.request_timeout;
+    /// Sends a request once, and waits for the answer until then. An idle connection that the server has closed does not count.
+    async fn attempt(&mut self, ask: &Ask, end: Instant) -> Result<Reply, Lost> {
         // Taken, so that nobody finds a connection on which an answer is outstanding.
         let kept = self.connection.take();
         let kept = kept.filter(|kept| kept.server == self.target && kept.is_usable());
         if let Some(mut kept) = kept {
-            match kept.exchange(self.request(ask)?, patience).await {
+            match kept.exchange(self.request(ask)?, end).await {
                 Ok(reply) => return Ok(self.keep(kept, reply)),
-                Err(Lost::NotSent(_)) => {}
-                Err(sent) => return Err(sent),
+                Err(Lost::Sent(reason)) => return Err(Lost::Sent(reason)),
+                Err(Lost::NotSent(_) | Lost::NotTls) => {}
             }
         }
         let tls = self.options.tls.as_ref();
-        let mut fresh = Connection::open(&self.target, tls, patience).await?;
-        let reply = fresh.exchange(self.request(ask)?, patience).await?;
+        let mut fresh = Connection::open(&self.target, tls, end).await?;
+        let reply = fresh.exchange(self.request(ask)?, end).await?;
         Ok(self.keep(fresh, reply))
     }
 
@@ -200,9 +207,9 @@ impl Effort {
     }
 
     /// Waits, unless that takes too long.
-    async fn wait(&self, pause: Duration, deadline: Duration, reason: String) -> Result<(), Error> {
+    async fn wait(&self, pause: Duration, reason: String) -> Result<(), Error> {
         let waited = self.started.elapsed();
-        if waited + pause >= deadline {
+        if self.end.is_none_or(|end| Instant::now() + pause >= end) {
             return Err(if self.doubt {
                 Error::Unknown { reason }
             } else {

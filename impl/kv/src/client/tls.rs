@@ -1,12 +1,13 @@
 //! Whom to believe, and who we are.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, InvalidMessage, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -62,7 +63,15 @@ impl Tls {
         stream: TcpStream,
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(server.host().to_owned()).map_err(std::io::Error::other)?;
-        self.connector.connect(name, stream).await
+        self.connector.connect(name, stream).await.map_err(|error| {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            // A server that speaks HTTP in the clear says in HTTP what it thinks of a greeting.
+            let is_no_record = matches!(
+                inner,
+                Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))
+            );
+            if is_no_record { ErrorKind::Unsupported.into() } else { error }
+        })
     }
 }
 

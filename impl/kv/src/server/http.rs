@@ -1,16 +1,27 @@
 //! Connections of clients: bounded in number, in patience and in memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+
+use super::connections::{Connections, Full, Slot};
+use super::reply::Refusal;
+use super::requester::Requester;
+use crate::command::Owner;
 
 /// How long a client may take to send the head of a request, its TLS greeting, or nothing at all
 /// between two requests.
@@ -20,60 +31,113 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// length takes three times its length when it is percent-encoded.
 const HEAD: usize = 64 << 10;
 
+/// How many clients are told at once that they are refused. Others are only hung up on.
+const REFUSALS: usize = 64;
+
+/// How long a client that is refused may take to read why.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The first byte of every TLS connection: a record with a handshake in it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Where clients come in.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) router: Router,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
 /// Accepts clients until told to stop.
-pub(super) async fn serve(
-    socket: TcpListener,
-    router: Router,
-    tls: Option<TlsAcceptor>,
-    max_connections: usize,
-    mut stop: watch::Receiver<bool>,
-) {
-    let room = Arc::new(Semaphore::new(max_connections));
-    let refused = metrics::counter!("http_refused_connections_total");
+pub(super) async fn serve(socket: TcpListener, mut door: Door) {
     let broken = metrics::counter!("http_broken_connections_total");
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = door.stop.wait_for(|stop| *stop) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept clients for the moment");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Ok(permit) = room.clone().try_acquire_owned() else {
-            refused.increment(1);
-            continue;
-        };
         // It only costs speed if the system refuses.
         let _ = stream.set_nodelay(true);
-        let (router, tls, broken) = (router.clone(), tls.clone(), broken.clone());
-        let stop = stop.clone();
+        let slot = match door.connections.admit(Owner::from(client.ip())) {
+            Ok(slot) => slot,
+            Err(full) => {
+                metrics::counter!("http_refused_connections_total", "reason" => full.reason())
+                    .increment(1);
+                if door.tls.is_none()
+                    && let Ok(permit) = refusals.clone().try_acquire_owned()
+                {
+                    tokio::spawn(async move {
+                        refuse(stream, &no_room(full)).await;
+                        drop(permit);
+                    });
+                }
+                continue;
+            }
+        };
+        let (door, broken) = (door.clone(), broken.clone());
         tokio::spawn(async move {
-            let served = match tls {
-                None => connection(stream, router, stop).await,
-                Some(tls) => match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, router, stop).await,
-                    _ => Err(()),
-                },
+            let served = tokio::select! {
+                served = door.welcome(stream, client, &slot) => served,
+                () = slot.closed() => Ok(()),
             };
             if served.is_err() {
                 broken.increment(1);
             }
-            drop(permit);
         });
+    }
+}
+
+impl Door {
+    async fn welcome(self, stream: TcpStream, client: SocketAddr, slot: &Slot) -> Result<(), ()> {
+        let server = stream.local_addr().map_err(|_| ())?.ip().to_canonical();
+        let requester = Requester { client: client.ip().to_canonical(), server };
+        let Some(tls) = &self.tls else {
+            return connection(stream, self.router, requester, slot, self.stop).await;
+        };
+        let mut first = [0];
+        let greeted = tokio::time::timeout(PATIENCE, stream.peek(&mut first)).await;
+        match greeted.map_err(|_| ())?.map_err(|_| ())? {
+            0 => return Ok(()),
+            _ if first != [TLS_HANDSHAKE] => {
+                refuse(stream, &not_in_the_clear()).await;
+                return Err(());
+            }
+            _ => {}
+        }
+        let accepted = tokio::time::timeout(PATIENCE, tls.accept(stream)).await;
+        let stream = accepted.map_err(|_| ())?.map_err(|_| ())?;
+        connection(stream, self.router, requester, slot, self.stop).await
     }
 }
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    requester: Requester,
+    slot: &Slot,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ()> {
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(requester);
+        let begun = slot.begin().map(|busy| (busy, router.call(request)));
+        async move {
+            let Some((busy, answer)) = begun else { return Ok(too_late()) };
+            let answer = answer.await;
+            drop(busy);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
@@ -87,4 +151,40 @@ async fn connection(
     // The request that is under way is answered.
     connection.as_mut().graceful_shutdown();
     connection.await.map_err(|_| ())
+}
+
+/// The answer to a request that came when its connection had just been closed to make room.
+fn too_late() -> Response {
+    let mut answer =
+        Refusal::overloaded("this connection was idle for longest and is closed").into_response();
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn no_room(full: Full) -> Refusal {
+    Refusal::overloaded(match full {
+        Full::Address => "requests are under way on all connections that one address may have",
+        Full::Server => "requests are under way on all connections that there is room for",
+    })
+}
+
+fn not_in_the_clear() -> Refusal {
+    let message = "this port speaks HTTPS, and this request came in the clear";
+    Refusal::new(StatusCode::BAD_REQUEST, "https_only", message)
+}
+
+/// Answers whatever a client may ask for with a refusal, and hangs up.
+async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
+    let answer = refusal.as_bytes();
+    let told = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        // To close a connection with something unread in it is to reset it, and the client might not
+        // see the answer.
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // There is nothing to be done for a client that does not listen.
+    let _ = tokio::time::timeout(REFUSAL_PATIENCE, told).await;
 }

@@ -1,25 +1,33 @@
 //! A running server: the node, the store, and the door for clients.
 
+mod connections;
 mod http;
 mod reply;
+mod requester;
 mod routes;
 mod tls;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use raft_node::{NodeError, RunningNode};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::store::{KvStore, StoreError};
-use routes::Service;
+use connections::{Connections, Limits};
+use http::Door;
+pub use requester::Requester;
+pub use routes::Service;
+
+/// How many connections are served at the address for health. Nobody but those who look after the
+/// server should reach it.
+const HEALTH_CONNECTIONS: usize = 64;
 
 /// Why a server does not start, or has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +35,11 @@ pub enum ServerError {
     /// The configuration cannot be used.
     #[error("bad configuration: {0}")]
     Config(String),
-    /// The address for clients cannot be listened on.
-    #[error("cannot listen for clients on {address}: {error}")]
+    /// The address for clients, or for health, cannot be listened on.
+    #[error("cannot listen for {whom} on {address}: {error}")]
     Listen {
+        /// For whom.
+        whom: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -99,15 +109,19 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(ServerError::System)?;
-    let listen = |error| ServerError::Listen { address, error };
     // Taken now, so that a mistake shows at once, and opened when there is somebody to answer.
-    let socket = bind(address).map_err(listen)?;
+    let clients = Bound::to("clients", address)?;
+    let health = config.health_address().map_err(ServerError::Config)?;
+    let health = health.map(|address| Bound::to("health", address)).transpose()?;
 
     let data = config.data.join("kv");
     let store = KvStore::open(&data, config.cache_mib << 20)?;
     let reader = store.reader();
     let node = RunningNode::start(options, Box::new(store))?;
-    let socket = runtime.block_on(async { socket.listen(1024) }).map_err(listen)?;
+    let entered = runtime.enter();
+    let clients = clients.listen()?;
+    let health = health.map(Bound::listen).transpose()?;
+    drop(entered);
     tracing::info!(
         id = config.id,
         cluster = config.cluster,
@@ -117,8 +131,16 @@ pub fn run(
     );
     let handle = node.handle.clone();
     let (stopping, stopped) = watch::channel(false);
-    let max_connections = config.max_connections;
-    let service = Arc::new(Service::new(config, handle.clone(), reader, metrics.clone()));
+    let (connections, per_address) = (config.max_connections, config.connections_per_address());
+    let limits = Limits { connections, per_address };
+    let service = Service::new(config, handle.clone(), reader, metrics.clone());
+    let door = |router, tls, limits| {
+        let (connections, stop) = (Connections::new(limits), stopped.clone());
+        Door { router, tls, connections, stop }
+    };
+    let of_health = Limits { connections: HEALTH_CONNECTIONS, per_address: HEALTH_CONNECTIONS };
+    let of_health = door(service.health_router(), None, of_health);
+    let of_clients = door(service.router(), acceptor, limits);
     let upkeep = async {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -126,8 +148,8 @@ pub fn run(
         }
     };
     runtime.block_on(async {
-        let router = service.router();
-        let http = tokio::spawn(http::serve(socket, router, acceptor, max_connections, stopped));
+        let clients = tokio::spawn(http::serve(clients, of_clients));
+        let health = health.map(|socket| tokio::spawn(http::serve(socket, of_health)));
         tokio::select! {
             () = stop => {}
             () = upkeep => {}
@@ -135,7 +157,10 @@ pub fn run(
         }
         // Requests that are under way get their answers before the node goes.
         let _ = stopping.send(true);
-        let _ = http.await;
+        let _ = clients.await;
+        if let Some(health) = health {
+            let _ = health.await;
+        }
         tokio::time::sleep(GOODBYE).await;
         handle.shutdown().await;
     });
@@ -145,12 +170,32 @@ pub fn run(
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections of an earlier process may still be dying.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+/// An address that is taken, but not yet listened on.
+struct Bound {
+    whom: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Bound {
+    fn to(whom: &'static str, address: SocketAddr) -> Result<Bound, ServerError> {
+        let bind = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // Connections of an earlier process may still be dying.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        match bind() {
+            Ok(socket) => Ok(Bound { whom, address, socket }),
+            Err(error) => Err(ServerError::Listen { whom, address, error }),
+        }
+    }
+
+    fn listen(self) -> Result<TcpListener, ServerError> {
+        let Bound { whom, address, socket } = self;
+        socket.listen(1024).map_err(|error| ServerError::Listen { whom, address, error })
+    }
 }
 
 /// How long clients have to get their last answers.

@@ -38,6 +38,23 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).in_a_second()
     }
 
+    /// The request is for another server, or for none.
+    pub(super) fn misdirected(host: &str) -> Refusal {
+        let message = format!(
+            "\"{host}\" is not a name of this server; add it to `names` in its configuration if it is"
+        );
+        Refusal::new(StatusCode::MISDIRECTED_REQUEST, "not_this_host", message)
+    }
+
+    /// A page in a browser sent it that has no business here.
+    pub(super) fn foreign_origin(origin: &str) -> Refusal {
+        let message = format!(
+            "pages of {origin} may not send requests; `allowed_origins` in the configuration says \
+             which may"
+        );
+        Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message)
+    }
+
     pub(super) fn no_leader() -> Refusal {
         let message = "no leader is known here; an election takes less than a second as a rule";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", message).in_a_second()
@@ -61,6 +78,23 @@ impl Refusal {
     /// Nobody knows what became of it.
     pub(super) fn unknown(message: &str) -> Refusal {
         Refusal::new(StatusCode::GATEWAY_TIMEOUT, "unknown", message).perhaps_done()
+    }
+
+    /// An answer with it as a client reads it, for a connection that ends with it.
+    pub(super) fn as_bytes(&self) -> Vec<u8> {
+        let Parts { status, failure, headers } = &*self.0;
+        let body = serde_json::to_vec(failure).unwrap_or_default();
+        let mut bytes = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n",
+            body.len()
+        )
+        .into_bytes();
+        for (name, value) in headers {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend([b"\r\n", body.as_slice()].concat());
+        bytes
     }
 
     fn perhaps_done(mut self) -> Refusal {
@@ -137,8 +171,9 @@ pub(super) fn applied(answer: Answer) -> Result<Response, Refusal> {
         Answer::UnknownSession => Err(Refusal::new(
             StatusCode::GONE,
             "unknown_session",
-            "the session was never opened or has expired; this request was not applied, an earlier \
-             attempt of it may have been",
+            "the session was never opened, or has ended: of the client address with most sessions, the \
+             one unused for longest makes room for a new one. This request was not applied, an \
+             earlier attempt of it may have been",
         )
         .perhaps_done()),
         Answer::StaleSerial => Err(Refusal::new(

@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode, Uri};
 use metrics_exporter_prometheus::PrometheusHandle;
-use raft_core::{Bytes, NodeId};
-use raft_node::{NodeHandle, ProposeError, ReadError};
+use raft_core::{Bytes, Index, NodeId};
+use raft_node::{NodeHandle, NodeStatus, ProposeError, ReadError};
 use tokio::sync::Semaphore;
 
 use super::reply::{self, Refusal};
+use super::requester::{self, Rules, SessionOwner};
 use crate::api::{self, CLIENT_HEADER, SERIAL_HEADER, SnapshotStarted};
 use crate::command::{Answer, ClientId, Command, MAX_KEY, MAX_VALUE, Operation, RequestId};
 use crate::config::Config;
@@ -28,14 +30,17 @@ const BODIES: usize = 64 << 20;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What every request needs.
+/// How long the node may take to say how it is before it counts as not alive.
+const LIFE_SIGN: Duration = Duration::from_secs(2);
+
+/// What every request needs: the node, its state, and the configuration that clients may see.
 #[derive(Debug)]
-pub(super) struct Service {
-    pub(super) config: Config,
-    pub(super) node: NodeHandle,
-    pub(super) reader: KvReader,
-    pub(super) began: Instant,
-    pub(super) metrics: PrometheusHandle,
+pub struct Service {
+    config: Config,
+    node: NodeHandle,
+    reader: KvReader,
+    began: Instant,
+    metrics: PrometheusHandle,
     bodies: Semaphore,
 }
 
@@ -43,30 +48,42 @@ type Shared = State<Arc<Service>>;
 type Reply = Result<Response, Refusal>;
 
 impl Service {
-    pub(super) fn new(
+    /// Serves what `reader` reads of the state machine of `node`.
+    pub fn new(
         config: Config,
         node: NodeHandle,
         reader: KvReader,
         metrics: PrometheusHandle,
-    ) -> Service {
+    ) -> Arc<Service> {
         let (began, bodies) = (Instant::now(), Semaphore::new(BODIES));
-        Service { config, node, reader, began, metrics, bodies }
+        Arc::new(Service { config, node, reader, began, metrics, bodies })
     }
 
-    /// All routes.
-    pub(super) fn router(self: Arc<Service>) -> Router {
-        Router::new()
+    /// All routes. Requests carry a [`Requester`](super::Requester) as an extension; without one,
+    /// they are from nobody in particular.
+    pub fn router(self: &Arc<Service>) -> Router {
+        let routes = Router::new()
             .route("/v1/kv/{key}", get(read).put(put).delete(delete))
             .route("/v1/kv/{key}/append", post(append))
             .route("/v1/kv/{key}/cas", post(compare_and_set))
             .route("/v1/sessions", post(open_session))
             .route("/v1/snapshot", post(take_snapshot))
             .route("/v1/status", get(status))
-            .route("/healthz", get(health))
-            .route("/metrics", get(metrics))
+            .merge(health_routes());
+        self.finish(routes)
+    }
+
+    /// The routes that tell whether the server is well.
+    pub(super) fn health_router(self: &Arc<Service>) -> Router {
+        self.finish(health_routes())
+    }
+
+    fn finish(self: &Arc<Service>, routes: Router<Arc<Service>>) -> Router {
+        routes
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_like_this)
-            .with_state(self)
+            .layer(from_fn_with_state(Rules::new(&self.config), requester::admit))
+            .with_state(self.clone())
     }
 
     /// Replicates a command and waits for its answer.
@@ -136,6 +153,14 @@ impl Service {
     }
 }
 
+fn health_routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/livez", get(is_alive))
+        .route("/readyz", get(is_ready))
+        .route("/healthz", get(is_ready))
+        .route("/metrics", get(metrics))
+}
+
 async fn read(State(service): Shared, uri: Uri) -> Reply {
     let key = key(&uri)?;
     let barrier = service.node.read_barrier();
@@ -187,8 +212,12 @@ async fn compare_and_set(State(service): Shared, request: Request) -> Reply {
     service.submit(&head.uri, &head.headers, operation).await
 }
 
-async fn open_session(State(service): Shared, uri: Uri) -> Reply {
-    service.submit(&uri, &HeaderMap::new(), Operation::OpenSession).await
+async fn open_session(
+    State(service): Shared,
+    Extension(SessionOwner(owner)): Extension<SessionOwner>,
+    uri: Uri,
+) -> Reply {
+    service.submit(&uri, &HeaderMap::new(), Operation::OpenSessionFor { owner }).await
 }
 
 async fn take_snapshot(State(service): Shared) -> Reply {
@@ -231,10 +260,32 @@ async fn status(State(service): Shared) -> Reply {
     Ok(reply::json(StatusCode::OK, &status))
 }
 
-async fn health(State(service): Shared) -> Reply {
-    match service.node.status().await {
-        Some(status) if status.leader.is_some() => Ok("ok\n".into_response()),
-        _ => Err(Refusal::no_leader()),
+/// The node's own word, unless it takes too long.
+async fn life_sign(service: &Service) -> Result<NodeStatus, Refusal> {
+    match tokio::time::timeout(LIFE_SIGN, service.node.status()).await {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err(Refusal::overloaded("the server is stopping")),
+        Err(_) => {
+            let message = format!("the node has not answered for {} s", LIFE_SIGN.as_secs());
+            Err(Refusal::overloaded(&message))
+        }
+    }
+}
+
+/// Whether the process and the task that owns the node run.
+async fn is_alive(State(service): Shared) -> Reply {
+    life_sign(&service).await.map(|_| "ok\n".into_response())
+}
+
+/// Whether clients are served here or sent to the leader.
+async fn is_ready(State(service): Shared) -> Reply {
+    let status = life_sign(&service).await?;
+    if status.leader.is_none() {
+        Err(Refusal::no_leader())
+    } else if status.applied_index == Index::ZERO {
+        Err(Refusal::overloaded("the server has applied nothing yet"))
+    } else {
+        Ok("ok\n".into_response())
     }
 }
 

@@ -115,9 +115,13 @@ impl KvStore {
         let meta = meta.and_then(|transaction| state::read_meta(&transaction));
         let (layout, applied) =
             meta.map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        if layout != state::THIS_LAYOUT {
-            let expected = state::THIS_LAYOUT;
-            return Err(StoreError::OtherLayout { path, found: layout, expected });
+        match layout {
+            state::THIS_LAYOUT => {}
+            state::FORMER_LAYOUT => state::update(&database).map_err(storage(&path))?,
+            found => {
+                let expected = state::THIS_LAYOUT;
+                return Err(StoreError::OtherLayout { path, found, expected });
+            }
         }
         let database = RwLock::new(Arc::new(database));
         let shared = Arc::new(Shared { path, database, applied: AtomicU64::new(applied.0) });

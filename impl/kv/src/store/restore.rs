@@ -8,10 +8,10 @@ use raft_core::Index;
 use redb::Database;
 
 use super::error::SnapshotError;
-use super::sessions::{MAX_SESSIONS, SESSIONS, USES};
-use super::snapshot::{END, FORMAT, KEY, MAGIC, SESSION};
+use super::sessions::{MAX_SESSIONS, Session, Sessions};
+use super::snapshot::{END, FORMAT, FORMER_FORMAT, KEY, MAGIC, SESSION};
 use super::state::{DATA, VERSION_LENGTH, begin};
-use crate::command::{Answer, MAX_ANSWER, MAX_KEY, MAX_VALUE};
+use crate::command::{Answer, MAX_ANSWER, MAX_KEY, MAX_VALUE, Owner};
 
 /// How many bytes of records are held in memory before they go into the database.
 const BATCH_BYTES: usize = 4 << 20;
@@ -20,15 +20,20 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) enum Record {
     /// A key, and its version and value as [`DATA`] has them.
     Key(Vec<u8>, Vec<u8>),
-    /// A session as [`SESSIONS`] has it: name, last use, last serial, answer.
-    Session(u64, u64, u64, Vec<u8>),
+    Session {
+        client: u64,
+        owner: u64,
+        last_use: u64,
+        last_serial: u64,
+        last_answer: Vec<u8>,
+    },
 }
 
 impl Record {
     fn bytes(&self) -> usize {
         let variable = match self {
             Record::Key(key, stored) => key.len() + stored.len(),
-            Record::Session(.., answer) => answer.len(),
+            Record::Session { last_answer, .. } => last_answer.len(),
         };
         size_of::<Record>() + variable
     }
@@ -38,6 +43,7 @@ impl Record {
 pub(super) struct SnapshotReader<'r> {
     input: BufReader<&'r mut dyn Read>,
     offset: u64,
+    format: u32,
     index: Index,
     last_key: Vec<u8>,
     last_client: u64,
@@ -55,6 +61,7 @@ impl<'r> SnapshotReader<'r> {
         let mut reader = SnapshotReader {
             input: BufReader::with_capacity(1 << 16, data),
             offset: 0,
+            format: FORMAT,
             index,
             last_key: Vec::new(),
             last_client: 0,
@@ -65,9 +72,9 @@ impl<'r> SnapshotReader<'r> {
         if reader.array()? != MAGIC {
             return Err(SnapshotError::NotASnapshot);
         }
-        let format = reader.u32()?;
-        if format != FORMAT {
-            return Err(SnapshotError::OtherFormat { found: format, expected: FORMAT });
+        reader.format = reader.u32()?;
+        if ![FORMAT, FORMER_FORMAT].contains(&reader.format) {
+            return Err(SnapshotError::OtherFormat { found: reader.format, expected: FORMAT });
         }
         let found = Index(reader.u64()?);
         if found != index {
@@ -118,24 +125,27 @@ impl<'r> SnapshotReader<'r> {
     }
 
     fn session(&mut self) -> Result<Record, SnapshotError> {
-        let (client, last_use, serial) = (self.u64()?, self.u64()?, self.u64()?);
+        let client = self.u64()?;
+        let owner = if self.format == FORMER_FORMAT { Owner::UNKNOWN.0 } else { self.u64()? };
+        let (last_use, last_serial) = (self.u64()?, self.u64()?);
         let [length] = self.array()?;
         if usize::from(length) > MAX_ANSWER {
             return self.damaged("an answer is longer than it can be");
         }
-        let answer = self.bytes(usize::from(length))?;
+        let last_answer = self.bytes(usize::from(length))?;
         if client <= self.last_client || self.sessions >= MAX_SESSIONS {
             return self.damaged("the sessions are not in order, or too many");
         }
         if !(client..=self.index.0).contains(&last_use) {
             return self.damaged("a session's use is not in the log that the snapshot reflects");
         }
-        if (serial == 0) != answer.is_empty() || (serial > 0 && Answer::decode(&answer).is_err()) {
+        let is_new = last_serial == 0;
+        if is_new != last_answer.is_empty() || !is_new && Answer::decode(&last_answer).is_err() {
             return self.damaged("what a session remembers is no answer");
         }
         self.sessions += 1;
         self.last_client = client;
-        Ok(Record::Session(client, last_use, serial, answer))
+        Ok(Record::Session { client, owner, last_use, last_serial, last_answer })
     }
 
     fn end(&mut self) -> Result<(), SnapshotError> {
@@ -192,16 +202,16 @@ pub(super) fn insert(database: &Database, records: &[Record]) -> Result<(), redb
     {
         let mut keys = transaction.open_table(DATA)?;
         let mut keys = keys.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
-        let mut sessions = transaction.open_table(SESSIONS)?;
-        let mut uses = transaction.open_table(USES)?;
+        let mut sessions = Sessions::open(&transaction)?;
         for record in records {
             match record {
                 Record::Key(key, stored) => {
                     keys.insert_before(key.as_slice(), stored.as_slice())?;
                 }
-                Record::Session(client, last_use, serial, answer) => {
-                    sessions.insert(client, (*last_use, *serial, answer.as_slice()))?;
-                    uses.insert((*last_use, *client), ())?;
+                Record::Session { client, owner, last_use, last_serial, last_answer } => {
+                    let (owner, last_use, last_serial) = (*owner, *last_use, *last_serial);
+                    sessions
+                        .add(*client, &Session { owner, last_use, last_serial, last_answer })?;
                 }
             }
         }

@@ -1,31 +1,54 @@
 //! Sessions: what makes a retried request take effect once.
 //!
 //! A session remembers its last request and the answer to it. How many sessions there are is
-//! bounded, by the log alone: nobody's clock decides which one is forgotten.
+//! bounded, by the log alone: nobody's clock decides which one is forgotten. Whoever opens many ends
+//! its own.
 
 use raft_core::{Bytes, Index};
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::state::damaged;
-use crate::command::{Answer, ClientId, RequestId};
+use crate::command::{Answer, ClientId, Owner, RequestId};
 
-/// How many sessions there can be. Opening one more removes the one whose last request, a retry
-/// included, lies furthest back in the log.
+/// How many sessions there can be. Opening one more ends one of the owner that has most: the one whose
+/// last request, a retry included, lies furthest back in the log. Of owners that have equally many,
+/// the one with the session of that kind that lies furthest back loses it.
 pub const MAX_SESSIONS: u64 = 10_000;
 
-/// The index of the last use, the last serial, or 0, and the answer to that, or nothing.
-pub(super) type Remembered = (u64, u64, &'static [u8]);
+/// The owner, the index of the last use, the last serial, or 0, and the answer to that, or nothing.
+pub(super) type Remembered = (u64, u64, u64, &'static [u8]);
 
 /// Sessions by name.
 pub(super) const SESSIONS: TableDefinition<u64, Remembered> = TableDefinition::new("sessions");
 
-/// The last use of each session, and the session.
-pub(super) const USES: TableDefinition<(u64, u64), ()> = TableDefinition::new("uses");
+/// The owner of each session, its last use, and its name.
+const USES: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("uses_by_owner");
+
+/// How many sessions each owner has, and an index at or before the least recent of their last uses.
+const OWNERS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("owners");
+
+/// The same, ordered by who loses a session next: the number of sessions, [`u64::MAX`] minus that
+/// index, and the owner. The last one is it, if the index is exact: [`Sessions::make_room`] sees to
+/// that, so that a request in a session does not have to.
+const RANKS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("ranks");
+
+/// What is known of a session.
+pub(super) struct Session<'a> {
+    pub(super) owner: u64,
+    pub(super) last_use: u64,
+    /// 0 before the first request.
+    pub(super) last_serial: u64,
+    /// Empty before the first request.
+    pub(super) last_answer: &'a [u8],
+}
 
 /// What is to be done with a request.
 pub(super) enum Admission {
     /// Perform it, and [`remember`](Sessions::remember) the answer.
-    New,
+    New {
+        /// Whose session it is.
+        owner: Owner,
+    },
     /// Nothing but to give this answer.
     Answered(Bytes),
 }
@@ -33,7 +56,9 @@ pub(super) enum Admission {
 /// The sessions in a write transaction.
 pub(super) struct Sessions<'t> {
     sessions: Table<'t, u64, Remembered>,
-    uses: Table<'t, (u64, u64), ()>,
+    uses: Table<'t, (u64, u64, u64), ()>,
+    owners: Table<'t, u64, (u64, u64)>,
+    ranks: Table<'t, (u64, u64, u64), ()>,
 }
 
 impl<'t> Sessions<'t> {
@@ -41,18 +66,74 @@ impl<'t> Sessions<'t> {
         Ok(Sessions {
             sessions: transaction.open_table(SESSIONS)?,
             uses: transaction.open_table(USES)?,
+            owners: transaction.open_table(OWNERS)?,
+            ranks: transaction.open_table(RANKS)?,
         })
     }
 
-    pub(super) fn create(&mut self, index: Index) -> Result<ClientId, redb::Error> {
+    pub(super) fn create(&mut self, index: Index, owner: Owner) -> Result<ClientId, redb::Error> {
         if self.sessions.len()? >= MAX_SESSIONS {
-            let oldest = self.uses.pop_first()?.map(|(used, _)| used.value());
-            let (_, client) = oldest.ok_or_else(|| damaged("sessions without uses"))?;
-            self.sessions.remove(client)?;
+            self.make_room()?;
         }
-        self.sessions.insert(index.0, (index.0, 0, [].as_slice()))?;
-        self.uses.insert((index.0, index.0), ())?;
+        let (owner, last_use) = (owner.0, index.0);
+        self.add(index.0, &Session { owner, last_use, last_serial: 0, last_answer: &[] })?;
         Ok(ClientId(index.0))
+    }
+
+    /// Adds a session that is not there.
+    pub(super) fn add(&mut self, client: u64, session: &Session<'_>) -> Result<(), redb::Error> {
+        let Session { owner, last_use, last_serial, last_answer } = *session;
+        self.sessions.insert(client, (owner, last_use, last_serial, last_answer))?;
+        self.uses.insert((owner, last_use, client), ())?;
+        let (count, oldest) = self.owned(owner)?.unwrap_or((0, last_use));
+        self.rank(owner, count + 1, oldest.min(last_use))
+    }
+
+    /// Ends the session that [`MAX_SESSIONS`] describes.
+    fn make_room(&mut self) -> Result<(), redb::Error> {
+        loop {
+            let last = self.ranks.last()?.map(|(rank, _)| rank.value());
+            let (count, rank, owner) = last.ok_or_else(|| damaged("sessions without owners"))?;
+            let oldest = self.oldest(owner)?;
+            let (last_use, client) = oldest.ok_or_else(|| damaged("an owner without sessions"))?;
+            if u64::MAX - rank != last_use {
+                // It was used since. Every owner is corrected at most once for each use.
+                self.rank(owner, count, last_use)?;
+                continue;
+            }
+            self.sessions.remove(client)?;
+            self.uses.remove((owner, last_use, client))?;
+            return match self.oldest(owner)? {
+                Some((next, _)) => self.rank(owner, count - 1, next),
+                None => self.rank(owner, 0, 0),
+            };
+        }
+    }
+
+    fn owned(&self, owner: u64) -> Result<Option<(u64, u64)>, redb::Error> {
+        Ok(self.owners.get(owner)?.map(|owned| owned.value()))
+    }
+
+    /// The least recently used session of an owner: its last use, and its name.
+    fn oldest(&self, owner: u64) -> Result<Option<(u64, u64)>, redb::Error> {
+        let first = self.uses.range((owner, 0, 0)..=(owner, u64::MAX, u64::MAX))?.next();
+        let Some(first) = first.transpose()? else { return Ok(None) };
+        let (_, last_use, client) = first.0.value();
+        Ok(Some((last_use, client)))
+    }
+
+    /// Says how many sessions an owner has, and the oldest of their last uses.
+    fn rank(&mut self, owner: u64, count: u64, oldest: u64) -> Result<(), redb::Error> {
+        if let Some((count, oldest)) = self.owned(owner)? {
+            self.ranks.remove((count, u64::MAX - oldest, owner))?;
+        }
+        if count == 0 {
+            self.owners.remove(owner)?;
+        } else {
+            self.owners.insert(owner, (count, oldest))?;
+            self.ranks.insert((count, u64::MAX - oldest, owner), ())?;
+        }
+        Ok(())
     }
 
     pub(super) fn admit(
@@ -64,15 +145,15 @@ impl<'t> Sessions<'t> {
         let Some(session) = self.sessions.get(client)? else {
             return Ok(Admission::Answered(Answer::UnknownSession.encode()));
         };
-        let (last_use, last_serial, last_answer) = session.value();
+        let (owner, last_use, last_serial, last_answer) = session.value();
         let last_answer = Bytes::from(last_answer);
         drop(session);
-        self.uses.remove((last_use, client))?;
-        self.uses.insert((index.0, client), ())?;
+        self.uses.remove((owner, last_use, client))?;
+        self.uses.insert((owner, index.0, client), ())?;
         if request.serial > last_serial {
-            return Ok(Admission::New);
+            return Ok(Admission::New { owner: Owner(owner) });
         }
-        let remembered = (index.0, last_serial, last_answer.as_slice());
+        let remembered = (owner, index.0, last_serial, last_answer.as_slice());
         self.sessions.insert(client, remembered)?;
         let repeated = request.serial == last_serial;
         let answer = if repeated { last_answer } else { Answer::StaleSerial.encode() };
@@ -82,10 +163,32 @@ impl<'t> Sessions<'t> {
     pub(super) fn remember(
         &mut self,
         index: Index,
+        owner: Owner,
         request: RequestId,
         answer: &[u8],
     ) -> Result<(), redb::Error> {
-        self.sessions.insert(request.client.0, (index.0, request.serial, answer))?;
+        self.sessions.insert(request.client.0, (owner.0, index.0, request.serial, answer))?;
         Ok(())
     }
+}
+
+/// Gives the sessions of a file of layout 1, which have no owner, to [`Owner::UNKNOWN`].
+pub(super) fn give_owners(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    const FORMER: TableDefinition<u64, (u64, u64, &[u8])> = TableDefinition::new("sessions");
+    const FORMER_USES: TableDefinition<(u64, u64), ()> = TableDefinition::new("uses");
+    let mut former = Vec::new();
+    for session in transaction.open_table(FORMER)?.range::<u64>(..)? {
+        let (client, remembered) = session?;
+        let (last_use, last_serial, last_answer) = remembered.value();
+        former.push((client.value(), last_use, last_serial, last_answer.to_owned()));
+    }
+    transaction.delete_table(FORMER)?;
+    transaction.delete_table(FORMER_USES)?;
+    let mut sessions = Sessions::open(transaction)?;
+    let owner = Owner::UNKNOWN.0;
+    for (client, last_use, last_serial, last_answer) in &former {
+        let (last_use, last_serial) = (*last_use, *last_serial);
+        sessions.add(*client, &Session { owner, last_use, last_serial, last_answer })?;
+    }
+    Ok(())
 }

@@ -4,10 +4,12 @@
 //!
 //! | part | content |
 //! | --- | --- |
-//! | header | the magic `RAFT-KV\0`, the format `u32` = 1, the last applied index `u64` |
+//! | header | the magic `RAFT-KV\0`, the format `u32` = 2, the last applied index `u64` |
 //! | key, in ascending order | `u8` = 1, length of the key `u32`, length of the value `u32`, the key, its version `u64`, the value |
-//! | session, in ascending order of names | `u8` = 2, name `u64`, index of its last use `u64`, last serial `u64` (0: none yet), length of the answer `u8` (0: none yet), the answer |
+//! | session, in ascending order of names | `u8` = 2, name `u64`, owner `u64`, index of its last use `u64`, last serial `u64` (0: none yet), length of the answer `u8` (0: none yet), the answer |
 //! | end | `u8` = 0, how many keys `u64`, how many sessions `u64` |
+//!
+//! In format 1, sessions have no owner. It is read as well: their owner is 0.
 //!
 //! Nothing depends on how the state came about or lies on disk, so equal states write equal bytes.
 //! There is no checksum: whoever stores or sends a snapshot has one around it.
@@ -27,8 +29,11 @@ use super::state::{DATA, damaged, read_meta, split_version};
 
 pub(super) const MAGIC: [u8; 8] = *b"RAFT-KV\0";
 
-/// The version of the format that this crate writes, and the only one that it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the format that this crate writes.
+pub(super) const FORMAT: u32 = 2;
+
+/// The format without owners of sessions, which this crate reads as well.
+pub(super) const FORMER_FORMAT: u32 = 1;
 
 pub(super) const KEY: u8 = 1;
 pub(super) const SESSION: u8 = 2;
@@ -83,9 +88,9 @@ impl View {
         let mut count = 0;
         for session in self.transaction.open_table(SESSIONS)?.range::<u64>(..)? {
             let (client, remembered) = session?;
-            let (last_use, last_serial, answer) = remembered.value();
+            let (owner, last_use, last_serial, answer) = remembered.value();
             out.write_all(&[SESSION])?;
-            for number in [client.value(), last_use, last_serial] {
+            for number in [client.value(), owner, last_use, last_serial] {
                 out.write_all(&number.to_le_bytes())?;
             }
             let length =

@@ -5,8 +5,8 @@ use redb::{
     Database, Durability, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 
-use super::sessions::{Admission, Sessions};
-use crate::command::{Answer, Command, MAX_VALUE, Operation};
+use super::sessions::{self, Admission, Sessions};
+use crate::command::{Answer, Command, MAX_VALUE, Operation, Owner};
 
 /// Keys, and for each its version, 8 bytes little-endian, followed by its value.
 pub(super) const DATA: TableDefinition<&[u8], &[u8]> = TableDefinition::new("data");
@@ -15,8 +15,11 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const APPLIED: &str = "applied";
 const LAYOUT: &str = "layout";
 
-/// The version of the tables' layout that this crate writes, and the only one that it reads.
-pub(super) const THIS_LAYOUT: u64 = 1;
+/// The version of the tables' layout that this crate writes.
+pub(super) const THIS_LAYOUT: u64 = 2;
+
+/// The layout without owners of sessions, which is [brought up to date](update).
+pub(super) const FORMER_LAYOUT: u64 = 1;
 
 /// How many bytes of a value in [`DATA`] are the version.
 pub(super) const VERSION_LENGTH: usize = size_of::<u64>();
@@ -29,6 +32,14 @@ pub(super) fn initialize(transaction: WriteTransaction, applied: Index) -> Resul
         state.meta.insert(LAYOUT, THIS_LAYOUT)?;
         state.meta.insert(APPLIED, applied.0)?;
     }
+    Ok(transaction.commit()?)
+}
+
+/// Brings tables of [`FORMER_LAYOUT`] to [`THIS_LAYOUT`], durably.
+pub(super) fn update(database: &Database) -> Result<(), redb::Error> {
+    let transaction = begin_durable(database)?;
+    sessions::give_owners(&transaction)?;
+    transaction.open_table(META)?.insert(LAYOUT, THIS_LAYOUT)?;
     Ok(transaction.commit()?)
 }
 
@@ -110,9 +121,9 @@ impl<'t> State<'t> {
         };
         match self.sessions.admit(index, request)? {
             Admission::Answered(answer) => Ok(answer),
-            Admission::New => {
+            Admission::New { owner } => {
                 let answer = self.perform(index, &operation)?.encode();
-                self.sessions.remember(index, request, answer.as_slice())?;
+                self.sessions.remember(index, owner, request, answer.as_slice())?;
                 Ok(answer)
             }
         }
@@ -134,11 +145,14 @@ impl<'t> State<'t> {
                     Ok(Answer::Conflict { present })
                 }
             }
-            Operation::OpenSession => {
-                let client = self.sessions.create(index)?;
-                Ok(Answer::SessionOpened { client })
-            }
+            Operation::OpenSession => self.open_session(index, Owner::UNKNOWN),
+            Operation::OpenSessionFor { owner } => self.open_session(index, *owner),
         }
+    }
+
+    fn open_session(&mut self, index: Index, owner: Owner) -> Result<Answer, redb::Error> {
+        let client = self.sessions.create(index, owner)?;
+        Ok(Answer::SessionOpened { client })
     }
 
     fn append(&mut self, index: Index, key: &Bytes, suffix: &Bytes) -> Result<Answer, redb::Error> {

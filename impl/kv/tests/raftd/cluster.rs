@@ -1,4 +1,4 @@
-//! Some servers as processes, on ports that were free a moment ago.
+//! Some servers as processes, on ports that are theirs as long as the test runs.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -18,25 +18,62 @@ pub(crate) struct Cluster {
     directory: TempDir,
     pub(crate) peer_ports: Vec<u16>,
     pub(crate) client_ports: Vec<u16>,
+    pub(crate) health_ports: Vec<u16>,
+    _ports: Ports,
     servers: Vec<Option<Child>>,
     pub(crate) runtime: Runtime,
     extra: String,
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
-    let sockets: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect()
+/// Ports that are for one test, also while nobody listens on them. A server that is down must find its
+/// ports free when it starts again, and nobody may take another cluster's server for it meanwhile.
+pub(crate) struct Ports {
+    first: u16,
+    /// Who listens on the first port has all of them.
+    _held: TcpListener,
+}
+
+impl Ports {
+    /// Below those that the system gives to whoever asks for any port, or dials.
+    const ALL: std::ops::Range<u16> = 30_000..32_000;
+    const COUNT: u16 = 16;
+
+    pub(crate) fn reserve() -> Ports {
+        let blocks = (Ports::ALL.end - Ports::ALL.start) / Ports::COUNT;
+        // Processes that run at the same time begin at different ones.
+        let begin = std::process::id().wrapping_mul(37) % u32::from(blocks);
+        let blocks = (0..blocks).cycle().skip(begin.try_into().unwrap()).take(blocks.into());
+        let take = |block: u16| {
+            let first = Ports::ALL.start + block * Ports::COUNT;
+            let held = TcpListener::bind(("127.0.0.1", first)).ok()?;
+            let ports = Ports { first, _held: held };
+            let is_free = |number| TcpListener::bind(("127.0.0.1", ports.at(number))).is_ok();
+            (0..Ports::COUNT - 1).all(is_free).then_some(ports)
+        };
+        wait_for("free ports", || blocks.clone().find_map(take))
+    }
+
+    /// One of them.
+    pub(crate) fn at(&self, number: u16) -> u16 {
+        assert!(number < Ports::COUNT - 1);
+        self.first + 1 + number
+    }
+
+    fn three(&self, first: u16) -> Vec<u16> {
+        (first..first + 3).map(|number| self.at(number)).collect()
+    }
 }
 
 impl Cluster {
     /// Three servers that are not running yet, with `extra` lines in each configuration.
     pub(crate) fn new(extra: &str) -> Cluster {
-        let ports = free_ports(6);
+        let ports = Ports::reserve();
         let cluster = Cluster {
             directory: tempfile::tempdir().unwrap(),
-            peer_ports: ports[..3].to_vec(),
-            client_ports: ports[3..].to_vec(),
+            peer_ports: ports.three(0),
+            client_ports: ports.three(3),
+            health_ports: ports.three(6),
+            _ports: ports,
             servers: vec![None, None, None],
             runtime: Runtime::new().unwrap(),
             extra: extra.to_owned(),
@@ -58,6 +95,8 @@ impl Cluster {
     pub(crate) fn config_text(&self, id: u64, name: &str) -> String {
         let mut text =
             format!("cluster = \"{name}\"\nid = {id}\ndata = \"node-{id}\"\n{}\n", self.extra);
+        writeln!(text, "listen_health = \"127.0.0.1:{}\"", self.health_ports[Cluster::place(id)])
+            .unwrap();
         for (number, (peer, client)) in self.peer_ports.iter().zip(&self.client_ports).enumerate() {
             let id = number + 1;
             write!(
@@ -185,7 +224,8 @@ pub(crate) fn failing(config: &Path) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+/// Sends a signal to a process.
+pub(crate) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }

@@ -1,8 +1,6 @@
 //! Whoever shouts at a port is not heard, and disturbs nobody.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::io::Read;
 
 use raft_core::NodeId;
 use raft_node::wire::{self, Frame, Hello, Purpose};
@@ -10,27 +8,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::cluster::{Cluster, wait_for};
-
-fn say(port: u16, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    // The other side may hang up in the middle.
-    let _ = stream.write_all(bytes);
-    stream
-}
+use crate::raw::{metric, say};
 
 fn frame(frame: &Frame) -> Vec<u8> {
     let mut bytes = Vec::new();
     wire::encode(frame, &mut bytes);
     bytes
-}
-
-/// The sum of a counter over its labels.
-fn metric(port: u16, name: &str) -> u64 {
-    let mut stream = say(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let values = text.lines().filter(|line| line.starts_with(name));
-    values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 fn goes_on(cluster: &mut Cluster) {
@@ -93,40 +76,27 @@ fn on_the_port_for_clients() {
     };
     let long = "k".repeat(5000);
     assert_eq!(
-        status(b"PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n"),
+        status(b"PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n"),
         "413"
     );
-    assert_eq!(status(format!("GET /v1/kv/{long} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()), "400");
-    assert_eq!(status(b"GET /v1/kv/ HTTP/1.1\r\nHost: x\r\n\r\n"), "404");
-    assert_eq!(status(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), "404");
-    assert_eq!(status(b"PATCH /v1/kv/k HTTP/1.1\r\nHost: x\r\n\r\n"), "405");
     assert_eq!(
-        status(b"POST /v1/kv/k/cas HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+        status(format!("GET /v1/kv/{long} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()),
+        "400"
+    );
+    assert_eq!(status(b"GET /v1/kv/ HTTP/1.1\r\nHost: localhost\r\n\r\n"), "404");
+    assert_eq!(status(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"), "404");
+    assert_eq!(status(b"PATCH /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n"), "405");
+    assert_eq!(
+        status(b"POST /v1/kv/k/cas HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"),
         "400"
     );
     assert_eq!(
-        status(b"PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nIf-Match: \"1\"\r\nContent-Length: 0\r\n\r\n"),
+        status(b"PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nIf-Match: \"1\"\r\nContent-Length: 0\r\n\r\n"),
         "400"
     );
-    assert_eq!(status(b"GET /v1/kv/%zz HTTP/1.1\r\nHost: x\r\n\r\n"), "400");
-    let serial = b"PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nRaft-Serial: 1\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(status(b"GET /v1/kv/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"), "400");
+    let serial =
+        b"PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nRaft-Serial: 1\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(status(serial), "400");
-    goes_on(&mut cluster);
-}
-
-#[test]
-fn more_connections_than_there_is_room_for() {
-    let mut cluster = Cluster::started("max_connections = 20");
-    let port = cluster.client_ports[0];
-    let idle: Vec<TcpStream> = (0..100).map(|_| say(port, b"GET /v1")).collect();
-    let hung_up = |mut stream: &TcpStream| {
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        match stream.read(&mut [0]) {
-            Ok(read) => read == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        }
-    };
-    assert!(idle.iter().skip(30).all(hung_up), "those beyond the limit are hung up on");
-    drop(idle);
     goes_on(&mut cluster);
 }

@@ -1,12 +1,11 @@
 //! With certificates: servers and clients that have them are served, others are not.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 
 use raft_kv::client::{Client, Options, Tls};
 
 use crate::cluster::Cluster;
+use crate::raw::{ask, rest, say};
 
 fn certificates(cluster: &Cluster) {
     let made = Command::new(env!("CARGO_BIN_EXE_raftctl"))
@@ -45,11 +44,49 @@ fn a_cluster_with_certificates_serves_those_who_have_one() {
     cluster.runtime.block_on(client.put(b"key", "value")).unwrap();
     let found = cluster.runtime.block_on(client.get(b"key")).unwrap().unwrap();
     assert_eq!(found.value, "value");
-    let mut plain = TcpStream::connect(("127.0.0.1", cluster.client_ports[0])).unwrap();
-    plain.write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!answer.starts_with(b"HTTP"), "no answer without TLS");
+}
+
+/// What `raftctl` says of a server that is reached by the wrong scheme, and how it ends.
+fn raftctl(cluster: &Cluster, scheme: &str) -> (String, Option<i32>) {
+    let servers = format!("{scheme}://127.0.0.1:{}", cluster.client_ports[0]);
+    let output = Command::new(env!("CARGO_BIN_EXE_raftctl"))
+        .args(["--servers", &servers, "--ca"])
+        .arg(cluster.path("pki/ca.pem"))
+        .args(["put", "key", "value"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (said.split_whitespace().collect::<Vec<_>>().join(" "), output.status.code())
+}
+
+#[test]
+fn who_speaks_in_the_clear_to_a_server_with_certificates_is_told() {
+    let mut cluster = Cluster::new("");
+    certificates(&cluster);
+    (1..=3).for_each(|id| configure(&cluster, id, id));
+    (1..=3).for_each(|id| cluster.start(id));
+    let mut client = client(&cluster);
+    cluster.runtime.block_on(client.put(b"key", "value")).unwrap();
+    let port = cluster.client_ports[0];
+    for beginning in ["GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", "PUT "] {
+        let answer = rest(say(port, beginning.as_bytes()));
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains("this port speaks HTTPS"), "{answer}");
+    }
+    let (said, code) = raftctl(&cluster, "http");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("this port speaks HTTPS") && said.contains("https://"), "{said}");
+    // Health is served in the clear, on a port of its own.
+    assert_eq!(ask(cluster.health_ports[0], "GET /livez HTTP/1.1", "Host: localhost\r\n").0, 200);
+}
+
+#[test]
+fn who_speaks_tls_to_a_server_without_certificates_is_told() {
+    let cluster = Cluster::started("");
+    certificates(&cluster);
+    let (said, code) = raftctl(&cluster, "https");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("does not speak TLS") && said.contains("http://"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use raft_core::Index;
+use raft_kv::command::{Answer, ClientId, Operation};
 use raft_kv::store::{KvStore, StoreError};
 use raft_node::StateMachine;
 use redb::{Builder, Database, TableDefinition};
@@ -118,10 +119,54 @@ fn a_file_of_another_layout_is_refused_by_name() {
     let database = Database::open(dir.path().join("state.redb")).expect("a database");
     let transaction = database.begin_write().expect("a transaction");
     let meta = TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).expect("a table").insert("layout", 2).expect("written");
+    transaction.open_table(meta).expect("a table").insert("layout", 3).expect("written");
     transaction.commit().expect("committed");
     drop(database);
-    assert!(matches!(refused(dir.path()), StoreError::OtherLayout { found: 2, expected: 1, .. }));
+    assert!(matches!(refused(dir.path()), StoreError::OtherLayout { found: 3, expected: 2, .. }));
+}
+
+#[test]
+fn a_file_of_the_former_layout_is_brought_up_to_date() {
+    let dir = directory();
+    let database = Database::create(dir.path().join("state.redb")).expect("a database");
+    let transaction = database.begin_write().expect("a transaction");
+    {
+        let data = TableDefinition::<&[u8], &[u8]>::new("data");
+        let mut data = transaction.open_table(data).expect("a table");
+        let stored = [4u64.to_le_bytes().as_slice(), b"one"].concat();
+        data.insert(b"a".as_slice(), stored.as_slice()).expect("written");
+        let sessions = TableDefinition::<u64, (u64, u64, &[u8])>::new("sessions");
+        let mut sessions = transaction.open_table(sessions).expect("a table");
+        let answer = Answer::Written { version: 4, length: 3 }.encode();
+        sessions.insert(2, (4, 4, answer.as_slice())).expect("written");
+        sessions.insert(3, (3, 0, [].as_slice())).expect("written");
+        let uses = TableDefinition::<(u64, u64), ()>::new("uses");
+        let mut uses = transaction.open_table(uses).expect("a table");
+        uses.insert((4, 2), ()).expect("written");
+        uses.insert((3, 3), ()).expect("written");
+        let meta = TableDefinition::<&str, u64>::new("meta");
+        let mut meta = transaction.open_table(meta).expect("a table");
+        meta.insert("layout", 1).expect("written");
+        meta.insert("applied", 4).expect("written");
+    }
+    transaction.commit().expect("committed");
+    drop(database);
+    let other = directory();
+    let mut expected = open(other.path());
+    ask(&mut expected, None, put("a", ""));
+    ask(&mut expected, None, Operation::OpenSession);
+    ask(&mut expected, None, Operation::OpenSession);
+    ask(&mut expected, Some((ClientId(2), 4)), put("a", "one"));
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(snapshot(&store), snapshot(&expected));
+    }
+    let mut store = open(dir.path());
+    for store in [&mut store, &mut expected] {
+        ask(store, Some((ClientId(3), 1)), Operation::OpenSession);
+        ask(store, Some((ClientId(2), 4)), put("a", "two"));
+    }
+    assert_eq!(snapshot(&store), snapshot(&expected));
 }
 
 #[test]

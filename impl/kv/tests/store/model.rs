@@ -1,12 +1,13 @@
 //! The store against a map: random commands, restarts, crashes and snapshots.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
 use raft_core::{Bytes, Entry, Index, Payload, Term};
-use raft_kv::command::{Answer, ClientId, Command, Operation, RequestId};
-use raft_kv::store::KvStore;
+use raft_kv::command::{Answer, ClientId, Command, Operation, Owner, RequestId};
+use raft_kv::store::{KvStore, MAX_SESSIONS};
 use raft_node::StateMachine;
 use tempfile::TempDir;
 
@@ -46,7 +47,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (key(), prop::option::of(1..40u64), value()).prop_map(
             |(key, expected, value)| Operation::CompareAndSet { key, expected, value }
         ),
-        2 => Just(Operation::OpenSession),
+        1 => Just(Operation::OpenSession),
+        2 => (0..4u64).prop_map(|owner| Operation::OpenSessionFor { owner: Owner(owner) }),
     ]
 }
 
@@ -71,6 +73,23 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Steps in which sessions are opened and used.
+fn any_step_with_sessions() -> impl Strategy<Value = Step> {
+    let opening = prop_oneof![0..6u64, 0..2000u64]
+        .prop_map(|o| Operation::OpenSessionFor { owner: Owner(o) });
+    let put = || Operation::Put { key: Bytes::from("k"), value: Bytes::from("v") };
+    let request = prop_oneof![
+        2 => opening.clone().prop_map(Request::Plain),
+        1 => (any::<usize>(), opening).prop_map(|(of, opening)| Request::Session(of, 1, opening)),
+        2 => (any::<usize>(), 0..2i64).prop_map(move |(of, ahead)| Request::Session(of, ahead, put())),
+    ];
+    prop_oneof![
+        8 => prop::collection::vec(request, 1..40).prop_map(Step::Apply),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Move),
+    ]
+}
+
 /// What the store should be, and how it came about.
 #[derive(Default)]
 struct Model {
@@ -82,6 +101,7 @@ struct Model {
 
 #[derive(Default)]
 struct Session {
+    owner: u64,
     last_use: u64,
     serial: u64,
     /// Encoded; empty before the first.
@@ -132,6 +152,7 @@ impl Model {
             return Answer::UnknownSession.encode();
         };
         session.last_use = index;
+        let owner = session.owner;
         if serial < session.serial {
             return Answer::StaleSerial.encode();
         }
@@ -140,7 +161,8 @@ impl Model {
         }
         let answer = self.perform(index, command.operation).encode();
         let remembered = answer.as_slice().to_owned();
-        self.sessions.insert(client.0, Session { last_use: index, serial, answer: remembered });
+        let session = Session { owner, last_use: index, serial, answer: remembered };
+        self.sessions.insert(client.0, session);
         answer
     }
 
@@ -166,29 +188,46 @@ impl Model {
             Operation::Delete { key } => {
                 return Answer::Deleted { existed: self.keys.remove(key.as_slice()).is_some() };
             }
-            Operation::OpenSession => {
-                self.sessions.insert(index, Session { last_use: index, ..Session::default() });
-                return Answer::SessionOpened { client: ClientId(index) };
-            }
+            Operation::OpenSession => return self.open_session(index, 0),
+            Operation::OpenSessionFor { owner } => return self.open_session(index, owner.0),
         };
         let length = value.len() as u64;
         self.keys.insert(key.as_slice().to_owned(), (index, value));
         Answer::Written { version: index, length }
     }
 
+    fn open_session(&mut self, index: u64, owner: u64) -> Answer {
+        if self.sessions.len() as u64 >= MAX_SESSIONS {
+            let mut counts = BTreeMap::new();
+            for session in self.sessions.values() {
+                *counts.entry(session.owner).or_insert(0) += 1;
+            }
+            let most = *counts.values().max().expect("there are sessions");
+            let of_those =
+                self.sessions.iter().filter(|(_, session)| counts[&session.owner] == most);
+            let rank = |(client, session): &(&u64, &Session)| {
+                (session.last_use, Reverse(session.owner), **client)
+            };
+            let ended = *of_those.min_by_key(rank).expect("there are sessions").0;
+            self.sessions.remove(&ended);
+        }
+        self.sessions.insert(index, Session { owner, last_use: index, ..Session::default() });
+        Answer::SessionOpened { client: ClientId(index) }
+    }
+
     /// What a snapshot must look like.
     fn snapshot(&self) -> Vec<u8> {
         let number = |number: usize| (number as u64).to_le_bytes();
         let short = |number: usize| number.to_le_bytes()[..4].to_owned();
-        let mut bytes = [b"RAFT-KV\0\x01\0\0\0".as_slice(), &number(self.log.len())].concat();
+        let mut bytes = [b"RAFT-KV\0\x02\0\0\0".as_slice(), &number(self.log.len())].concat();
         for (key, (version, value)) in &self.keys {
             let lengths = [short(key.len()), short(value.len())].concat();
             bytes.extend([&[1], &*lengths, key, &version.to_le_bytes(), value].concat());
         }
         for (client, session) in &self.sessions {
             bytes.push(2);
-            bytes
-                .extend([*client, session.last_use, session.serial].map(u64::to_le_bytes).concat());
+            let numbers = [*client, session.owner, session.last_use, session.serial];
+            bytes.extend(numbers.map(u64::to_le_bytes).concat());
             bytes.extend(&number(session.answer.len())[..1]);
             bytes.extend(&session.answer);
         }
@@ -276,6 +315,22 @@ proptest! {
     #[test]
     fn a_store_is_a_map_whatever_happens_to_it(steps in prop::collection::vec(any_step(), 1..25)) {
         let mut run = Run::new();
+        for step in steps {
+            run = run.step(step);
+            run.check();
+        }
+    }
+
+    #[test]
+    fn of_too_many_sessions_the_one_ends_that_should(
+        owners in prop::collection::vec(prop_oneof![0..6u64, 0..2000u64], MAX_SESSIONS as usize - 5),
+        steps in prop::collection::vec(any_step_with_sessions(), 1..10),
+    ) {
+        let mut run = Run::new();
+        for owner in owners {
+            run.model.apply(command(None, Operation::OpenSessionFor { owner: Owner(owner) }));
+        }
+        run.catch_up();
         for step in steps {
             run = run.step(step);
             run.check();

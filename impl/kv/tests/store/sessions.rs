@@ -1,7 +1,7 @@
 //! A request takes effect once.
 
 use raft_core::Index;
-use raft_kv::command::{Answer, ClientId, Operation};
+use raft_kv::command::{Answer, ClientId, Operation, Owner};
 use raft_kv::store::{KvStore, MAX_SESSIONS};
 use raft_node::StateMachine;
 
@@ -158,4 +158,27 @@ fn a_restored_state_displaces_the_same_sessions() {
         assert_eq!(ask(store, Some((ClientId(2), 1)), put("k", "w")), Answer::UnknownSession);
     }
     assert_eq!(snapshot(&restored), snapshot(&store));
+}
+
+#[test]
+fn who_opens_too_many_sessions_ends_its_own() {
+    let dir = directory();
+    let mut store = open(dir.path());
+    let of = |owner| Operation::OpenSessionFor { owner: Owner(owner) };
+    // Two owners have one each, unused for longest.
+    let (one, two) = match [of(1), of(2)].map(|opening| ask(&mut store, None, opening)) {
+        [Answer::SessionOpened { client: one }, Answer::SessionOpened { client: two }] => {
+            (one, two)
+        }
+        other => panic!("{other:?}"),
+    };
+    let count = usize::try_from(MAX_SESSIONS).expect("a small number");
+    let many = vec![command(None, of(3)); count + 100];
+    store.apply(store.applied().next(), &many).expect("applied");
+    let mut is_there =
+        |client| ask(&mut store, Some((client, 1)), put("k", "v")) != Answer::UnknownSession;
+    assert!(is_there(one) && is_there(two));
+    // Its first ones are gone, as many as did not fit.
+    assert!(!is_there(ClientId(3)) && !is_there(ClientId(104)));
+    assert!(is_there(ClientId(105)));
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use raft_core::Index;
-use raft_kv::command::{Answer, ClientId, MAX_VALUE, Operation};
+use raft_kv::command::{Answer, ClientId, MAX_VALUE, Operation, Owner};
 use raft_kv::store::{KvStore, SnapshotError, StoreError};
 use raft_node::StateMachine;
 
@@ -16,10 +16,17 @@ fn sample(dir: &Path) -> KvStore {
     let mut store = open(dir);
     ask(&mut store, None, put("b", "two"));
     ask(&mut store, None, Operation::OpenSession);
-    ask(&mut store, None, Operation::OpenSession);
+    ask(&mut store, None, Operation::OpenSessionFor { owner: Owner(7) });
     ask(&mut store, Some((ClientId(2), 4)), append("a", "one"));
     store
 }
+
+/// A snapshot of [`sample`], but for the owner of its second session, as format 1 has it.
+const FORMER_FORMAT: &[u8] = b"RAFT-KV\0\x01\0\0\0\x04\0\0\0\0\0\0\0\
+    \x01\x01\0\0\0\x03\0\0\0a\x04\0\0\0\0\0\0\0one\x01\x01\0\0\0\x03\0\0\0b\x01\0\0\0\0\0\0\0two\
+    \x02\x02\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x04\x01\0\x04\x03\
+    \x02\x03\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+    \0\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0";
 
 fn restore(store: &mut KvStore, index: Index, data: &[u8]) -> Result<(), StoreError> {
     let restored = store.restore(index, &mut &*data);
@@ -88,7 +95,7 @@ fn the_format_is_what_the_documentation_says() {
     let (_, data) = snapshot(&sample(dir.path()));
     let mut expected = b"RAFT-KV\0".to_vec();
     let number = |number: u64| number.to_le_bytes();
-    expected.extend([1, 0, 0, 0]);
+    expected.extend([2, 0, 0, 0]);
     expected.extend(number(4));
     for (key, version, value) in [(b"a", 4, b"one"), (b"b", 1, b"two")] {
         expected.extend([1, 1, 0, 0, 0, 3, 0, 0, 0]);
@@ -96,15 +103,29 @@ fn the_format_is_what_the_documentation_says() {
         expected.extend(number(version));
         expected.extend(value);
     }
-    for (client, last_use, serial, answer) in [(2, 4, 4, [1, 0, 4, 3].as_slice()), (3, 3, 0, &[])] {
+    let sessions = [(2, 0, 4, 4, [1, 0, 4, 3].as_slice()), (3, 7, 3, 0, &[])];
+    for (client, owner, last_use, serial, answer) in sessions {
         expected.push(2);
-        expected.extend([client, last_use, serial].map(number).concat());
+        expected.extend([client, owner, last_use, serial].map(number).concat());
         expected.extend(u8::try_from(answer.len()));
         expected.extend(answer);
     }
     expected.push(0);
     expected.extend([2, 2].map(number).concat());
     assert_eq!(data, expected);
+}
+
+#[test]
+fn a_snapshot_of_the_former_format_is_read() {
+    let (dir, other) = (directory(), directory());
+    let mut store = open(dir.path());
+    ask(&mut store, None, put("b", "two"));
+    ask(&mut store, None, Operation::OpenSession);
+    ask(&mut store, None, Operation::OpenSession);
+    ask(&mut store, Some((ClientId(2), 4)), append("a", "one"));
+    let mut restored = open(other.path());
+    restore(&mut restored, Index(4), FORMER_FORMAT).expect("restored");
+    assert_eq!(snapshot(&restored), snapshot(&store));
 }
 
 #[test]
@@ -182,8 +203,8 @@ fn what_is_not_this_snapshot_is_refused_for_what_it_is() {
         changed
     };
     assert!(matches!(refused(index, &with(0, b'r')), SnapshotError::NotASnapshot));
-    let other_format = refused(index, &with(8, 2));
-    assert!(matches!(other_format, SnapshotError::OtherFormat { found: 2, expected: 1 }));
+    let other_format = refused(index, &with(8, 3));
+    assert!(matches!(other_format, SnapshotError::OtherFormat { found: 3, expected: 2 }));
     let other_index = refused(Index(3), &data);
     let (found, expected) = (Index(4), Index(3));
     assert!(matches!(other_index, SnapshotError::OtherIndex { found: f, expected: e }

@@ -1,6 +1,6 @@
 //! Which servers to talk to, and what they say about themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_kv::api::Status;
 use raft_kv::client::{Address, Client, Error, Options, Tls};
@@ -40,11 +40,13 @@ impl Cluster {
         Ok(Client::new(self.servers.clone(), self.options.clone())?)
     }
 
-    /// A client for writes.
+    /// A client for a write, which has the time that opening a session leaves of the timeout.
     pub(crate) async fn writer(&self, args: &SessionArgs) -> Result<Client, Failure> {
+        let began = Instant::now();
         let mut client = self.client()?;
         if args.session {
             client.open_session().await?;
+            client.set_deadline(rest(self.options.deadline, began));
         }
         Ok(client)
     }
@@ -54,15 +56,21 @@ impl Cluster {
         Ok(Client::new(vec![server.clone()], self.options.clone())?)
     }
 
-    /// Asks all servers, also those that only the others name.
+    /// Asks all servers, also those that only the others name. It takes twice that long at most, and
+    /// not longer than the timeout.
     pub(crate) async fn survey(&self, patience: Duration) -> Vec<Seen> {
-        let mut observer = Observer::new(self, patience);
+        let mut observer = Observer::new(self, patience.min(self.options.deadline / 2));
         let mut seen = observer.look().await;
         if observer.add_members(&seen) {
             seen = observer.look().await;
         }
         seen
     }
+}
+
+/// What is left of a time. Never zero, which would mean one attempt of any length.
+pub(crate) fn rest(time: Duration, since: Instant) -> Duration {
+    time.saturating_sub(since.elapsed()).max(Duration::from_millis(1))
 }
 
 fn servers_by_default() -> Result<Vec<Address>, Failure> {

@@ -102,6 +102,10 @@ impl Failure {
             Failure::Exists { .. } => "name another one, or say --force to overwrite it",
             Failure::NoLeader => "`raftctl status` shows what the servers say",
             Failure::Client(Error::NoAuthority(_)) => "name the authority's certificate with --ca",
+            Failure::Client(Error::NotTls(_)) => "name it with http:// instead of https://",
+            Failure::Client(Error::Refused { failure, .. }) if failure.error == "https_only" => {
+                "name it with https:// instead of http://, and its authority with --ca"
+            }
             Failure::Client(Error::Unavailable { .. }) => {
                 "nothing was done; `raftctl status` shows who answers, --servers says whom to ask"
             }

@@ -43,7 +43,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
         return bench::run(&cluster, args);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::Runtime)?.block_on(async {
+    let runtime = runtime.map_err(Failure::Runtime)?;
+    let exit = runtime.block_on(async {
         match args.command {
             Command::Status(args) => status::run(&cluster, &args).await,
             Command::Watch(args) => watch::run(&cluster, &args).await,
@@ -56,5 +57,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
             Command::Cert(args) => cert::run(&args),
             Command::Bench(args) => bench::run(&cluster, &args),
         }
-    })
+    });
+    // A name that is still being looked up would be waited for.
+    runtime.shutdown_background();
+    exit
 }

@@ -1,7 +1,7 @@
 //! `raftctl get`, `put`, `append`, `delete` and `cas`.
 
 use std::ffi::OsString;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 
 use raft_kv::client::{Expected, Swapped};
 
@@ -19,6 +19,9 @@ pub(crate) async fn get(cluster: &Cluster, args: GetArgs) -> Result<Exit, Failur
         output::print(&format!("{}\n", found.version))?;
     } else {
         output::print_bytes(&found.value)?;
+        if needs_newline(&found.value, std::io::stdout().is_terminal()) {
+            output::print("\n")?;
+        }
     }
     Ok(Exit::Fine)
 }
@@ -65,6 +68,11 @@ pub(crate) async fn cas(cluster: &Cluster, args: CasArgs) -> Result<Exit, Failur
     Ok(Exit::No)
 }
 
+/// On a terminal, the next prompt begins a line. Programs get the bytes as they are.
+fn needs_newline(value: &[u8], is_terminal: bool) -> bool {
+    is_terminal && !value.ends_with(b"\n")
+}
+
 impl ValueArgs {
     fn read(self) -> Result<Vec<u8>, Failure> {
         if let Some(path) = self.file {
@@ -82,4 +90,16 @@ impl ValueArgs {
 
 fn bytes(text: OsString) -> Vec<u8> {
     text.into_encoded_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_with_a_newline_on_a_terminal_only() {
+        let cases = [(&b"v"[..], true), (b"", true), (b"v\n", true), (b"v", false)];
+        let needs = cases.map(|(value, is_terminal)| needs_newline(value, is_terminal));
+        assert_eq!(needs, [true, true, false, false]);
+    }
 }

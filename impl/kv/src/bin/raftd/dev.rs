@@ -1,6 +1,8 @@
 //! Three servers on one machine, as three processes that may be killed one by one.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// The first server's port for the other servers; theirs follow.
     #[arg(long, default_value_t = 7201)]
     peer_port: u16,
+    /// The first server's port for health and metrics; theirs follow.
+    #[arg(long, default_value_t = 7301)]
+    health_port: u16,
     /// Leave a server that dies dead.
     #[arg(long)]
     no_restart: bool,
@@ -41,19 +46,105 @@ pub(crate) struct Args {
     configure_only: bool,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(supervise(args))) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("raftd dev: {error}");
-            ExitCode::from(3)
+/// Why there are no servers.
+#[derive(Debug, thiserror::Error)]
+enum DevError {
+    #[error("{0}")]
+    Ports(String),
+    #[error(
+        "cannot listen on 127.0.0.1:{port}: {error}. Stop what is there, or choose other ports with \
+             --client-port, --peer-port and --health-port"
+    )]
+    Taken { port: u16, error: io::Error },
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+impl DevError {
+    /// As of a server: 2 the command line, 3 the data, 4 an address is taken.
+    fn exit_code(&self) -> u8 {
+        match self {
+            DevError::Ports(_) => 2,
+            DevError::System(_) => 3,
+            DevError::Taken { .. } => 4,
         }
     }
 }
 
-async fn supervise(args: &Args) -> io::Result<ExitCode> {
-    let configs = configure(args)?;
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let supervised = runtime.map_err(DevError::System);
+    match supervised.and_then(|runtime| runtime.block_on(supervise(args))) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("raftd dev: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The ports of one server.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    client: u16,
+    peer: u16,
+    health: u16,
+}
+
+impl Ports {
+    /// The ports of all servers, each of them once.
+    fn of_all(args: &Args) -> Result<Vec<Ports>, DevError> {
+        let bases = [
+            ("--client-port", args.client_port),
+            ("--peer-port", args.peer_port),
+            ("--health-port", args.health_port),
+        ];
+        let last = args.nodes - 1;
+        for (name, base) in bases {
+            if base == 0 || base.checked_add(last).is_none() {
+                return Err(DevError::Ports(format!(
+                    "{name} {base}: the ports of {} servers from there on are not all between 1 and \
+                     65535",
+                    args.nodes
+                )));
+            }
+        }
+        for (place, (name, base)) in bases.into_iter().enumerate() {
+            for (other_name, other) in &bases[..place] {
+                if base.abs_diff(*other) <= last {
+                    return Err(DevError::Ports(format!(
+                        "{other_name} {other} and {name} {base}: the ports of {} servers overlap",
+                        args.nodes
+                    )));
+                }
+            }
+        }
+        let of_one = |n| Ports {
+            client: args.client_port + n,
+            peer: args.peer_port + n,
+            health: args.health_port + n,
+        };
+        Ok((0..args.nodes).map(of_one).collect())
+    }
+
+    /// Finds out what each server would complain of by itself.
+    fn refuse_taken(all: &[Ports]) -> Result<(), DevError> {
+        for port in all.iter().flat_map(|ports| [ports.client, ports.peer, ports.health]) {
+            // The standard library's listeners may follow upon connections that are still dying, as a
+            // server's may.
+            TcpListener::bind(("127.0.0.1", port))
+                .map_err(|error| DevError::Taken { port, error })?;
+        }
+        Ok(())
+    }
+}
+
+async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
+    let ports = Ports::of_all(args)?;
+    if !args.configure_only {
+        Ports::refuse_taken(&ports)?;
+    }
+    let configs = configure(args, &ports)?;
     if args.configure_only {
         for path in &configs {
             println!("{}", path.display());
@@ -66,7 +157,8 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
     for config in configs {
         servers.push(Server::start(config, args)?);
     }
-    announce(args, &servers);
+    announce(&ports, &servers);
+    let mut code = 3;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -75,7 +167,8 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
                 let (place, status) = died?;
                 let server = &mut servers[place];
                 println!("node {} ended ({status})", place + 1);
-                if status.code().is_some_and(|code| code != 0) {
+                if let Some(failed) = status.code().filter(|code| *code != 0) {
+                    code = u8::try_from(failed).unwrap_or(code);
                     println!("its reason is above; the other servers go on");
                     server.child = None;
                 } else if args.no_restart {
@@ -87,7 +180,7 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
                     println!("node {} runs again, {}", place + 1, server.process());
                 }
                 if servers.iter().all(|server| server.child.is_none()) {
-                    return Ok(ExitCode::from(3));
+                    return Ok(ExitCode::from(code));
                 }
             }
         }
@@ -100,30 +193,31 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
 }
 
 /// Writes the configurations that are not there yet.
-fn configure(args: &Args) -> io::Result<Vec<PathBuf>> {
-    let member = |id: u16| Member {
-        id: u64::from(id),
-        peer: format!("127.0.0.1:{}", args.peer_port + id - 1),
-        client: format!("127.0.0.1:{}", args.client_port + id - 1),
+fn configure(args: &Args, ports: &[Ports]) -> io::Result<Vec<PathBuf>> {
+    let member = |(id, ports): (u64, &Ports)| Member {
+        id,
+        peer: format!("127.0.0.1:{}", ports.peer),
+        client: format!("127.0.0.1:{}", ports.client),
     };
-    let members: Vec<Member> = (1..=args.nodes).map(member).collect();
-    std::fs::create_dir_all(&args.data)
+    let members: Vec<Member> = (1..).zip(ports).map(member).collect();
+    make_directory(&args.data)
         .map_err(|error| io::Error::other(format!("{}: {error}", args.data.display())))?;
+    let others = members.iter().map(|m| {
+        format!("\n[[members]]\nid = {}\npeer = \"{}\"\nclient = \"{}\"\n", m.id, m.peer, m.client)
+    });
+    let members_text: String = others.collect();
     let mut paths = Vec::new();
-    for id in 1..=args.nodes {
+    for (id, ports) in (1..).zip(ports) {
         let path = args.data.join(format!("node-{id}.toml"));
-        let others = members.iter().map(|m| {
-            format!(
-                "\n[[members]]\nid = {}\npeer = \"{}\"\nclient = \"{}\"\n",
-                m.id, m.peer, m.client
-            )
-        });
-        let members_text: String = others.collect();
-        let text = format!("cluster = \"dev\"\nid = {id}\ndata = \"node-{id}\"\n{members_text}");
+        let health = format!("127.0.0.1:{}", ports.health);
+        let text = format!(
+            "cluster = \"dev\"\nid = {id}\ndata = \"node-{id}\"\n\
+             listen_health = \"{health}\"\n{members_text}"
+        );
         if path.exists() {
-            same_members(&path, &members)?;
+            same_cluster(&path, &members, &health)?;
         } else {
-            std::fs::write(&path, text)
+            write_new(&path, &text)
                 .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
         }
         paths.push(path);
@@ -131,10 +225,22 @@ fn configure(args: &Args) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// A directory for its owner alone.
+fn make_directory(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A file for its owner alone.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
 /// A configuration that is there already has to be that of the same cluster.
-fn same_members(path: &Path, members: &[Member]) -> io::Result<()> {
+fn same_cluster(path: &Path, members: &[Member], health: &str) -> io::Result<()> {
     let config = Config::read(path).map_err(|error| io::Error::other(error.to_string()))?;
-    if config.members == members {
+    let same_health = config.listen_health.is_none_or(|address| address == health);
+    if config.members == members && same_health {
         return Ok(());
     }
     Err(io::Error::other(format!(
@@ -144,12 +250,13 @@ fn same_members(path: &Path, members: &[Member]) -> io::Result<()> {
     )))
 }
 
-fn announce(args: &Args, servers: &[Server]) {
-    for (place, server) in (0..).zip(servers) {
-        let port = args.client_port + place;
-        println!("node {}  http://127.0.0.1:{port}  {}", place + 1, server.process());
+fn announce(ports: &[Ports], servers: &[Server]) {
+    for (number, (ports, server)) in (1..).zip(ports.iter().zip(servers)) {
+        let Ports { client, health, .. } = ports;
+        let process = server.process();
+        println!("node {number}  http://127.0.0.1:{client}  health on {health}  {process}");
     }
-    let port = args.client_port;
+    let port = ports[0].client;
     println!();
     println!("Try it:");
     println!("  curl -L -X PUT http://127.0.0.1:{port}/v1/kv/greeting -d hello");
@@ -175,7 +282,7 @@ impl Server {
         command.arg("run").arg("--config").arg(&self.config).arg("--until-stdin-ends");
         if args.trace_log {
             let directory = self.config.with_extension("");
-            std::fs::create_dir_all(&directory)?;
+            make_directory(&directory)?;
             command.arg("--trace-log").arg(directory.join("trace.jsonl"));
         }
         // A server's standard input ends with this process, however that ends, and the server too.

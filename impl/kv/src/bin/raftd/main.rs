@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 /// Exit codes: 0 stopped on request; 2 the command line or the configuration is wrong; 3 the data
 /// or the disk; 4 an address is taken; 70 the server found itself in contradiction and stopped.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "raftd", version, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
     command: Command,
