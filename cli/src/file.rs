@@ -14,6 +14,8 @@ pub enum FileError {
     Exists {
         /// The file.
         path: PathBuf,
+        /// Whether there is an option that allows it.
+        can_force: bool,
     },
     /// The system refuses it.
     #[error("cannot write {}: {source}", path.display())]
@@ -30,9 +32,9 @@ pub enum FileError {
 
 impl FileError {
     /// What to do about it.
-    pub fn help(&self, can_force: bool) -> Option<String> {
+    pub fn help(&self) -> Option<String> {
         match self {
-            FileError::Exists { .. } if can_force => {
+            FileError::Exists { can_force: true, .. } => {
                 Some("name another file, or say --force to overwrite it".to_owned())
             }
             FileError::Exists { .. } => Some("name another file".to_owned()),
@@ -77,7 +79,7 @@ impl Destination {
             match std::fs::metadata(path) {
                 Ok(found) if found.is_file() || found.is_dir() => {
                     if !force {
-                        return Err(FileError::Exists { path: path.to_owned() });
+                        return Err(FileError::Exists { path: path.to_owned(), can_force: false });
                     }
                     OpenOptions::new().write(true).open(path).map_err(failed)?;
                     Kind::Existing
@@ -96,6 +98,26 @@ impl Destination {
     /// Whether it is standard output.
     pub fn is_stdout(&self) -> bool {
         matches!(self.kind, Kind::Stdout)
+    }
+
+    /// The file, to be written bit by bit.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn stream(self) -> Result<Box<dyn Write>, FileError> {
+        let path = self.path;
+        let mut options = OpenOptions::new();
+        let options = match self.kind {
+            Kind::Stdout => return Ok(Box::new(io::stdout())),
+            Kind::Special(file) => return Ok(Box::new(file)),
+            Kind::New => options.write(true).create_new(true),
+            Kind::Existing => options.write(true).truncate(true),
+        };
+        match options.open(&path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(source) => Err(FileError::Write { path, source }),
+        }
     }
 
     /// Writes the results. That nobody reads standard output is no failure.
@@ -132,7 +154,9 @@ impl Destination {
 /// [`FileError`].
 pub fn write_new(path: &Path, contents: &[u8]) -> Result<(), FileError> {
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Exists { path: path.to_owned() },
+        io::ErrorKind::AlreadyExists => {
+            FileError::Exists { path: path.to_owned(), can_force: false }
+        }
         _ => FileError::Write { path: path.to_owned(), source },
     };
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;

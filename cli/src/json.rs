@@ -1,5 +1,6 @@
 //! `--json FILE`, the same in every program.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -21,6 +22,11 @@ pub struct JsonArgs {
 }
 
 impl JsonArgs {
+    /// Whether there is a file to write.
+    pub fn is_wanted(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Finds out whether the results can be written, before the work begins, and says where the text
     /// for people goes.
     ///
@@ -28,10 +34,29 @@ impl JsonArgs {
     ///
     /// [`FileError`].
     pub fn open(&self) -> Result<(Output, JsonFile), FileError> {
-        let new = |path: &PathBuf| Destination::new(path, self.force);
-        let file = JsonFile(self.path.as_ref().map(new).transpose()?);
-        let to_stdout = file.0.as_ref().is_some_and(Destination::is_stdout);
-        Ok((if to_stdout { Output::stderr() } else { Output::stdout() }, file))
+        let file = self.destination()?;
+        let to_stdout = file.as_ref().is_some_and(Destination::is_stdout);
+        let out = if to_stdout { Output::stderr() } else { Output::stdout() };
+        Ok((out, JsonFile(file)))
+    }
+
+    /// The file, if there is one, for results that are written bit by bit.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn stream(&self) -> Result<Option<Box<dyn Write>>, FileError> {
+        self.destination()?.map(Destination::stream).transpose()
+    }
+
+    fn destination(&self) -> Result<Option<Destination>, FileError> {
+        let new = |path: &PathBuf| {
+            Destination::new(path, self.force).map_err(|error| match error {
+                FileError::Exists { path, .. } => FileError::Exists { path, can_force: true },
+                error => error,
+            })
+        };
+        self.path.as_ref().map(new).transpose()
     }
 }
 

@@ -44,7 +44,9 @@ mod tests {
     #[test]
     fn sizes_are_rounded_and_not_cut() {
         let sizes = [0, 999, 1000, 1500, 1950, 1949, 999_949, 999_950, 20_000_000];
-        let shown = ["0 B", "999 B", "1.0 kB", "1.5 kB", "2.0 kB", "1.9 kB", "999.9 kB", "1.0 MB", "20.0 MB"];
+        let shown = [
+            "0 B", "999 B", "1.0 kB", "1.5 kB", "2.0 kB", "1.9 kB", "999.9 kB", "1.0 MB", "20.0 MB",
+        ];
         assert_eq!(sizes.map(bytes), shown);
         assert_eq!(bytes(u64::MAX), "18.4 EB");
         assert_eq!(bytes(3_500_000_000_000), "3.5 TB");

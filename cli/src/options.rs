@@ -107,7 +107,9 @@ mod tests {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
-        for wrong in ["", ".", "1.2.3", "-1", "1x", "ten", "inf", "NaN", "1e9", "99999999999999999999"] {
+        for wrong in
+            ["", ".", "1.2.3", "-1", "1x", "ten", "inf", "NaN", "1e9", "99999999999999999999"]
+        {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0").is_err() && positive_duration("0ms").is_err());

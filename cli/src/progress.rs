@@ -31,6 +31,7 @@ pub struct Progress {
     /// None where there is no terminal.
     bar: Option<ProgressBar>,
     began: Instant,
+    next_draw: Duration,
     next_line: Duration,
     forecast: Forecast,
 }
@@ -38,33 +39,42 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown before [`show`](Progress::show).
     pub fn new() -> Progress {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            ProgressBar::new_spinner().with_style(style.expect("the template is sound"))
-        });
+        let bar = std::io::stderr().is_terminal().then(new_bar);
         let forecast = Forecast::default();
-        Progress { bar, began: Instant::now(), next_line: LINE_EVERY, forecast }
+        let next_draw = Duration::ZERO;
+        Progress { bar, began: Instant::now(), next_draw, next_line: LINE_EVERY, forecast }
     }
 
     /// Shows what is done, and what share of all, where that is known.
     pub fn show(&mut self, what: impl fmt::Display, share: Option<Share>) {
         let elapsed = self.began.elapsed();
+        let due = if self.bar.is_some() { self.next_draw } else { self.next_line };
+        if elapsed < due {
+            return;
+        }
         let left = share.and_then(|share| self.forecast.left(share, elapsed));
         if let Some(bar) = &self.bar {
+            self.next_draw = elapsed + INTERVAL;
             bar.set_message(line(&what, share, elapsed, left));
             bar.tick();
-        } else if elapsed >= self.next_line {
+        } else {
             self.next_line = elapsed + LINE_EVERY;
             complain(line(&what, share, elapsed, left));
         }
     }
 
-    /// Clears the line on the terminal.
-    pub fn finish(self) {
-        if let Some(bar) = self.bar {
+    /// Clears the line on the terminal, until something is shown again.
+    pub fn clear(&mut self) {
+        if let Some(bar) = &mut self.bar {
             bar.finish_and_clear();
+            *bar = new_bar();
         }
     }
+}
+
+fn new_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg}");
+    ProgressBar::new_spinner().with_style(style.expect("the template is sound"))
 }
 
 impl Default for Progress {
@@ -130,7 +140,8 @@ mod tests {
     #[test]
     fn a_line_says_what_how_much_and_how_long() {
         let share = Some(Share { done: 1234, all: 4936 });
-        let text = line("election-3", share, Duration::from_millis(12_900), Some(Duration::from_secs(75)));
+        let text =
+            line("election-3", share, Duration::from_millis(12_900), Some(Duration::from_secs(75)));
         assert_eq!(text, "election-3  1,234 of 4,936 (25 %)  12s, about 1m 15s left");
         assert_eq!(line("election-3", None, Duration::from_secs(3), None), "election-3  3s");
     }
