@@ -13,8 +13,7 @@ use raft_core::{Limits, NodeId, Paper};
 use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, Settings};
 
 pub(crate) fn config(name: &str) -> BoundedConfig {
-    let folder = Catalog::folder().expect("the configurations are there");
-    let catalog = Catalog::read(&folder).expect("they can be read");
+    let catalog = Catalog::embedded().expect("the configurations are sound");
     catalog.find(name).expect("it is one of them")
 }
 

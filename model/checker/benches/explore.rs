@@ -20,8 +20,7 @@ fn depth_first(config: &BoundedConfig, symmetry: bool) -> Counts {
 }
 
 fn benches(criterion: &mut Criterion) {
-    let folder = Catalog::folder().expect("the configurations are in the repository");
-    let catalog = Catalog::read(&folder).expect("the configurations are sound");
+    let catalog = Catalog::embedded().expect("the configurations are sound");
     let config = catalog.find("snapshot-3").expect("it is in the smoke tier");
     let mut group = criterion.benchmark_group("snapshot-3, 2 threads");
     group.sample_size(10);

@@ -15,12 +15,14 @@ use crate::search::level::{self, Goal};
 use crate::search::path::{self, Path};
 use crate::search::{Control, Counts, StopReason, stateright};
 
-/// What a check says. Only [`Verdict::Holds`] is green.
+/// What a check says. Only [`Verdict::Holds`] is green, and only for the properties that were tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
-    /// Explored to the end within the stated bounds, and every property holds.
+    /// Explored to the end within the stated bounds, and every property that was tested holds.
     Holds,
+    /// Nothing is broken, but a property that the configuration is for was not tested.
+    Vacuous,
     /// A property is broken; there is a trace.
     Violated,
     /// The time or the memory ran out, or the strategy never comes to an end.
@@ -32,6 +34,7 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Verdict::Holds => "HOLDS",
+            Verdict::Vacuous => "VACUOUS",
             Verdict::Violated => "VIOLATED",
             Verdict::Incomplete => "INCOMPLETE",
         }
@@ -91,6 +94,14 @@ pub struct Report {
     pub collision_odds: f64,
     /// Witnesses that were reached.
     pub witnesses: Vec<Witness>,
+    /// The properties that the configuration is for; null if it does not say.
+    pub properties_required: Option<Vec<Property>>,
+    /// The properties that were tested: their witnesses were reached.
+    pub properties_tested: Vec<Property>,
+    /// The properties that were not tested, so that nothing is known about them.
+    pub properties_not_tested: Vec<Property>,
+    /// Those of them that the configuration is for. Empty unless everything was explored.
+    pub properties_missed: Vec<Property>,
     /// The property that is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<Property>,
@@ -126,7 +137,8 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
         Strategy::Stateright(strategy) => {
             let outcome = stateright::search(&model, strategy, options.threads, control);
             let run = outcome.violation.map(|run| shorten(config, run, options, control));
-            Found { counts: outcome.counts, run, complete: outcome.complete }
+            let (counts, complete) = (outcome.counts, outcome.complete);
+            Found { counts, violated: run.is_some(), run, complete }
         }
     };
     let run = found.run.or_else(|| {
@@ -138,6 +150,8 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
 
 struct Found {
     counts: Counts,
+    /// Whether a property is broken; there need not have been time to make a run of it.
+    violated: bool,
     run: Option<(Path, bool)>,
     complete: bool,
 }
@@ -149,9 +163,21 @@ fn by_level(
     control: &Control,
 ) -> Found {
     let outcome = level::search(model, Goal::Violation, options.threads, control);
-    let shortest = |depth| path::shortest(&fresh(config, options), Goal::Violation, depth);
-    let run = outcome.found_at.and_then(shortest).map(|run| (run, true));
-    Found { counts: outcome.counts, run, complete: outcome.complete }
+    let run = outcome
+        .found_at
+        .and_then(|depth| shortest(config, Goal::Violation, depth, options, control));
+    let (violated, complete) = (outcome.found_at.is_some(), outcome.complete);
+    Found { counts: outcome.counts, violated, run: run.map(|run| (run, true)), complete }
+}
+
+fn shortest(
+    config: &BoundedConfig,
+    goal: Goal,
+    depth: u64,
+    options: Options,
+    control: &Control,
+) -> Option<Path> {
+    path::shortest(&fresh(config, options), goal, depth, control)
 }
 
 fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Noting> {
@@ -163,8 +189,10 @@ fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Noting> {
 fn shorten(config: &BoundedConfig, run: Path, options: Options, control: &Control) -> (Path, bool) {
     let model = fresh(config, options);
     let outcome = level::search(&model, Goal::Violation, options.threads, control);
-    let shortest = |depth| path::shortest(&fresh(config, options), Goal::Violation, depth);
-    outcome.found_at.and_then(shortest).map_or((run, false), |shortest| (shortest, true))
+    let found = outcome
+        .found_at
+        .and_then(|depth| shortest(config, Goal::Violation, depth, options, control));
+    found.map_or((run, false), |shortest| (shortest, true))
 }
 
 /// A shortest run to a rejection or a halt, when nothing else was broken.
@@ -176,8 +204,7 @@ fn trace_noted(
 ) -> Option<(Path, bool)> {
     let goal = Goal::Breaks(property);
     let outcome = level::search(&fresh(config, options), goal, options.threads, control);
-    let run = path::shortest(&fresh(config, options), goal, outcome.found_at?)?;
-    Some((run, true))
+    Some((shortest(config, goal, outcome.found_at?, options, control)?, true))
 }
 
 fn report(
@@ -188,14 +215,23 @@ fn report(
     control: &Control,
     elapsed: Duration,
 ) -> Report {
-    let Found { counts, run, complete } = found;
+    let Found { counts, violated, run, complete } = found;
     let broken = run.as_ref().map(|(run, _)| run.broken);
     let noted = model.noted();
-    let verdict = match &run {
-        Some(_) => Verdict::Violated,
-        None if !noted.is_empty() => Verdict::Violated,
-        None if complete => Verdict::Holds,
-        None => Verdict::Incomplete,
+    let tested = PropertySet::tested_by(model.witnessed());
+    let missed = if complete {
+        config.properties.unwrap_or_default().without(tested)
+    } else {
+        PropertySet::default()
+    };
+    let verdict = if violated || !noted.is_empty() {
+        Verdict::Violated
+    } else if !complete {
+        Verdict::Incomplete
+    } else if missed.is_empty() {
+        Verdict::Holds
+    } else {
+        Verdict::Vacuous
     };
     let mut all: PropertySet = broken.into_iter().flat_map(PropertySet::iter).collect();
     all.extend(noted);
@@ -203,14 +239,8 @@ fn report(
     Report {
         name: config.name.clone(),
         verdict,
-        incomplete_because: (verdict == Verdict::Incomplete).then(|| match control.stopped() {
-            _ if is_simulation(options) => {
-                "a simulation visits states again, and never all of them"
-            }
-            Some(StopReason::TimeLimit) => "the time limit was reached",
-            Some(StopReason::MemoryLimit) => "the memory limit was reached",
-            None => "the search did not come to its end",
-        }),
+        incomplete_because: (verdict == Verdict::Incomplete)
+            .then(|| why_incomplete(options, control)),
         distinct_states: counts.distinct,
         symmetry: options.symmetry.then_some("servers"),
         orbit_states: counts.orbit,
@@ -222,6 +252,10 @@ fn report(
         blocked_by_in_flight: model.blocked(),
         collision_odds: collision_odds(counts.distinct),
         witnesses: model.witnessed().iter().collect(),
+        properties_required: config.properties.map(|properties| properties.iter().collect()),
+        properties_tested: tested.iter().collect(),
+        properties_not_tested: PropertySet::all().without(tested).iter().collect(),
+        properties_missed: missed.iter().collect(),
         property: all.next(),
         also_broken: all.collect(),
         trace: None,
@@ -230,6 +264,15 @@ fn report(
             trace: trace(config, run.actions, &describe(config, run.broken)),
             shortest,
         }),
+    }
+}
+
+fn why_incomplete(options: Options, control: &Control) -> &'static str {
+    match control.stopped() {
+        Some(StopReason::Interrupted) => StopReason::Interrupted.sentence(),
+        _ if is_simulation(options) => "a simulation visits states again, and never all of them",
+        Some(reason) => reason.sentence(),
+        None => "the search did not come to its end",
     }
 }
 
@@ -271,8 +314,11 @@ pub fn witness_run(
     if let Some(reason) = control.stopped() {
         return Err(reason);
     }
-    let run =
-        outcome.found_at.and_then(|depth| path::shortest(&fresh(config, options), goal, depth));
+    let run = outcome.found_at.and_then(|depth| shortest(config, goal, depth, options, control));
+    // It may have been interrupted since.
+    if control.is_interrupted() {
+        return Err(StopReason::Interrupted);
+    }
     let about = format!("{} reaches {}", config.name, witness.name());
     Ok(run.map(|run| trace(config, run.actions, &about)))
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::budget::Bounds;
 use crate::packed::{MAX_IN_FLIGHT, MAX_SERVERS};
+use crate::properties::{Property, PropertySet};
 use crate::script::{BadLine, Start};
 
 /// How much time a configuration is worth.
@@ -45,6 +46,9 @@ pub struct BoundedConfig {
     pub about: String,
     /// What its bounds leave out, in words.
     pub leaves_out: String,
+    /// The properties that it is for: to explore it without testing one of them is a failure. None if
+    /// the file does not say.
+    pub properties: Option<PropertySet>,
     /// The cluster.
     pub settings: Settings,
     /// How much may happen.
@@ -106,15 +110,12 @@ pub enum ConfigError {
     Unknown {
         /// The name.
         name: String,
-        /// Names that are spelled much the same.
+        /// Names that are spelled much the same, if there are any.
         nearest: Vec<String>,
     },
     /// No configuration belongs to this tier.
     #[error("no configuration belongs to the tier {0}")]
     EmptyTier(&'static str),
-    /// There are no configurations at all.
-    #[error("no folder specs/configs here or above; name a folder with --configs")]
-    NoFolder,
 }
 
 /// The file, word for word.
@@ -125,6 +126,7 @@ struct File {
     about: String,
     #[serde(rename = "leaves-out")]
     leaves_out: String,
+    properties: Option<Vec<Property>>,
     servers: u64,
     batch: usize,
     window: usize,
@@ -159,6 +161,7 @@ impl BoundedConfig {
             tier: file.tier,
             about: file.about,
             leaves_out: file.leaves_out,
+            properties: file.properties.map(|properties| properties.into_iter().collect()),
             settings: Settings {
                 servers: file.servers,
                 limits: Limits { batch: file.batch, window: file.window, reads: READS_WAITING },
@@ -194,6 +197,11 @@ impl BoundedConfig {
         self.try_script()
     }
 
+    /// Whether the file says that it is for this property.
+    fn is_for(&self, property: Property) -> bool {
+        self.properties.is_some_and(|properties| properties.contains(property))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let Settings { servers, limits, .. } = &self.settings;
         let in_flight = self.bounds.in_flight;
@@ -211,6 +219,8 @@ impl BoundedConfig {
             )
         } else if self.leaves_out.trim().is_empty() {
             "leaves-out must say what the bounds leave out".to_owned()
+        } else if self.is_for(Property::CanRecover) && !self.recover {
+            "it is for can-recover, which needs recover = true".to_owned()
         } else {
             return Ok(());
         };
@@ -239,12 +249,33 @@ impl BoundedConfig {
     }
 }
 
-/// The configurations in a folder.
+/// Configurations to choose from.
 pub struct Catalog {
     configs: Vec<BoundedConfig>,
 }
 
 impl Catalog {
+    /// The configurations in a folder, or those that the program carries.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] of the first file that cannot be used.
+    pub fn open(folder: Option<&Path>) -> Result<Catalog, ConfigError> {
+        folder.map_or_else(Catalog::embedded, Catalog::read)
+    }
+
+    /// The configurations of `specs/configs` as they were when the program was built.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] of the first one that cannot be used.
+    pub fn embedded() -> Result<Catalog, ConfigError> {
+        let parse = |(name, text): &(&str, &str)| {
+            BoundedConfig::parse(Path::new(&format!("specs/configs/{name}.toml")), text)
+        };
+        EMBEDDED.iter().map(parse).collect::<Result<Vec<_>, _>>().map(Catalog::sorted)
+    }
+
     /// Reads all `*.toml` files of a folder.
     ///
     /// # Errors
@@ -259,24 +290,14 @@ impl Catalog {
                 paths.push(path);
             }
         }
-        let mut configs =
-            paths.iter().map(|path| BoundedConfig::read(path)).collect::<Result<Vec<_>, _>>()?;
-        configs.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
-        Ok(Catalog { configs })
+        paths.sort();
+        let configs = paths.iter().map(|path| BoundedConfig::read(path));
+        configs.collect::<Result<Vec<_>, _>>().map(Catalog::sorted)
     }
 
-    /// Finds `specs/configs` here or in a folder above, and else in the sources that this program
-    /// was built from.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NoFolder`] if there is none.
-    pub fn folder() -> Result<PathBuf, ConfigError> {
-        let here = std::env::current_dir().unwrap_or_default();
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folders = here.ancestors().chain(sources.ancestors());
-        let mut candidates = folders.map(|folder| folder.join("specs/configs"));
-        candidates.find(|folder| folder.is_dir()).ok_or(ConfigError::NoFolder)
+    fn sorted(mut configs: Vec<BoundedConfig>) -> Catalog {
+        configs.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
+        Catalog { configs }
     }
 
     /// All configurations, smoke first.
@@ -289,8 +310,8 @@ impl Catalog {
         self.configs.iter().filter(|config| config.tier == tier).cloned().collect()
     }
 
-    /// The configurations of these names, and those of a tier; those of the smoke tier if nothing is
-    /// asked for.
+    /// The configurations of these names, and those of a tier, each once; those of the smoke tier if
+    /// nothing is asked for.
     ///
     /// # Errors
     ///
@@ -311,7 +332,13 @@ impl Catalog {
             }
             configs.extend(of_tier);
         }
-        Ok(configs)
+        let mut once = Vec::new();
+        for config in configs {
+            if !once.contains(&config) {
+                once.push(config);
+            }
+        }
+        Ok(once)
     }
 
     /// The configuration of that name, or the one in that file.
@@ -327,11 +354,86 @@ impl Catalog {
         if path.extension().is_some_and(|extension| extension == "toml") {
             return BoundedConfig::read(path);
         }
-        let distance = |config: &BoundedConfig| strsim::damerau_levenshtein(name, &config.name);
-        let mut nearest: Vec<_> =
-            self.configs.iter().map(|config| (distance(config), config.name.clone())).collect();
-        nearest.sort();
-        let nearest = nearest.into_iter().take(3).map(|(_, name)| name).collect();
+        let names = self.configs.iter().map(|config| config.name.as_str());
+        let nearest = raft_cli::options::similar(name, names);
         Err(ConfigError::Unknown { name: name.to_owned(), nearest })
+    }
+}
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../specs/configs/", $name, ".toml")))),*]
+    };
+}
+
+/// Names and texts of the files of `specs/configs`.
+const EMBEDDED: &[(&str, &str)] = &embedded![
+    "commit-3",
+    "commit-3-commands",
+    "election-2",
+    "election-3",
+    "election-3-terms",
+    "election-4",
+    "election-4-votes",
+    "election-5",
+    "everything-3",
+    "figure-8-3",
+    "figure-8-end-3",
+    "old-answer-5",
+    "old-match-5",
+    "persistence-2",
+    "persistence-3",
+    "persistence-3-repeats",
+    "persistence-3-terms",
+    "reads-3",
+    "reads-3-rounds",
+    "reads-3-terms",
+    "recover-2-snapshot",
+    "recover-3",
+    "recover-3-queue",
+    "recover-3-snapshot",
+    "replication-3",
+    "replication-3-batches",
+    "replication-3-wide",
+    "snapshot-2",
+    "snapshot-3",
+    "snapshot-3-terms",
+    "snapshot-3-two",
+    "snapshot-crash-3",
+    "snapshot-late-3",
+    "snapshot-queue-3",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_specs_configs_is_embedded() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/configs");
+        let files = std::fs::read_dir(folder).expect("the folder is there");
+        let names: BTreeSet<String> = files
+            .map(|file| file.expect("a file").path().with_extension(""))
+            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect();
+        let embedded: BTreeSet<String> =
+            EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(embedded, names);
+    }
+
+    #[test]
+    fn each_embedded_configuration_says_what_it_is_for_and_smoke_is_for_everything() {
+        let catalog = Catalog::embedded().expect("they are sound");
+        let mut smoke = PropertySet::default();
+        for config in catalog.all() {
+            let properties = config.properties.unwrap_or_default();
+            assert!(!properties.is_empty(), "{} is for nothing", config.name);
+            if config.tier == Tier::Smoke {
+                smoke.extend(properties);
+            }
+        }
+        assert_eq!(smoke, PropertySet::all());
     }
 }

@@ -65,6 +65,10 @@ pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Cov
     let mut coverage = Coverage { config: config.name.clone(), ..Coverage::default() };
     coverage.complete = outcome.complete && outcome.found_at.is_none();
     for (server, action) in model.samples() {
+        if control.stopped().is_some() {
+            coverage.complete = false;
+            break;
+        }
         coverage.local_transitions += 1;
         *coverage.actions.entry((kind(&action), role(&server))).or_default() += 1;
         sample(config, &server, &action, &mut coverage.rules);

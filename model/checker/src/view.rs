@@ -275,16 +275,3 @@ pub fn wrap(text: &str, indent: &str) -> String {
     }
     out
 }
-
-/// A number with separators between thousands.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}

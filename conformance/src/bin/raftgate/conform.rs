@@ -3,22 +3,26 @@
 mod report;
 
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use raft_checker::exit::Exit;
 use raft_checker::search::{Control, StopReason};
-use raft_checker::view::count;
+use raft_cli::file::Destination;
+use raft_cli::interrupt::Interrupt;
+use raft_cli::json::{JsonArgs, JsonFile};
+use raft_cli::options::{ThreadsArgs, positive_duration, shell_word};
+use raft_cli::output::Output;
+use raft_cli::progress::{INTERVAL, Share};
 use raft_conformance::conform::trace::{BadTrace, hold};
 use raft_conformance::conform::{Found, Progress, conform, first_start, log_store, show, transfer};
 use raft_trace::ClusterTrace;
 
-use crate::failure::{Failure, write_new};
+use crate::failure::Failure;
 use report::Run;
 
 /// Does to production servers everything that the checker found to happen to a server, and compares.
@@ -31,25 +35,24 @@ use report::Run;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Names of configurations, or paths of TOML files [default: the smoke tier]
+    #[arg(value_name = "CONFIG")]
     names: Vec<String>,
     /// All configurations of a tier
     #[arg(long, value_name = "TIER")]
     tier: Option<TierArg>,
-    /// The folder with the bounded configurations [default: specs/configs, here or above]
+    /// The folder with the bounded configurations [default: those that the program carries]
     #[arg(long, value_name = "DIR")]
     configs: Option<PathBuf>,
     /// Hold production to a trace of a cluster instead
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "tier", "configs"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "tier", "configs", "threads"])]
     trace: Option<PathBuf>,
-    /// How many threads work [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Give up after this time, for example 90s or 10m
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    /// Give up after this time, for example 90s or 10m; a number alone is seconds
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     time_limit: Option<Duration>,
-    /// Write the result to a new file, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArgs,
     /// Write the trace of a difference to a new file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -72,80 +75,95 @@ impl From<TierArg> for Tier {
     }
 }
 
-const ADVICE: &str = "name another file";
+/// What is opened before the work begins.
+struct Files {
+    out: Output,
+    json: JsonFile,
+    save: Option<Destination>,
+}
 
-/// How often limits are looked at and progress is drawn.
-const INTERVAL: Duration = Duration::from_millis(50);
+impl Files {
+    fn open(args: &Args) -> Result<Files, Failure> {
+        let (out, json) = args.json.open()?;
+        let new = |path: &PathBuf| Destination::new(path, false);
+        Ok(Files { out, json, save: args.save.as_ref().map(new).transpose()? })
+    }
+
+    fn save(&self, found: &Found) -> Result<(), Failure> {
+        let Some(file) = &self.save else { return Ok(()) };
+        let mut bytes = Vec::new();
+        found.trace.write(&mut bytes).expect("a vector takes everything");
+        Ok(file.write(&bytes)?)
+    }
+}
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let mut written = args.json.iter().chain(&args.save);
-    if let Some(path) = written.find(|path| path.exists()) {
-        return Err(Failure::Exists { path: path.clone(), advice: ADVICE });
-    }
     if let Some(path) = &args.trace {
         return run_trace(args, path);
     }
     let configs = choose(args)?;
-    let began = Instant::now();
-    let control = Control::default();
-    let mut run = Run { threads: threads(args), ..Run::default() };
-    run.start = Some(watch(args, "the first start", &control, began, |_| first_start::try_all()));
-    run.log_stores =
-        Some(watch(args, "the log store", &control, began, |_| log_store::try_all(&control)));
-    let (transfers, story) = watch(args, "transfers", &control, began, |_| {
-        transfer::try_all(&transfer::generated(), &control)
-    });
-    (run.transfers, run.story) = (transfers, story);
-    for config in &configs {
-        if run.diverged() || control.stopped().is_some() {
+    let mut files = Files::open(args)?;
+    let mut watch = Watch::new(args.time_limit);
+    let mut run = Run { threads: args.threads.number(), ..Run::default() };
+    run.start = Some(watch.run("the first start", |_, _| first_start::try_all()));
+    run.log_stores = Some(watch.run("the log store", |control, _| log_store::try_all(control)));
+    (run.transfers, run.story) =
+        watch.run("transfers", |control, _| transfer::try_all(&transfer::generated(), control));
+    for (place, config) in (1..).zip(&configs) {
+        if run.diverged() || watch.control.stopped().is_some() {
             break;
         }
         let started = Instant::now();
-        let conformed = watch(args, &config.name, &control, began, |progress| {
-            conform(config, run.threads, &control, progress)
-        });
+        let name = format!("{} ({place} of {})", config.name, configs.len());
+        let threads = run.threads;
+        let conformed =
+            watch.run(&name, |control, progress| conform(config, threads, control, progress));
         run.add(conformed, started.elapsed());
     }
     run.left_out = configs.len() - run.configs.len();
-    run.stopped = control.stopped().is_some();
-    run.seconds = began.elapsed().as_secs_f64();
+    run.stopped = watch.control.stopped();
+    run.seconds = watch.began.elapsed().as_secs_f64();
     let exit = run.exit();
-    print!("{}", run.show(&replay_advice(args)));
     if let Some((_, found)) = run.found() {
-        save(args, found)?;
+        files.save(found)?;
     }
-    write_json(args, &run.to_json(exit))?;
+    files.json.write(&run.to_json(exit))?;
+    files.out.print(&run.show(&replay_advice(args)));
+    files.out.finish()?;
     Ok(exit)
 }
 
-fn run_trace(args: &Args, path: &PathBuf) -> Result<Exit, Failure> {
+fn run_trace(args: &Args, path: &Path) -> Result<Exit, Failure> {
     let file = std::fs::File::open(path);
-    let file = file.map_err(|source| Failure::Read { path: path.clone(), source })?;
+    let file = file.map_err(|source| Failure::Read { path: path.to_owned(), source })?;
     let trace = ClusterTrace::read(BufReader::new(file));
-    let trace = trace.map_err(|source| Failure::Trace { path: path.clone(), source })?;
-    let began = Instant::now();
-    let control = Control::default();
-    let held =
-        watch(args, "the trace", &control, began, |progress| hold(&trace, &control, progress));
+    let trace = trace.map_err(|source| Failure::Trace { path: path.to_owned(), source })?;
+    let mut files = Files::open(args)?;
+    let mut watch = Watch::new(args.time_limit);
+    let held = watch.run("the trace", |control, progress| hold(&trace, control, progress));
     let (held, found) = held.map_err(|bad| bad_trace(path, &bad))?;
-    let stopped = control.stopped().is_some();
+    let stopped = watch.control.stopped();
     let exit = match (&found, stopped) {
         (Some(_), _) => Exit::Diverged,
-        (None, true) => Exit::Incomplete,
-        (None, false) => Exit::Fine,
+        (None, Some(_)) => Exit::Incomplete,
+        (None, None) => Exit::Fine,
     };
-    print!("{}", report::trace(&trace, held, exit, began.elapsed()));
+    if let Some(found) = &found {
+        files.save(found)?;
+    }
+    files.json.write(&report::trace_json(held, found.as_ref(), exit))?;
+    files.out.print(&report::trace(&trace, held, exit, stopped, watch.began.elapsed()));
     if let Some(found) = &found {
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
-        print!("\n{}", show::divergence(&name, found, &replay_advice(args)));
-        save(args, found)?;
+        let shown = show::divergence(&name, found, &replay_advice(args));
+        files.out.print(&format!("\n{shown}"));
     }
-    write_json(args, &report::trace_json(held, found.as_ref(), exit))?;
+    files.out.finish()?;
     Ok(exit)
 }
 
-fn bad_trace(path: &std::path::Path, bad: &BadTrace) -> Failure {
+fn bad_trace(path: &Path, bad: &BadTrace) -> Failure {
     Failure::Input {
         what: format!("{}: {bad}", path.display()),
         advice: "nothing was tried; raftcheck replay shows what the model does with a whole trace"
@@ -154,80 +172,74 @@ fn bad_trace(path: &std::path::Path, bad: &BadTrace) -> Failure {
 }
 
 fn choose(args: &Args) -> Result<Vec<BoundedConfig>, Failure> {
-    let catalog = Catalog::read(&args.configs.clone().map_or_else(Catalog::folder, Ok)?)?;
+    let catalog = Catalog::open(args.configs.as_deref())?;
     Ok(catalog.choose(&args.names, args.tier.map(Tier::from))?)
 }
 
-fn threads(args: &Args) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    args.threads.map_or_else(cores, usize::from)
+/// Watches one part of the work after the other: limits, signals, and how far it is.
+struct Watch {
+    time_limit: Option<Duration>,
+    interrupt: Interrupt,
+    control: Control,
+    began: Instant,
+    shown: raft_cli::progress::Progress,
 }
 
-/// Does something and shows how far it is, until it is done or the time is over.
-fn watch<T: Send>(
-    args: &Args,
-    name: &str,
-    control: &Control,
-    began: Instant,
-    work: impl FnOnce(&Progress) -> T + Send,
-) -> T {
-    let progress = Progress::default();
-    let (done, finished) = mpsc::channel();
-    std::thread::scope(|scope| {
-        let progress = &progress;
-        scope.spawn(move || observe(args, name, control, began, progress, &finished));
-        let result = work(progress);
-        // The watcher ends when the sender is gone, also if the work panics.
-        drop(done);
-        result
-    })
-}
-
-fn observe(
-    args: &Args,
-    name: &str,
-    control: &Control,
-    began: Instant,
-    progress: &Progress,
-    finished: &mpsc::Receiver<()>,
-) {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
-    }
-    while finished.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-        if args.time_limit.is_some_and(|limit| began.elapsed() >= limit) {
-            control.stop(StopReason::TimeLimit);
+impl Watch {
+    fn new(time_limit: Option<Duration>) -> Watch {
+        Watch {
+            time_limit,
+            interrupt: Interrupt::listen(),
+            control: Control::default(),
+            began: Instant::now(),
+            shown: raft_cli::progress::Progress::new(),
         }
-        let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-        let (tried, known) = (load(&progress.tried), load(&progress.known));
-        let seconds = began.elapsed().as_secs();
-        bar.set_message(match known {
-            0 => format!("{name}  {seconds} s"),
-            _ => format!("{name}  {} of {} transitions  {seconds} s", count(tried), count(known)),
-        });
-        bar.tick();
     }
-    bar.finish_and_clear();
+
+    /// Does something and shows how far it is, until it is done or has to end.
+    fn run<T: Send>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&Control, &Progress) -> T + Send,
+    ) -> T {
+        let progress = Progress::default();
+        let (done, finished) = mpsc::channel();
+        let Watch { time_limit, interrupt, control, began, shown } = self;
+        let watch = |control: &Control, progress: &Progress| {
+            if interrupt.requested() {
+                control.stop(StopReason::Interrupted);
+            }
+            if time_limit.is_some_and(|limit| began.elapsed() >= limit) {
+                control.stop(StopReason::TimeLimit);
+            }
+            let known = progress.known.load(Ordering::Relaxed);
+            let share = Share { done: progress.tried.load(Ordering::Relaxed), all: known };
+            shown.show(name, (known > 0).then_some(share));
+        };
+        let (control, progress) = (&*control, &progress);
+        let result = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut watch = watch;
+                while finished.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    watch(control, progress);
+                }
+            });
+            let result = work(control, progress);
+            // The watcher ends when the sender is gone, also if the work panics.
+            drop(done);
+            result
+        });
+        self.shown.clear();
+        result
+    }
 }
 
 /// How to see a difference again.
 fn replay_advice(args: &Args) -> String {
     match &args.save {
-        Some(path) => format!("Again: raftgate conform --trace {}", path.display()),
+        Some(path) => {
+            format!("Again: raftgate conform --trace {}", shell_word(&path.to_string_lossy()))
+        }
         None => "Again: say --save FILE, and then raftgate conform --trace FILE".to_owned(),
     }
-}
-
-fn save(args: &Args, found: &Found) -> Result<(), Failure> {
-    let Some(path) = &args.save else { return Ok(()) };
-    let mut bytes = Vec::new();
-    let written = found.trace.write(&mut bytes);
-    written.map_err(|source| Failure::Write { path: path.clone(), source })?;
-    write_new(path, &bytes, ADVICE)
-}
-
-fn write_json(args: &Args, json: &serde_json::Value) -> Result<(), Failure> {
-    let Some(path) = &args.json else { return Ok(()) };
-    write_new(path, format!("{json:#}\n").as_bytes(), ADVICE)
 }

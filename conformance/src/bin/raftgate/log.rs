@@ -7,6 +7,8 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use raft_checker::exit::Exit;
+use raft_cli::file::FileError;
+use raft_cli::json::JsonArgs;
 use raft_conformance::column_log::{Filter, Form, Layout, Options, Span, Topic, WIDTH, show};
 use raft_core::NodeId;
 
@@ -73,17 +75,18 @@ struct FilterArgs {
 #[command(next_help_heading = "How it is shown")]
 struct FormArgs {
     /// The width of the picture; that of the terminal, or 100
-    #[arg(long, value_name = "COLUMNS")]
+    #[arg(long, value_name = "COLUMNS", conflicts_with_all = ["json", "stats"])]
     width: Option<usize>,
     /// Long texts go on in the next line instead of being cut
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "stats"])]
     wrap: bool,
     /// Colours: if it is a terminal (and `NO_COLOR` is not set), always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", conflicts_with = "json")]
     color: Color,
-    /// One line of JSON for each event
-    #[arg(long)]
-    json: bool,
+    /// Instead of the picture, write one line of JSON for each event to a new file; - is standard
+    /// output
+    #[command(flatten)]
+    json: JsonArgs,
     /// How many events there are, instead of the events
     #[arg(long, conflicts_with = "follow")]
     stats: bool,
@@ -111,7 +114,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let coloured = choice != ColorChoice::Never;
     let options =
         Options { filter: args.filter.filter(), form: args.form(coloured), follow: args.follow };
-    let out = BufWriter::new(AutoStream::new(stdout.lock(), choice));
+    let out: Box<dyn io::Write> = match args.form.json.stream()? {
+        Some(file) => file,
+        None => Box::new(AutoStream::new(stdout.lock(), choice)),
+    };
+    let out = BufWriter::new(out);
     let mut wait = || {
         std::thread::sleep(LOOK);
         true
@@ -120,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Ok(errors) => fail_with_the_last(errors),
         // Whoever read it has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
-        Err(source) => Err(Failure::Write { path: PathBuf::from("the output"), source }),
+        Err(source) => Err(FileError::Write { path: PathBuf::from("the output"), source }.into()),
     }
 }
 
@@ -140,7 +147,7 @@ fn fail_with_the_last(
 
 impl Args {
     fn form(&self, coloured: bool) -> Form {
-        match (self.form.stats, self.form.json) {
+        match (self.form.stats, self.form.json.is_wanted()) {
             (true, true) => Form::JsonStats,
             (true, false) => Form::Stats,
             (false, true) => Form::Json,

@@ -1,7 +1,10 @@
 //! `raftgate`: holds the production node to the model, and logs of real clusters to the rules.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod conform;
 mod failure;
+mod jobs;
 mod lab;
 mod log;
 mod simulate;
@@ -16,7 +19,7 @@ use failure::Failure;
 
 /// Holds the production node to the model, and logs of real clusters to the rules.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "raftgate", version, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
     command: Command,

@@ -2,19 +2,24 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::exit::Exit;
-use raft_checker::search::Control;
+use raft_checker::search::{Control, StopReason};
+use raft_cli::file::Destination;
+use raft_cli::interrupt::Interrupt;
+use raft_cli::json::JsonArgs;
+use raft_cli::numbers::count;
+use raft_cli::options::{ThreadsArgs, duration, positive_duration, seeds, shell_word};
+use raft_cli::output::Output;
+use raft_cli::progress::{Progress, Share};
 use raft_conformance::conform;
 use raft_conformance::simulate::{self, Length, Outcome};
 use raft_trace::ClusterTrace;
 use serde_json::json;
 
-use crate::failure::{Failure, write_new};
+use crate::failure::Failure;
+use crate::jobs::{self, Next};
 
 /// Run whole clusters of production servers, simulated disks and networks under faults.
 ///
@@ -25,20 +30,19 @@ use crate::failure::{Failure, write_new};
 /// A simulation is no proof: it says that nothing was found.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The seeds, as `A..B`; B is not among them.
-    #[arg(long, default_value = "0..1000", value_parser = seeds)]
+    /// The seeds, as `A..B`, where B is not among them; a number N is 0..N.
+    #[arg(long, value_name = "SEEDS", default_value = "0..1000", value_parser = seeds)]
     seeds: Range<u64>,
     /// How many servers a cluster has.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=9))]
     servers: u64,
-    /// How many runs at a time; by default one for each processor.
-    #[arg(long)]
-    jobs: Option<usize>,
-    /// Begin no new run after this long.
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    /// Begin no new run after this time, for example 90s or 10m; a number alone is seconds.
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     time_limit: Option<Duration>,
     /// For how long things go wrong in each run, in simulated time.
-    #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration)]
     chaos: Duration,
     /// Save the trace of a failure here, cut down as far as possible.
     #[arg(long, value_name = "FILE")]
@@ -46,17 +50,12 @@ pub(crate) struct Args {
     /// Also print what each run came to: its hash is the same whenever the seed is.
     #[arg(long)]
     list: bool,
-    /// Write the result as JSON; the file must not exist.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
-fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let bad = || format!("{text:?} is not of the form A..B");
-    let (first, end) = text.split_once("..").ok_or_else(bad)?;
-    let (first, end) = (first.parse().map_err(|_| bad())?, end.parse().map_err(|_| bad())?);
-    if first < end { Ok(first..end) } else { Err(format!("there is no seed in {text}")) }
-}
+/// After so many failures no run is begun: they tell as much as more of them.
+const FAILURES: usize = 5;
 
 /// What all runs together came to.
 #[derive(Default)]
@@ -71,58 +70,61 @@ struct Sum {
     delivered: u64,
     failed: Vec<Outcome>,
     hashes: Vec<(u64, u64)>,
+    /// Why not all runs were begun, if nothing was found.
+    stopped: Option<StopReason>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let length = Length { chaos: args.chaos, ..Length::default() };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or(processors).max(1);
-    let bar = progress(args.seeds.end - args.seeds.start);
+    let (mut out, json) = args.json.open()?;
+    let new = |path: &PathBuf| Destination::new(path, false);
+    let file = args.save.as_ref().map(new).transpose()?;
+    let interrupt = Interrupt::listen();
     let began = Instant::now();
-    let (next, stop) = (AtomicU64::new(args.seeds.start), AtomicBool::new(false));
-    let sum = Mutex::new(Sum::default());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let late = args.time_limit.is_some_and(|limit| began.elapsed() >= limit);
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if late || stop.load(Ordering::Relaxed) || seed >= args.seeds.end {
-                        return;
-                    }
-                    let outcome = simulate::run(seed, args.servers, length, false);
-                    let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    sum.add(outcome);
-                    // A few failures tell as much as many.
-                    if sum.failed.len() >= 5 {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                    bar.set_position(sum.runs);
-                    let ratio = sum.simulated.as_secs_f64() / began.elapsed().as_secs_f64();
-                    bar.set_message(format!("{ratio:.0} s/s, {} failed", sum.failed.len()));
-                }
-            });
+    let sum = run_all(args, &interrupt, began);
+    let seconds = began.elapsed().as_secs_f64();
+    let exit = match (sum.failed.is_empty(), sum.stopped) {
+        (false, _) => Exit::Violated,
+        (true, Some(_)) => Exit::Incomplete,
+        (true, None) => Exit::Fine,
+    };
+    json.write(&as_json(args, &sum, exit, seconds))?;
+    print(&mut out, args, &sum, seconds);
+    if let (Some(path), Some(file)) = (&args.save, &file) {
+        save(&mut out, path, file, &sum.failed, args, &interrupt)?;
+    }
+    out.finish()?;
+    Ok(exit)
+}
+
+fn length(args: &Args) -> Length {
+    Length { chaos: args.chaos, ..Length::default() }
+}
+
+fn run_all(args: &Args, interrupt: &Interrupt, began: Instant) -> Sum {
+    let (first, servers, length) = (args.seeds.start, args.servers, length(args));
+    let all = args.seeds.end - first;
+    let mut sum = Sum::default();
+    let mut progress = Progress::new();
+    let job = move |place| simulate::run(first + place, servers, length, false);
+    jobs::run(all, args.threads.number(), interrupt, job, |outcome| {
+        if let Some(outcome) = outcome {
+            sum.add(outcome);
         }
+        let ratio = sum.simulated.as_secs_f64() / began.elapsed().as_secs_f64();
+        let what = format!("{ratio:.0} s/s, {} failed, runs:", sum.failed.len());
+        progress.show(what, Some(Share { done: sum.runs, all }));
+        let late = args.time_limit.is_some_and(|limit| began.elapsed() >= limit);
+        if late || sum.failed.len() >= FAILURES { Next::BeginNoMore } else { Next::Begin }
     });
-    bar.finish_and_clear();
-    let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    progress.clear();
+    if sum.runs < all && (sum.failed.len() < FAILURES || interrupt.requested()) {
+        let interrupted = interrupt.requested();
+        sum.stopped =
+            Some(if interrupted { StopReason::Interrupted } else { StopReason::TimeLimit });
+    }
     sum.hashes.sort_unstable();
     sum.failed.sort_by_key(|outcome| outcome.seed);
-    let seconds = began.elapsed().as_secs_f64();
-    print(args, &sum, seconds);
-    if let Some(path) = &args.save {
-        save(path, &sum.failed, length)?;
-    }
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&as_json(&sum, seconds)).unwrap_or_default();
-        write_new(path, text.as_bytes(), "choose another name")?;
-    }
-    let all = sum.runs == args.seeds.end - args.seeds.start;
-    Ok(match (sum.failed.is_empty(), all) {
-        (false, _) => Exit::Violated,
-        (true, false) => Exit::Incomplete,
-        (true, true) => Exit::Fine,
-    })
+    sum
 }
 
 impl Sum {
@@ -142,62 +144,67 @@ impl Sum {
     }
 }
 
-/// Runs the seed that failed soonest again, with a record, and cuts the record down to what one server
-/// needs to differ from the model. Where no server differs, the trace is the whole run.
-fn save(path: &Path, failed: &[Outcome], length: Length) -> Result<(), Failure> {
-    let cut_down = |failed: &Outcome| {
-        let recorded = simulate::run(failed.seed, failed.servers, length, true);
-        let whole = simulate::trace::trace(&recorded);
-        let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
-        match held {
-            Ok((_, Some(found))) => {
-                let shown = conform::show::divergence(&whole.about, &found, &again(path));
-                (ClusterTrace { about: whole.about, ..found.trace }, shown)
-            }
-            Ok((_, None)) => {
-                let steps = whole.actions.len();
-                (
-                    whole,
-                    format!(
-                        "Each server does what the model does; the trace has all {steps} steps."
-                    ),
-                )
-            }
-            Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
-        }
-    };
-    // The one that failed soonest has the shortest history.
+/// Saves the trace of the seed that failed soonest, which has the shortest history.
+fn save(
+    out: &mut Output,
+    path: &Path,
+    file: &Destination,
+    failed: &[Outcome],
+    args: &Args,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
     let soonest = failed.iter().min_by_key(|failed| failed.simulated);
-    let Some((trace, shown)) = soonest.map(cut_down) else { return Ok(()) };
-    println!("\n{shown}");
+    let Some(soonest) = soonest else { return Ok(()) };
+    let (seed, servers, length) = (soonest.seed, soonest.servers, length(args));
+    let again = format!("raftgate conform --trace {}", shell_word(&path.to_string_lossy()));
+    let mut made = None;
+    let job = move |_| cut_down(seed, servers, length, &again);
+    jobs::run(1, 1, interrupt, job, |result| {
+        made = result.or(made.take());
+        Next::Begin
+    });
+    let Some((trace, shown)) = made else {
+        writeln!(out, "\nIt was interrupted before a trace was saved.");
+        return Ok(());
+    };
+    writeln!(out, "\n{shown}");
     let mut bytes = Vec::new();
-    let written = trace.write(&mut bytes);
-    written.map_err(|source| Failure::Write { path: path.to_owned(), source })?;
-    write_new(path, &bytes, "choose another name")
+    trace.write(&mut bytes).expect("a vector takes everything");
+    Ok(file.write(&bytes)?)
 }
 
-fn again(path: &Path) -> String {
-    format!("raftgate conform --trace {}", path.display())
-}
-
-fn progress(runs: u64) -> ProgressBar {
-    let bar = ProgressBar::new(runs);
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {elapsed}, {msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
+/// Runs a seed again, with a record, and cuts the record down to what one server needs to differ from
+/// the model. Where no server differs, the trace is the whole run.
+fn cut_down(seed: u64, servers: u64, length: Length, again: &str) -> (ClusterTrace, String) {
+    let recorded = simulate::run(seed, servers, length, true);
+    let whole = simulate::trace::trace(&recorded);
+    let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
+    match held {
+        Ok((_, Some(found))) => {
+            let shown = conform::show::divergence(&whole.about, &found, again);
+            (ClusterTrace { about: whole.about, ..found.trace }, shown)
+        }
+        Ok((_, None)) => {
+            let steps = whole.actions.len();
+            let shown =
+                format!("Each server does what the model does; the trace has all {steps} steps.");
+            (whole, shown)
+        }
+        Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
     }
-    bar
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn print(args: &Args, sum: &Sum, seconds: f64) {
-    let simulated = sum.simulated.as_secs_f64();
+fn print(out: &mut Output, args: &Args, sum: &Sum, seconds: f64) {
+    // No run at all is no time at all.
+    let simulated = sum.simulated.as_secs_f64().max(f64::MIN_POSITIVE);
     if args.list {
         for (seed, hash) in &sum.hashes {
-            println!("seed {seed}  {hash:016x}");
+            writeln!(out, "seed {seed}  {hash:016x}");
         }
     }
-    println!(
+    writeln!(
+        out,
         "{} runs of {} servers: {simulated:.0} simulated seconds in {seconds:.1} s ({:.0} per second), \
          {} steps ({:.0} per second)",
         sum.runs,
@@ -206,7 +213,8 @@ fn print(args: &Args, sum: &Sum, seconds: f64) {
         sum.steps,
         sum.steps as f64 / seconds,
     );
-    println!(
+    writeln!(
+        out,
         "{} requests answered ({:.1} per simulated second), {} elections, {} crashes, {} snapshots sent, \
          {} messages",
         sum.answered,
@@ -218,16 +226,19 @@ fn print(args: &Args, sum: &Sum, seconds: f64) {
     );
     for failed in &sum.failed {
         let Some(broken) = &failed.broken else { continue };
-        println!("\nseed {} breaks {}:\n{}", failed.seed, broken.property, broken.what);
-        println!("  with {:?}", failed.faults);
-        println!("  again: raftgate simulate --seeds {}..{}", failed.seed, failed.seed + 1);
+        writeln!(out, "\nseed {} breaks {}:\n{}", failed.seed, broken.property, broken.what);
+        writeln!(out, "  with {:?}", failed.faults);
+        writeln!(out, "  again: raftgate simulate --seeds {}..{}", failed.seed, failed.seed + 1);
     }
-    if sum.failed.is_empty() {
-        println!("Nothing was found. That is no proof.");
+    if let Some(reason) = sum.stopped {
+        let (runs, all) = (count(sum.runs), count(args.seeds.end - args.seeds.start));
+        writeln!(out, "INCOMPLETE: {runs} of {all} runs were done; {}.", reason.sentence());
+    } else if sum.failed.is_empty() {
+        writeln!(out, "Nothing was found. That is no proof.");
     }
 }
 
-fn as_json(sum: &Sum, seconds: f64) -> serde_json::Value {
+fn as_json(args: &Args, sum: &Sum, exit: Exit, seconds: f64) -> serde_json::Value {
     let failed = sum.failed.iter().map(|failed| {
         let broken = failed.broken.as_ref();
         json!({
@@ -237,7 +248,15 @@ fn as_json(sum: &Sum, seconds: f64) -> serde_json::Value {
         })
     });
     json!({
+        "verdict": match exit {
+            Exit::Violated => "VIOLATED",
+            Exit::Incomplete => "INCOMPLETE",
+            _ => "NOTHING FOUND",
+        },
+        "exit_code": exit.code(),
+        "stopped": sum.stopped,
         "runs": sum.runs,
+        "runs_wanted": args.seeds.end - args.seeds.start,
         "seconds": seconds,
         "simulated_seconds": sum.simulated.as_secs_f64(),
         "steps": sum.steps,

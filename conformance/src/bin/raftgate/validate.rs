@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::exit::Exit;
-use raft_checker::view::{count, wrap};
+use raft_checker::view::wrap;
+use raft_cli::json::JsonArgs;
+use raft_cli::numbers::count;
+use raft_cli::progress::Share;
 use raft_conformance::validate::{Options, Progress, Report, validate};
 
-use crate::failure::{Failure, write_new};
+use crate::failure::Failure;
 
 /// Looks for an explanation of the logs of a cluster: a run of the model that is like them.
 ///
@@ -23,42 +25,27 @@ pub(crate) struct Args {
     /// The logs begin in the middle of the cluster's life: believe the first start of each.
     #[arg(long)]
     resumed: bool,
-    /// Write the result to a new file, as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
-const ADVICE: &str = "name another file";
-
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    if let Some(path) = args.json.as_ref().filter(|path| path.exists()) {
-        return Err(Failure::Exists { path: path.clone(), advice: ADVICE });
-    }
-    let bar = progress_bar();
+    let (mut out, json) = args.json.open()?;
+    let mut shown = raft_cli::progress::Progress::new();
     let result = validate(&args.logs, Options { resumed: args.resumed }, &mut |progress| {
         let Progress { records, bytes, total } = progress;
-        bar.set_length(total);
-        bar.set_position(bytes);
-        bar.set_message(format!("{} records", count(records)));
+        let what = format_args!("{} records, bytes:", count(records)).to_string();
+        shown.show(what, Some(Share { done: bytes, all: total }));
     });
-    bar.finish_and_clear();
+    shown.clear();
     let report = result.map_err(|error| Failure::Input {
         what: error.to_string(),
         advice: "give the whole trace log of each server, one file for each".to_owned(),
     })?;
-    if let Some(path) = &args.json {
-        write_new(path, format!("{:#}\n", report.to_json()).as_bytes(), ADVICE)?;
-    }
-    print!("{}", show(&report));
+    json.write(&report.to_json())?;
+    out.print(&show(&report));
+    out.finish()?;
     Ok(if report.is_explained() { Exit::Fine } else { Exit::Diverged })
-}
-
-fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
 }
 
 fn show(report: &Report) -> String {

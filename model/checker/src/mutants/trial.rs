@@ -125,7 +125,7 @@ fn kill(
     };
     let fresh = model();
     let script = fresh.prefix().len();
-    let Some(run) = path::shortest(&fresh, goal, depth) else {
+    let Some(run) = path::shortest(&fresh, goal, depth, control) else {
         return Ok(None);
     };
     let mut noted = outcome.noted;

@@ -360,6 +360,22 @@ impl PropertySet {
         Property::ALL.into_iter().filter(move |property| self.contains(*property))
     }
 
+    /// All properties.
+    pub fn all() -> PropertySet {
+        Property::ALL.into_iter().collect()
+    }
+
+    /// The properties whose witnesses were reached: they had something to check.
+    pub fn tested_by(witnesses: WitnessSet) -> PropertySet {
+        let tested = |property: &Property| witnesses.contains(property.witness());
+        Property::ALL.into_iter().filter(tested).collect()
+    }
+
+    /// Its members that are not in another set.
+    pub fn without(self, other: PropertySet) -> PropertySet {
+        PropertySet(self.0 & !other.0)
+    }
+
     /// Those of its members whose violation ends a search.
     pub fn that_end_search(self) -> PropertySet {
         self.iter().filter(|property| property.ends_search()).collect()

@@ -8,7 +8,7 @@ pub mod path;
 pub mod stateright;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ pub struct Control {
     /// How far the search has come.
     pub progress: Progress,
     stop: OnceLock<StopReason>,
+    interrupted: AtomicBool,
 }
 
 /// Why a search was stopped before its end.
@@ -28,6 +29,19 @@ pub enum StopReason {
     TimeLimit,
     /// The memory limit was reached.
     MemoryLimit,
+    /// Somebody asked for an end.
+    Interrupted,
+}
+
+impl StopReason {
+    /// As it stands behind INCOMPLETE.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            StopReason::TimeLimit => "the time limit was reached",
+            StopReason::MemoryLimit => "the memory limit was reached",
+            StopReason::Interrupted => "it was interrupted",
+        }
+    }
 }
 
 /// How far a search has come. Written by the search, read by whoever shows it.
@@ -44,9 +58,18 @@ pub struct Progress {
 }
 
 impl Control {
-    /// Ends the search early.
+    /// Ends the search early. The first reason counts.
     pub fn stop(&self, reason: StopReason) {
+        if reason == StopReason::Interrupted {
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
         self.stop.get_or_init(|| reason);
+    }
+
+    /// Whether somebody asked for an end, also if a limit had been reached before. Then there is no
+    /// time for a trace either, which a limit leaves.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Why the search was ended early, if it was.

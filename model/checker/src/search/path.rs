@@ -8,6 +8,7 @@ use std::hash::BuildHasherDefault;
 
 use raft_trace::Action;
 
+use super::Control;
 use super::level::{Fingerprint, Goal};
 use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::PropertySet;
@@ -24,8 +25,13 @@ pub struct Path {
 
 type Parents = HashMap<u64, u64, BuildHasherDefault<Fingerprint>>;
 
-/// Finds a shortest path to the goal, of at most `depth` steps.
-pub fn shortest<P: Protocol>(model: &ClusterModel<P>, goal: Goal, depth: u64) -> Option<Path> {
+/// Finds a shortest path to the goal, of at most `depth` steps; none also if it is interrupted.
+pub fn shortest<P: Protocol>(
+    model: &ClusterModel<P>,
+    goal: Goal,
+    depth: u64,
+    control: &Control,
+) -> Option<Path> {
     let init = model.init();
     let mut parents = Parents::default();
     parents.insert(init.fingerprint, init.fingerprint);
@@ -37,6 +43,9 @@ pub fn shortest<P: Protocol>(model: &ClusterModel<P>, goal: Goal, depth: u64) ->
     for _ in 0..depth {
         let mut next = Vec::new();
         for state in &frontier {
+            if control.is_interrupted() {
+                return None;
+            }
             model.enabled(state, &mut actions);
             for action in actions.drain(..) {
                 let Next::State(successor, mut seen) = model.next(state, action) else {

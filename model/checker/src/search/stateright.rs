@@ -130,6 +130,9 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
             vec![Condition::always(HOLDS, |_, state: &State| state.broken.is_empty())];
         if self.model.config().recover {
             let recovers = |explored: &Self, state: &State| {
+                if explored.counters.stop.load(Ordering::Relaxed) {
+                    return true;
+                }
                 let mut seen = Seen::default();
                 let broken = explored.model.examine(state, &mut seen);
                 explored.model.note(seen);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::coverage::ACTIONS;
 use raft_checker::exit::Exit;
-use raft_checker::view::{count, describe_action, wrap};
+use raft_checker::search::StopReason;
+use raft_checker::view::{describe_action, wrap};
+use raft_cli::numbers::count;
 use raft_conformance::conform::first_start::FirstStarts;
 use raft_conformance::conform::log_store::LogStores;
 use raft_conformance::conform::trace::Held;
@@ -38,7 +40,7 @@ pub(crate) struct Run {
     pub(crate) configs: Vec<(Conformed, Duration)>,
     /// How many configurations were not begun.
     pub(crate) left_out: usize,
-    pub(crate) stopped: bool,
+    pub(crate) stopped: Option<StopReason>,
     pub(crate) seconds: f64,
 }
 
@@ -64,7 +66,7 @@ impl Run {
     pub(crate) fn exit(&self) -> Exit {
         if self.diverged() {
             Exit::Diverged
-        } else if self.stopped
+        } else if self.stopped.is_some()
             || self.left_out > 0
             || self.configs.iter().any(|(config, _)| !config.complete)
         {
@@ -237,8 +239,8 @@ impl Run {
                     count(covered),
                     count(known)
                 );
-                if self.stopped {
-                    out.push_str("    the time limit was reached\n");
+                if let Some(reason) = self.stopped {
+                    let _ = writeln!(out, "    {}", reason.sentence());
                 }
                 if self.left_out > 0 {
                     let _ =
@@ -284,6 +286,7 @@ impl Run {
             "covered": self.sum(Conformed::covered),
             "known": self.sum(Conformed::known),
             "hidden_state_collisions": self.sum(Conformed::collisions),
+            "stopped": self.stopped,
             "configs_not_begun": self.left_out,
             "first_start": start,
             "log_store": log_stores,
@@ -361,7 +364,13 @@ fn divergence_json(divergence: &Divergence) -> Value {
 }
 
 /// What was done with a trace, for people.
-pub(crate) fn trace(trace: &ClusterTrace, held: Held, exit: Exit, time: Duration) -> String {
+pub(crate) fn trace(
+    trace: &ClusterTrace,
+    held: Held,
+    exit: Exit,
+    stopped: Option<StopReason>,
+    time: Duration,
+) -> String {
     let mut out = format!("{}\n\n", wrap(&trace.about, ""));
     let _ = writeln!(
         out,
@@ -380,7 +389,10 @@ pub(crate) fn trace(trace: &ClusterTrace, held: Held, exit: Exit, time: Duration
             writeln!(out, "CONFORMS: production does what the model does, in {seconds:.1} s.")
         }
         Exit::Diverged => writeln!(out, "DIVERGED, in {seconds:.1} s."),
-        _ => writeln!(out, "INCOMPLETE: the time limit was reached."),
+        _ => {
+            let reason = stopped.map_or("not everything was tried", StopReason::sentence);
+            writeln!(out, "INCOMPLETE: {reason}.")
+        }
     };
     out
 }

@@ -6,23 +6,30 @@ use std::path::Path;
 use raft_conformance::lab::{self, Outcome, Test};
 use raft_trace::NodeRecord;
 
-use super::{report, say};
-use crate::failure::{Failure, write_new};
+use raft_cli::file::{FileError, write_new};
+use raft_cli::options::shell_word;
+use raft_cli::output::Output;
 
-const ADVICE: &str = "name another directory, or move what is in this one";
+use super::report;
+use crate::failure::Failure;
 
 /// Runs a failure again, and writes what it needs to be looked at into new files of a directory of its
 /// own.
-pub(super) fn keep(directory: &Path, test: &Test, failed: &Outcome) -> Result<(), Failure> {
+pub(super) fn keep(
+    out: &mut Output,
+    directory: &Path,
+    test: &Test,
+    failed: &Outcome,
+) -> Result<(), Failure> {
     let again = lab::run(test, failed.seed, true);
     let directory = directory.join(format!("{}-seed-{}", failed.test, failed.seed));
     std::fs::create_dir_all(&directory)
-        .map_err(|source| Failure::Write { path: directory.clone(), source })?;
+        .map_err(|source| FileError::Write { path: directory.clone(), source })?;
     let mut logs = Vec::new();
     for (id, records) in &again.node_logs {
         let path = directory.join(format!("{id}.jsonl"));
-        write_new(&path, &lines(&path, records)?, ADVICE)?;
-        logs.push(path.display().to_string());
+        write_new(&path, &lines(records))?;
+        logs.push(shell_word(&path.to_string_lossy()));
     }
     let path = directory.join("story.txt");
     let mut story = report::failure(failed).trim_start().to_owned();
@@ -32,19 +39,17 @@ pub(super) fn keep(directory: &Path, test: &Test, failed: &Outcome) -> Result<()
     let _ = writeln!(story, "\nIn columns: raftgate log {}\n", logs.join(" "));
     story += &again.story.join("\n");
     story.push('\n');
-    write_new(&path, story.as_bytes(), ADVICE)?;
-    say(&format!("kept in {}\n", directory.display()));
+    write_new(&path, story.as_bytes())?;
+    writeln!(out, "kept in {}", directory.display());
     Ok(())
 }
 
-fn lines(path: &Path, records: &[NodeRecord]) -> Result<Vec<u8>, Failure> {
+fn lines(records: &[NodeRecord]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
-        record
-            .write(&mut bytes)
-            .map_err(|source| Failure::Write { path: path.to_owned(), source })?;
+        record.write(&mut bytes).expect("a vector takes everything");
     }
-    Ok(bytes)
+    bytes
 }
 
 #[cfg(test)]
@@ -70,7 +75,7 @@ mod tests {
         let (test, place) = (failing(), directory.path().join("FailAgree-seed-5"));
         let failed = run(&test, 5, false);
         assert!(failed.unmet.is_some());
-        keep(directory.path(), &test, &failed).expect("it is kept");
+        keep(&mut Output::stderr(), directory.path(), &test, &failed).expect("it is kept");
         for name in ["n1.jsonl", "n2.jsonl", "n3.jsonl"] {
             let log = std::fs::read_to_string(place.join(name)).expect("a log");
             assert!(log.lines().count() > 10, "{name}");
@@ -79,12 +84,13 @@ mod tests {
         let story = std::fs::read_to_string(place.join("story.txt")).expect("a story");
         assert!(story.starts_with("FailAgree FAILED with seed 5\n"), "{story}");
         assert!(story.contains("demanded: command without n2 is committed on 3"), "{story}");
-        assert!(story.contains("again:    raftgate lab FailAgree --first-seed 5"), "{story}");
+        assert!(story.contains("again:    raftgate lab FailAgree --seeds 5..6"), "{story}");
         assert!(story.contains("s  crash n2"), "{story}");
         assert!(!story.contains("not the same"), "{story}");
 
-        let refused = keep(directory.path(), &test, &failed).expect_err("it is there");
-        assert!(matches!(refused, Failure::Exists { .. }), "{refused}");
+        let refused = keep(&mut Output::stderr(), directory.path(), &test, &failed);
+        let refused = refused.expect_err("it is there");
+        assert!(matches!(refused, Failure::File(FileError::Exists { .. })), "{refused}");
         let after = std::fs::read_to_string(place.join("story.txt")).expect("a story");
         assert_eq!(after, story);
     }

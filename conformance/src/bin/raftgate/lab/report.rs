@@ -1,9 +1,11 @@
 //! What the runs came to: a table, the failures, and JSON.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use raft_checker::exit::Exit;
 use raft_checker::view::wrap;
 use raft_conformance::lab::{Level, Outcome};
 use serde_json::{Value, json};
@@ -78,7 +80,7 @@ pub(super) fn failure(failed: &Outcome) -> String {
         let _ = writeln!(out, "  {line}");
     }
     let (test, seed) = (failed.test, failed.seed);
-    let _ = writeln!(out, "  again:    raftgate lab {test} --first-seed {seed} --seeds 1");
+    let _ = writeln!(out, "  again:    raftgate lab {test} --seeds {seed}..{}", seed + 1);
     out
 }
 
@@ -88,7 +90,7 @@ fn indented(label: &str, text: &str) -> String {
     format!("  {label}{}", wrapped.get(indent.len()..).unwrap_or("\n"))
 }
 
-pub(super) fn as_json(tallies: &[Tally], first_seed: u64, wall: Duration) -> Value {
+pub(super) fn as_json(tallies: &[Tally], seeds: &Range<u64>, exit: Exit, wall: Duration) -> Value {
     let failure = |failed: &Outcome| {
         let unmet = failed.unmet.as_ref();
         json!({
@@ -113,9 +115,11 @@ pub(super) fn as_json(tallies: &[Tally], first_seed: u64, wall: Duration) -> Val
         })
     };
     json!({
-        "first_seed": first_seed,
+        "exit_code": exit.code(),
+        "first_seed": seeds.start,
+        "seeds": seeds.end - seeds.start,
         "wall_seconds": wall.as_secs_f64(),
-        "passed": tallies.iter().all(|tally| tally.failed.is_empty()),
+        "passed": exit == Exit::Fine,
         "tests": tallies.iter().map(test).collect::<Vec<_>>(),
     })
 }

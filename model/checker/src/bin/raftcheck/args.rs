@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 use raft_checker::config::Tier;
+use raft_cli::json::JsonArgs;
+use raft_cli::options::{ThreadsArgs, positive_duration};
 
 /// Explores bounded Raft clusters exhaustively, with the transition functions that production runs,
 /// and says whether the properties of the Raft paper hold. Without a command: checks the smoke tier.
 #[derive(Debug, Parser)]
 #[command(name = "raftcheck", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// The folder with the bounded configurations [default: specs/configs, here or above]
+    /// A folder with bounded configurations [default: those that the program carries]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) configs: Option<PathBuf>,
 
@@ -22,7 +24,8 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything holds; 1 a property is violated; 2 wrong usage, configuration or trace;
-5 a property held without its witness, a rule is not exercised, or a mutant survives; 6 incomplete; 70 internal error.";
+5 a configuration did not test a property that it is for, a rule is not exercised, or a mutant
+survives; 6 incomplete or interrupted; 70 internal error. Of several, the first of 70, 2, 1, 6, 5.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -51,6 +54,7 @@ impl Default for Command {
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct CheckArgs {
     /// Names of configurations, or paths of TOML files [default: the smoke tier]
+    #[arg(value_name = "CONFIG")]
     pub(crate) names: Vec<String>,
 
     /// All configurations of a tier
@@ -61,51 +65,39 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) strategy: StrategyArg,
 
-    /// Where random runs begin to differ, with --strategy simulation
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// Where random runs begin to differ, with --strategy simulation [default: 0]
+    #[arg(long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+
+    /// Count states that differ by a renaming of the servers as different
+    #[arg(long)]
+    pub(crate) no_symmetry: bool,
 
     #[command(flatten)]
     pub(crate) search: SearchArgs,
 
-    /// Write the results as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 
-    /// Overwrite an existing JSON file
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// Where traces of violations are written
-    #[arg(long, value_name = "DIR", default_value = "raftcheck-traces")]
+    /// Where traces of violations are written [default: raftcheck-traces]
+    #[arg(long, value_name = "DIR")]
     pub(crate) traces: Option<PathBuf>,
 }
 
 /// What every search takes.
 #[derive(Debug, Default, Clone, clap::Args)]
 pub(crate) struct SearchArgs {
-    /// How many threads explore [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArgs,
 
-    /// Count states that differ by a renaming of the servers as different
-    #[arg(long)]
-    pub(crate) no_symmetry: bool,
-
-    /// Give up on a configuration after this time, for example 90s or 10m
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Give up on a configuration (or a mutant) after this time, for example 90s or 10m; a number alone
+    /// is seconds
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) time_limit: Option<Duration>,
 
     /// Give up when the process holds this much memory, for example 4GB
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
-}
-
-impl SearchArgs {
-    pub(crate) fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or_else(cores, usize::from)
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -145,7 +137,7 @@ pub(crate) struct ListArgs {
     pub(crate) tier: Option<TierArg>,
 
     /// List the properties and their witnesses instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tier")]
     pub(crate) properties: bool,
 }
 
@@ -181,9 +173,13 @@ pub(crate) struct MutantArgs {
     /// Which mutants, for example EL-04 or commit-own-term-only [default: all]
     pub(crate) ids: Vec<String>,
 
+    /// List the mutants instead of running them
+    #[arg(long, exclusive = true)]
+    pub(crate) list: bool,
+
     /// Only what configurations of the smoke tier decide
     #[arg(long, value_name = "TIER")]
-    pub(crate) tier: Option<TierArg>,
+    pub(crate) tier: Option<SmokeArg>,
 
     /// Write the kill matrix, over an earlier one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "tier"])]
@@ -193,18 +189,17 @@ pub(crate) struct MutantArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "ids")]
     pub(crate) check: Option<PathBuf>,
 
-    /// Write the results as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 
     #[command(flatten)]
     pub(crate) search: SearchArgs,
 }
 
-impl MutantArgs {
-    pub(crate) fn is_smoke(&self) -> bool {
-        matches!(self.tier, Some(TierArg::Smoke))
-    }
+/// The only tier that makes a difference to mutants: without it, each tries all its configurations.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SmokeArg {
+    Smoke,
 }
 
 /// Pictures of a run.
@@ -242,9 +237,23 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Count states that differ by a renaming of the servers as different
+    #[arg(long)]
+    pub(crate) no_symmetry: bool,
+
     #[command(flatten)]
     pub(crate) diagrams: DiagramArgs,
 
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
 }

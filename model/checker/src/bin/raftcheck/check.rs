@@ -1,93 +1,91 @@
 //! `raftcheck check`: explore configurations and say what holds.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use raft_checker::check::{Options, Report, Strategy, Verdict, check};
+use raft_checker::check::{Options, Report, Strategy, check};
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use raft_checker::exit::Exit;
-use raft_checker::properties::Witness;
 use raft_checker::search::stateright;
-use raft_checker::view::count;
-use serde::Serialize;
+use raft_cli::options::shell_word;
+use raft_cli::output::Output;
 
 use crate::args::{CheckArgs, StrategyArg};
-use crate::failure::{Failure, write_new};
-use crate::{counterexample, table, watch};
+use crate::counterexample::{self, Traces};
+use crate::failure::{Failure, refuse_without_effect};
+use crate::table;
+use crate::verdict::Total;
+use crate::watch::Watch;
 
 /// How long random runs go on if nobody says.
 const SIMULATION_TIME: Duration = Duration::from_secs(10);
 
-/// The JSON report.
-#[derive(Serialize)]
-struct Json<'a> {
-    verdict: Verdict,
-    exit_code: u8,
-    configs: &'a [Report],
-    witnesses_missing: &'a [Witness],
-}
+pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failure> {
+    let is_simulation = args.strategy == StrategyArg::Simulation;
+    let useless_seed = args.seed.is_some() && !is_simulation;
+    refuse_without_effect(useless_seed, "--seed", "without --strategy simulation")?;
+    let configs = Catalog::open(folder)?.choose(&args.names, args.tier.map(Tier::from))?;
+    let (mut out, json) = args.json.open()?;
+    let traces = Traces::open(args.traces.as_deref())?;
 
-pub(crate) fn run(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Exit, Failure> {
-    let configs = choose(folder, args)?;
-    refuse_existing(args)?;
     let mut search = args.search.clone();
-    if args.strategy == StrategyArg::Simulation {
+    if is_simulation {
         search.time_limit.get_or_insert(SIMULATION_TIME);
     }
     let options = Options {
         strategy: strategy(args),
-        threads: search.threads(),
-        symmetry: !search.no_symmetry,
+        threads: search.threads.number(),
+        symmetry: !args.no_symmetry,
     };
+    let mut watch = Watch::new(&search);
     let mut reports = Vec::new();
+    let mut not_kept = None;
     for config in &configs {
-        if let Err(error) = config.check_script() {
-            println!("SKIPPED a line: {error}");
+        if watch.is_interrupted() {
+            break;
         }
-        let explore = |control: &_| check(config, options, control);
-        let (mut report, peak_bytes) = watch::watch(&config.name, &search, explore);
-        report.peak_bytes = peak_bytes;
-        counterexample::store(&mut report, args)?;
+        let place = format!("{} ({} of {})", config.name, reports.len() + 1, configs.len());
+        let mut report = explore(config, &place, options, &mut watch, &mut out);
+        let kept = traces.store(&mut report);
+        not_kept = not_kept.or(kept.err());
         reports.push(report);
     }
-    print!("{}", table::results(&reports));
-    counterexample::print(&reports);
-    let missing = missing_witnesses(&reports, args);
-    let exit = exit(&reports, &missing);
-    summarize(&reports, &missing, args);
-    if let Some(path) = &args.json {
-        let json = Json {
-            verdict: overall(&reports),
-            exit_code: exit.code(),
-            configs: &reports,
-            witnesses_missing: &missing,
-        };
-        let text = serde_json::to_string_pretty(&json).expect("a report is plain data") + "\n";
-        if args.force {
-            let written = std::fs::write(path, &text);
-            written.map_err(|source| Failure::Write { path: path.clone(), source })?;
-        } else {
-            write_new(path, text.as_bytes(), OVERWRITE)?;
-        }
-    }
-    Ok(exit)
+    let total = Total::new(&reports, &configs);
+    json.write(&total.json())?;
+    out.print(&table::results(&reports));
+    counterexample::print(&mut out, &reports, &traces, &|name| by_name(folder, args, name));
+    out.print(&total.show(options.symmetry));
+    out.finish()?;
+    not_kept.map_or_else(|| Ok(total.exit()), Err)
 }
 
-const OVERWRITE: &str = "name another file, or say --force to overwrite it";
-
-/// Better now than after an hour.
-fn refuse_existing(args: &CheckArgs) -> Result<(), Failure> {
-    match &args.json {
-        Some(path) if path.exists() && !args.force => {
-            Err(Failure::Exists { path: path.clone(), advice: OVERWRITE })
-        }
-        _ => Ok(()),
+fn explore(
+    config: &BoundedConfig,
+    place: &str,
+    options: Options,
+    watch: &mut Watch<'_>,
+    out: &mut Output,
+) -> Report {
+    if let Err(error) = config.check_script() {
+        writeln!(out, "SKIPPED a line: {error}");
     }
+    let (mut report, peak_bytes) =
+        watch.run(place, None, |control| check(config, options, control));
+    report.peak_bytes = peak_bytes;
+    report
 }
 
-fn choose(folder: Option<PathBuf>, args: &CheckArgs) -> Result<Vec<BoundedConfig>, Failure> {
-    let catalog = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?;
-    Ok(catalog.choose(&args.names, args.tier.map(Tier::from))?)
+/// What to say to another command to have the configuration of that name.
+fn by_name(folder: Option<&Path>, args: &CheckArgs, name: &str) -> String {
+    let is_file = |path: &&String| {
+        let path = Path::new(path.as_str());
+        path.extension().is_some() && path.file_stem().is_some_and(|stem| stem == name)
+    };
+    let config = shell_word(args.names.iter().find(is_file).map_or(name, String::as_str));
+    match folder {
+        Some(folder) => format!("{config} --configs {}", shell_word(&folder.to_string_lossy())),
+        None => config,
+    }
 }
 
 fn strategy(args: &CheckArgs) -> Strategy {
@@ -96,82 +94,8 @@ fn strategy(args: &CheckArgs) -> Strategy {
         StrategyArg::Bfs => Strategy::Stateright(stateright::Strategy::Bfs),
         StrategyArg::Dfs => Strategy::Stateright(stateright::Strategy::Dfs),
         StrategyArg::Simulation => {
-            Strategy::Stateright(stateright::Strategy::Simulation { seed: args.seed })
+            let seed = args.seed.unwrap_or_default();
+            Strategy::Stateright(stateright::Strategy::Simulation { seed })
         }
-    }
-}
-
-/// The witnesses that a whole tier should have reached and did not. Single configurations are not
-/// expected to reach all.
-fn missing_witnesses(reports: &[Report], args: &CheckArgs) -> Vec<Witness> {
-    let whole_tier = args.names.is_empty();
-    let complete = reports.iter().all(|report| report.verdict == Verdict::Holds);
-    let reached = |witness: &Witness| reports.iter().any(|r| r.witnesses.contains(witness));
-    let all = Witness::ALL.into_iter().filter(|_| whole_tier && complete);
-    all.filter(|witness| !reached(witness)).collect()
-}
-
-fn overall(reports: &[Report]) -> Verdict {
-    let any = |verdict| reports.iter().any(|report| report.verdict == verdict);
-    if any(Verdict::Violated) {
-        Verdict::Violated
-    } else if any(Verdict::Incomplete) {
-        Verdict::Incomplete
-    } else {
-        Verdict::Holds
-    }
-}
-
-fn exit(reports: &[Report], missing: &[Witness]) -> Exit {
-    match overall(reports) {
-        Verdict::Violated => Exit::Violated,
-        Verdict::Incomplete => Exit::Incomplete,
-        Verdict::Holds if !missing.is_empty() => Exit::Vacuous,
-        Verdict::Holds => Exit::Fine,
-    }
-}
-
-fn summarize(reports: &[Report], missing: &[Witness], args: &CheckArgs) {
-    let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
-    let states = count(sum(|report| report.distinct_states));
-    let unfolded = count(sum(|report| report.orbit_states));
-    let peak = reports.iter().map(|report| report.peak_bytes).max().unwrap_or(0);
-    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    let odds: f64 = reports.iter().map(|report| report.collision_odds).sum();
-    let blocked = count(sum(|report| report.blocked_by_in_flight));
-    let folded = if args.search.no_symmetry {
-        "none folded".to_owned()
-    } else {
-        format!("{unfolded} without folding renamed servers")
-    };
-    println!();
-    println!(
-        "{states} states ({folded}) in {seconds:.1} s, at most {} of memory.",
-        table::bytes(peak)
-    );
-    println!("A full network blocked {blocked} actions; odds of a missed state: {odds:.0e}.");
-    match overall(reports) {
-        Verdict::Violated => println!("VIOLATED: see above."),
-        Verdict::Incomplete => {
-            println!("INCOMPLETE: not every state was visited, so nothing is proven.");
-            for report in reports {
-                if let Some(reason) = report.incomplete_because {
-                    println!("    {}: {reason}", report.name);
-                }
-            }
-        }
-        Verdict::Holds => {
-            println!("\n{}", table::witnesses(reports));
-            println!(
-                "HOLDS: every property, in every state within the bounds of these configurations."
-            );
-            println!("What the bounds leave out is in `raftcheck list`.");
-        }
-    }
-    for witness in missing {
-        println!(
-            "VACUOUS: {} was reached nowhere, so its property was not tested.",
-            witness.name()
-        );
     }
 }

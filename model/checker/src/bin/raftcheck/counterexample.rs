@@ -6,27 +6,46 @@ use raft_checker::check::{Report, Verdict};
 use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
 use raft_checker::view;
+use raft_cli::file::{FileError, probe_folder, write_new};
+use raft_cli::options::shell_word;
+use raft_cli::output::Output;
 use raft_core::Rule;
 use raft_trace::ClusterTrace;
 
-use crate::args::CheckArgs;
-use crate::failure::{Failure, write_new};
+use crate::failure::Failure;
 
-/// Writes the run of a violation to a file of its own, never over another.
-pub(crate) fn store(report: &mut Report, args: &CheckArgs) -> Result<(), Failure> {
-    let (Some(violation), Some(property)) = (&report.violation, report.property) else {
-        return Ok(());
-    };
-    let default = PathBuf::from("raftcheck-traces");
-    let folder = args.traces.as_ref().unwrap_or(&default);
-    let failed = |source| Failure::Write { path: folder.clone(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut text = Vec::new();
-    violation.trace.write(&mut text).map_err(failed)?;
-    let name = format!("{}-{}", report.name, property.name());
-    let path = place(folder, &name, &text)?;
-    report.trace = Some(path.display().to_string());
-    Ok(())
+/// Where runs go if nobody says.
+const FOLDER: &str = "raftcheck-traces";
+
+/// The folder in which runs of violations are kept, or why there is none.
+pub(crate) struct Traces(Result<PathBuf, FileError>);
+
+impl Traces {
+    /// Finds out whether runs can be kept, before the search begins. A folder that somebody has named
+    /// has to be writable; without the usual one, runs are shown all the same.
+    pub(crate) fn open(named: Option<&Path>) -> Result<Traces, Failure> {
+        let folder = named.unwrap_or(Path::new(FOLDER));
+        match probe_folder(folder) {
+            Err(error) if named.is_some() => Err(error.into()),
+            probed => Ok(Traces(probed.map(|()| folder.to_owned()))),
+        }
+    }
+
+    /// Writes the run of a violation to a file of its own, never over another.
+    pub(crate) fn store(&self, report: &mut Report) -> Result<(), Failure> {
+        let (Some(violation), Some(property)) = (&report.violation, report.property) else {
+            return Ok(());
+        };
+        let Ok(folder) = &self.0 else { return Ok(()) };
+        let failed = |source| FileError::Write { path: folder.clone(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut text = Vec::new();
+        violation.trace.write(&mut text).map_err(failed)?;
+        let name = format!("{}-{}", report.name, property.name());
+        let path = place(folder, &name, &text)?;
+        report.trace = Some(path.display().to_string());
+        Ok(())
+    }
 }
 
 /// The first free file name; the name of an equal file if there is one.
@@ -38,7 +57,7 @@ fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
             return Ok(path);
         }
         if !path.exists() {
-            write_new(&path, text, "somebody else has just written it")?;
+            write_new(&path, text)?;
             return Ok(path);
         }
     }
@@ -47,7 +66,12 @@ fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
 
 /// Shows the shortest of the runs that were found, names the others, and says which rules were never
 /// asked: one of them may be what a change has taken out.
-pub(crate) fn print(reports: &[Report]) {
+pub(crate) fn print(
+    out: &mut Output,
+    reports: &[Report],
+    traces: &Traces,
+    by_name: &dyn Fn(&str) -> String,
+) {
     let violated = || reports.iter().filter(|report| report.verdict == Verdict::Violated);
     let steps = |report: &&Report| {
         report.violation.as_ref().map_or(usize::MAX, |violation| violation.trace.actions.len())
@@ -57,55 +81,62 @@ pub(crate) fn print(reports: &[Report]) {
     let Some(shortest) = violated().min_by_key(order) else {
         return;
     };
-    print_run(shortest);
+    print_run(out, shortest, by_name);
+    if let Err(error) = &traces.0 {
+        writeln!(out, "\nNo run was kept: {error}. Name a folder with --traces.");
+    }
     let others: Vec<&Report> = violated().filter(|other| other.name != shortest.name).collect();
     if !others.is_empty() {
-        println!("\nOther configurations find it too, or something else:");
+        writeln!(out, "\nOther configurations find it too, or something else:");
     }
     for report in others {
         let property = report.property.map_or("?", Property::name);
-        let trace = report.trace.as_deref().unwrap_or("no time for a trace");
-        println!("    {property}, {} steps: {trace}", steps(&report));
+        let trace = report.trace.as_deref().unwrap_or("without a trace");
+        writeln!(out, "    {property}, {} steps: {trace}", steps(&report));
     }
-    print_never_asked(reports);
+    print_never_asked(out, reports);
 }
 
-fn print_never_asked(reports: &[Report]) {
+fn print_never_asked(out: &mut Output, reports: &[Report]) {
     let asked = |rule: &Rule| reports.iter().any(|report| report.rules_asked.contains(rule));
     let never: Vec<Rule> = Rule::ALL.iter().copied().filter(|rule| !asked(rule)).collect();
     if never.is_empty() {
-        println!("\nEvery rule was asked in some explored step; what broke is one that is asked.");
+        writeln!(
+            out,
+            "\nEvery rule was asked in some explored step; what broke is one that is asked."
+        );
         return;
     }
-    println!("\nRules that no explored step asked:");
+    writeln!(out, "\nRules that no explored step asked:");
     for rule in never {
-        println!("    {}  ({})", rule.name(), rule.text().source);
-        println!("{}", view::wrap(rule.text().sentence, "        "));
+        writeln!(out, "    {}  ({})", rule.name(), rule.text().source);
+        writeln!(out, "{}", view::wrap(rule.text().sentence, "        "));
     }
 }
 
-fn print_run(report: &Report) {
-    println!("\n{} is VIOLATED", report.name);
+fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String) {
+    writeln!(out, "\n{} is VIOLATED", report.name);
     let Some(violation) = &report.violation else {
-        println!("    The limits left no time to make a trace; run again with more.");
+        writeln!(out, "    The limits left no time to make a trace; run again with more.");
         return;
     };
     if !violation.shortest {
-        println!("    This run need not be a shortest one; the limits left no time for that.");
+        writeln!(out, "    This run need not be a shortest one; the limits left no time for that.");
     }
-    println!();
+    writeln!(out);
     match Replay::run(&violation.trace.settings, &violation.trace.actions) {
-        Ok(replay) => print!("{}", show(&replay)),
-        Err(error) => println!("    The trace does not replay: {error}. Please report this."),
+        Ok(replay) => out.print(&show(&replay)),
+        Err(error) => writeln!(out, "    The trace does not replay: {error}. Please report this."),
     }
     for property in &report.also_broken {
-        println!("Also broken on the way: {}", property.name());
+        writeln!(out, "Also broken on the way: {}", property.name());
     }
     if let Some(trace) = &report.trace {
-        println!("\nGo on with");
-        println!("    raftcheck replay {trace}");
-        println!("    raftcheck replay {trace} --svg run.svg");
-        println!("    raftcheck explore {}", report.name);
+        let trace = shell_word(trace);
+        writeln!(out, "\nGo on with");
+        writeln!(out, "    raftcheck replay {trace}");
+        writeln!(out, "    raftcheck replay {trace} --svg run.svg");
+        writeln!(out, "    raftcheck explore {}", by_name(&report.name));
     }
 }
 

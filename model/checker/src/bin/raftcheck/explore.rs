@@ -1,6 +1,6 @@
 //! `raftcheck explore`: stateright's Explorer over the plain model.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use raft_checker::config::Catalog;
 use raft_checker::plain::PlainModel;
@@ -9,13 +9,16 @@ use stateright::Model as _;
 use crate::args::ExploreArgs;
 use crate::failure::Failure;
 use raft_checker::exit::Exit;
+use raft_cli::output::Output;
 
-pub(crate) fn run(folder: Option<PathBuf>, args: &ExploreArgs) -> Result<Exit, Failure> {
-    let config = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?.find(&args.config)?;
+pub(crate) fn run(folder: Option<&Path>, args: &ExploreArgs) -> Result<Exit, Failure> {
+    let config = Catalog::open(folder)?.find(&args.config)?;
     // Stateright panics if it cannot listen; asking first gives a better message.
     let free = std::net::TcpListener::bind(args.address);
     drop(free.map_err(|source| Failure::Serve { address: args.address, source })?);
-    println!(
+    let mut out = Output::stdout();
+    writeln!(
+        out,
         "{} at http://{}/ (without authentication; stop with Ctrl-C)",
         config.name, args.address
     );

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use miette::{LabeledSpan, MietteDiagnostic, NamedSource};
 use raft_checker::config::ConfigError;
 use raft_checker::replay::ReplayError;
+use raft_cli::file::FileError;
+use raft_cli::options::did_you_mean;
+use raft_cli::output::{PrintError, complain_with_help, complain_with_source};
 use raft_trace::TraceError;
 
 /// A reason to stop that is not a verdict.
@@ -16,60 +19,73 @@ pub(crate) enum Failure {
     Trace { path: PathBuf, source: TraceError },
     #[error("{}: {source}", path.display())]
     Replay { path: PathBuf, source: ReplayError },
-    #[error("there is no mutant {id:?}; the nearest is {nearest}")]
-    UnknownMutant { id: String, nearest: String },
+    #[error("there is no mutant {id:?}")]
+    UnknownMutant { id: String, similar: Vec<String> },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("there is no witness {name:?}")]
-    UnknownWitness { name: String, nearest: Vec<String> },
-    #[error("{} exists already", path.display())]
-    Exists { path: PathBuf, advice: &'static str },
-    #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    UnknownWitness { name: String, similar: Vec<String> },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error("cannot serve at {address}: {source}")]
     Serve { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("{option} has no effect {mode}")]
+    NoEffect { option: &'static str, mode: &'static str },
 }
 
 impl Failure {
     /// Prints what happened, where, and what to do.
     pub(crate) fn print(&self) {
-        let mut diagnostic = MietteDiagnostic::new(self.to_string());
-        diagnostic.help = self.help();
-        let mut report = None;
         if let Failure::Config(ConfigError::Syntax { path, text, span, message }) = self {
             let (line, column) = line_and_column(text, span.start);
             let place = format!("{}:{line}:{column}: {message}", path.display());
             let label = LabeledSpan::at(span.clone(), "here");
-            diagnostic = MietteDiagnostic::new(place).with_label(label);
+            let diagnostic = MietteDiagnostic::new(place).with_label(label);
             let source = NamedSource::new(path.display().to_string(), text.clone());
-            report = Some(miette::Report::new(diagnostic.clone()).with_source_code(source));
-        }
-        let report = report.unwrap_or_else(|| miette::Report::new(diagnostic));
-        let mut out = String::new();
-        let theme = GraphicalTheme::none();
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-        match handler.render_report(&mut out, report.as_ref()) {
-            Ok(()) => eprintln!("{}", out.trim_end()),
-            Err(_) => eprintln!("error: {self}"),
+            complain_with_source(&miette::Report::new(diagnostic).with_source_code(source));
+        } else {
+            complain_with_help(&self.to_string(), self.help());
         }
     }
 
     fn help(&self) -> Option<String> {
-        match self {
-            Failure::Config(ConfigError::Unknown { nearest, .. })
-            | Failure::UnknownWitness { nearest, .. } => {
-                Some(format!("did you mean {}?", nearest.join(", ")))
+        Some(match self {
+            Failure::Config(ConfigError::Unknown { nearest, .. }) => {
+                did_you_mean(nearest, "no name is like it; `raftcheck list` shows all")
+            }
+            Failure::UnknownWitness { similar, .. } => {
+                did_you_mean(similar, "no name is like it; `raftcheck list --properties` shows all")
+            }
+            Failure::UnknownMutant { similar, .. } => {
+                did_you_mean(similar, "no id is like it; `raftcheck mutants --list` shows all")
             }
             Failure::Config(ConfigError::Bounds { .. }) => {
-                Some("change the numbers in the file; nothing was explored".to_owned())
+                "change the numbers in the file; nothing was explored".to_owned()
             }
-            Failure::Exists { advice, .. } => Some((*advice).to_owned()),
+            Failure::File(error) => return error.help(),
+            Failure::NoEffect { .. } => "leave it out; nothing was done".to_owned(),
             Failure::Trace { source: TraceError::Truncated { .. }, .. } => {
-                Some("copy the whole file again; nothing was replayed".to_owned())
+                "copy the whole file again; nothing was replayed".to_owned()
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
+}
+
+/// Refuses an option that would be ignored.
+pub(crate) fn refuse_without_effect(
+    given: bool,
+    option: &'static str,
+    mode: &'static str,
+) -> Result<(), Failure> {
+    if given { Err(Failure::NoEffect { option, mode }) } else { Ok(()) }
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|source| Failure::Read { path: path.to_owned(), source })
 }
 
 /// The line and the column, from 1, of a place in a text.
@@ -78,15 +94,4 @@ fn line_and_column(text: &str, place: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     (line, column)
-}
-
-/// Creates a file that must not exist yet, and writes it.
-pub(crate) fn write_new(path: &Path, contents: &[u8], advice: &'static str) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let created = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let written = created.and_then(|mut file| file.write_all(contents));
-    written.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::Exists { path: path.to_owned(), advice },
-        _ => Failure::Write { path: path.to_owned(), source },
-    })
 }

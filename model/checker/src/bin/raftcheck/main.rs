@@ -1,6 +1,8 @@
 //! `raftcheck`: explores bounded Raft clusters exhaustively and says whether the paper's properties
 //! hold.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod check;
 mod counterexample;
@@ -12,6 +14,7 @@ mod mutants;
 mod replay;
 mod table;
 mod trace;
+mod verdict;
 mod watch;
 
 use std::process::ExitCode;
@@ -38,11 +41,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let configs = args.configs;
+    let configs = args.configs.as_deref();
     match args.command.unwrap_or_default() {
         Command::Check(args) => check::run(configs, &args),
         Command::List(args) => list::run(configs, &args),
-        Command::Replay(args) => replay::run(&args),
+        Command::Replay(args) => replay::run(configs, &args),
         Command::Explore(args) => explore::run(configs, &args),
         Command::Mutants(args) => mutants::run(configs, &args),
         Command::Coverage(args) => coverage::run(configs, &args),

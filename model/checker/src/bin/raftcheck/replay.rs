@@ -1,34 +1,40 @@
 //! `raftcheck replay`: a trace, step by step.
 
+use std::path::Path;
+
 use raft_checker::diagram;
 use raft_checker::replay::Replay;
 
 use crate::args::{DiagramArgs, ReplayArgs};
 use crate::counterexample::{load, show};
 use raft_checker::exit::Exit;
+use raft_cli::file::write_new;
+use raft_cli::output::Output;
 
-use crate::failure::{Failure, write_new};
+use crate::failure::{Failure, refuse_without_effect};
 
-pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(folder: Option<&Path>, args: &ReplayArgs) -> Result<Exit, Failure> {
+    refuse_without_effect(folder.is_some(), "--configs", "on a trace")?;
+    let mut out = Output::stdout();
     let (trace, replay) = load(&args.trace)?;
-    println!("{}\n", trace.about);
-    print!("{}", show(&replay));
     draw(&replay, &args.diagrams)?;
-    if replay.violation().is_some() {
-        return Ok(Exit::Violated);
+    writeln!(out, "{}\n", trace.about);
+    out.print(&show(&replay));
+    let violated = replay.violation().is_some();
+    if !violated {
+        writeln!(out, "{} steps, and nothing is broken.", replay.steps.len());
     }
-    println!("{} steps, and nothing is broken.", replay.steps.len());
-    Ok(Exit::Fine)
+    out.finish()?;
+    Ok(if violated { Exit::Violated } else { Exit::Fine })
 }
 
 /// Writes the pictures that were asked for.
 pub(crate) fn draw(replay: &Replay, args: &DiagramArgs) -> Result<(), Failure> {
-    const ADVICE: &str = "name another file";
     if let Some(path) = &args.svg {
-        write_new(path, diagram::svg(replay).as_bytes(), ADVICE)?;
+        write_new(path, diagram::svg(replay).as_bytes())?;
     }
     if let Some(path) = &args.mermaid {
-        write_new(path, diagram::mermaid(replay).as_bytes(), ADVICE)?;
+        write_new(path, diagram::mermaid(replay).as_bytes())?;
     }
     Ok(())
 }

@@ -1,16 +1,11 @@
 //! Numbers and tables for people: 100 columns, no colour needed.
 
-use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
 use raft_checker::config::BoundedConfig;
 use raft_checker::properties::Property;
-use raft_checker::view::{count, wrap};
-
-/// A size in bytes, in words.
-pub(crate) fn bytes(size: u64) -> String {
-    ByteSize::b(size).display().si().to_string()
-}
+use raft_checker::view::wrap;
+use raft_cli::numbers::count;
 
 /// Transitions per second.
 pub(crate) fn rate(transitions: u64, seconds: f64) -> String {
@@ -71,7 +66,13 @@ pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
     let describe = |config: &BoundedConfig| {
         let about = wrap(&config.about, INDENT);
         let leaves_out = wrap(&format!("Leaves out: {}", config.leaves_out), INDENT);
-        format!("{}  ({})\n{about}\n{leaves_out}\n", config.name, config.tier.name())
+        let properties = match config.properties {
+            None => "does not say".to_owned(),
+            Some(all) => all.iter().map(Property::name).collect::<Vec<_>>().join(", "),
+        };
+        let properties = wrap(&format!("Is for: {properties}"), INDENT);
+        let (name, tier) = (&config.name, config.tier.name());
+        format!("{name}  ({tier})\n{about}\n{leaves_out}\n{properties}\n")
     };
     configs.iter().map(describe).collect::<Vec<_>>().join("\n")
 }

@@ -1,62 +1,71 @@
 //! `raftcheck trace`: a shortest run that reaches a situation, for people who want to see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use raft_checker::check::{Options, Strategy, witness_run};
 use raft_checker::config::Catalog;
 use raft_checker::exit::Exit;
 use raft_checker::properties::Witness;
 use raft_checker::replay::Replay;
+use raft_cli::file::Destination;
+use raft_cli::options::similar;
+use raft_cli::output::Output;
 
 use crate::args::TraceArgs;
-use crate::failure::{Failure, write_new};
+use crate::counterexample;
+use crate::failure::Failure;
 use crate::replay::draw;
-use crate::{counterexample, watch};
+use crate::watch::Watch;
 
-pub(crate) fn run(folder: Option<PathBuf>, args: &TraceArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(folder: Option<&Path>, args: &TraceArgs) -> Result<Exit, Failure> {
     let witness = find(&args.witness)?;
-    let config = Catalog::read(&folder.map_or_else(Catalog::folder, Ok)?)?.find(&args.config)?;
+    let config = Catalog::open(folder)?.find(&args.config)?;
+    let new = |path: &PathBuf| Destination::new(path, false);
+    let file = args.out.as_ref().map(new).transpose()?;
+    let to_stdout = file.as_ref().is_some_and(Destination::is_stdout);
+    let mut out = if to_stdout { Output::stderr() } else { Output::stdout() };
+    for path in args.diagrams.svg.iter().chain(&args.diagrams.mermaid) {
+        Destination::new(path, false)?;
+    }
     let options = Options {
         strategy: Strategy::Level,
-        threads: args.search.threads(),
-        symmetry: !args.search.no_symmetry,
+        threads: args.search.threads.number(),
+        symmetry: !args.no_symmetry,
     };
     let search = |control: &_| witness_run(&config, witness, options, control);
-    let trace = match watch::watch(&config.name, &args.search, search).0 {
-        Ok(Some(trace)) => trace,
-        Ok(None) => {
-            println!("No run within the bounds of {} reaches {}.", config.name, witness.name());
-            return Ok(Exit::Vacuous);
+    let (name, sought) = (&config.name, witness.name());
+    let exit = match Watch::new(&args.search).run(name, None, search).0 {
+        Ok(Some(trace)) => {
+            let path = PathBuf::from(name);
+            let replay = Replay::run(&trace.settings, &trace.actions)
+                .map_err(|source| Failure::Replay { path, source })?;
+            if let Some(file) = &file {
+                let mut text = Vec::new();
+                trace.write(&mut text).expect("a vector takes everything");
+                file.write(&text)?;
+            }
+            draw(&replay, &args.diagrams)?;
+            writeln!(out, "{}, in {} steps\n", trace.about, trace.actions.len());
+            out.print(&counterexample::show(&replay));
+            Exit::Fine
         }
-        Err(_) => {
-            println!("INCOMPLETE: a limit was reached before {}.", witness.name());
-            return Ok(Exit::Incomplete);
+        Ok(None) => {
+            writeln!(out, "No run within the bounds of {name} reaches {sought}.");
+            Exit::Vacuous
+        }
+        Err(reason) => {
+            writeln!(out, "INCOMPLETE: {} before {sought}.", reason.sentence());
+            Exit::Incomplete
         }
     };
-    println!("{}, in {} steps\n", trace.about, trace.actions.len());
-    let path = PathBuf::from(&config.name);
-    let replay = Replay::run(&trace.settings, &trace.actions)
-        .map_err(|source| Failure::Replay { path, source })?;
-    print!("{}", counterexample::show(&replay));
-    if let Some(path) = &args.out {
-        let mut text = Vec::new();
-        let written = trace.write(&mut text);
-        written.map_err(|source| Failure::Write { path: path.clone(), source })?;
-        write_new(path, &text, "name another file")?;
-    }
-    draw(&replay, &args.diagrams)?;
-    Ok(Exit::Fine)
+    out.finish()?;
+    Ok(exit)
 }
 
 fn find(name: &str) -> Result<Witness, Failure> {
-    if let Some(witness) = Witness::ALL.into_iter().find(|witness| witness.name() == name) {
-        return Ok(witness);
-    }
-    let mut nearest: Vec<(usize, String)> = Witness::ALL
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known.name()), known.name().to_owned()))
-        .collect();
-    nearest.sort();
-    let nearest = nearest.into_iter().take(3).map(|(_, name)| name).collect();
-    Err(Failure::UnknownWitness { name: name.to_owned(), nearest })
+    let found = Witness::ALL.into_iter().find(|witness| witness.name() == name);
+    found.ok_or_else(|| {
+        let similar = similar(name, Witness::ALL.map(Witness::name));
+        Failure::UnknownWitness { name: name.to_owned(), similar }
+    })
 }

@@ -1,0 +1,78 @@
+//! `--json FILE`, the same in every program.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::file::{Destination, FileError};
+use crate::output::Output;
+
+/// Results for programs.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct JsonArgs {
+    /// Write the results to a new file, as JSON; - is standard output, and the text goes to standard
+    /// error then
+    #[arg(long = "json", value_name = "FILE", id = "json")]
+    path: Option<PathBuf>,
+
+    /// Overwrite an existing JSON file
+    #[arg(long, requires = "json")]
+    force: bool,
+}
+
+impl JsonArgs {
+    /// Whether there is a file to write.
+    pub fn is_wanted(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Finds out whether the results can be written, before the work begins, and says where the text
+    /// for people goes.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn open(&self) -> Result<(Output, JsonFile), FileError> {
+        let file = self.destination()?;
+        let to_stdout = file.as_ref().is_some_and(Destination::is_stdout);
+        let out = if to_stdout { Output::stderr() } else { Output::stdout() };
+        Ok((out, JsonFile(file)))
+    }
+
+    /// The file, if there is one, for results that are written bit by bit.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn stream(&self) -> Result<Option<Box<dyn Write>>, FileError> {
+        self.destination()?.map(Destination::stream).transpose()
+    }
+
+    fn destination(&self) -> Result<Option<Destination>, FileError> {
+        let new = |path: &PathBuf| {
+            Destination::new(path, self.force).map_err(|error| match error {
+                FileError::Exists { path, .. } => FileError::Exists { path, can_force: true },
+                error => error,
+            })
+        };
+        self.path.as_ref().map(new).transpose()
+    }
+}
+
+/// Where the results go, if they are wanted.
+#[derive(Debug)]
+pub struct JsonFile(Option<Destination>);
+
+impl JsonFile {
+    /// Writes the results, if they are wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn write(&self, results: &impl Serialize) -> Result<(), FileError> {
+        let Some(destination) = &self.0 else { return Ok(()) };
+        let text = serde_json::to_string_pretty(results).expect("results are plain data");
+        destination.write((text + "\n").as_bytes())
+    }
+}
