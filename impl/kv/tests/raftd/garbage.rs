@@ -25,7 +25,7 @@ fn frame(frame: &Frame) -> Vec<u8> {
 }
 
 /// The sum of a counter over its labels.
-fn metric(port: u16, name: &str) -> u64 {
+pub(crate) fn metric(port: u16, name: &str) -> u64 {
     let mut stream = say(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

@@ -4,4 +4,5 @@ mod cluster;
 mod failures;
 mod garbage;
 mod kills;
+mod members;
 mod tls;

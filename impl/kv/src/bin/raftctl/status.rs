@@ -281,7 +281,20 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 
-    const GOLDEN: &str = "\
+    const GOLDEN: &str = "\x20id address               role     term leader      last    commit   applied  snapshot      log
+ n1 http://127.0.0.1:7101 leader      3 n1     123456789 123456789 123456789 123456000 123.4 MB
+ n2 http://127.0.0.1:7102 follower    3 n1     123456789 123456789 123456789 123456000 123.4 MB
+ n3 http://127.0.0.1:7103 follower    3 n1     123456789 123456789 123456789 123456000 123.4 MB
+
+The others, as n1 sees them:
+ id last heard       match     lag state
+ n2      12 ms 123,456,789       0 current
+ n3     83.4 s 123,000,000 456,789 refused
+
+n1 refuses n3: n3 has been here with another data directory: either two servers have one id, or n3
+    has lost its data, and then it could vote twice
+n1 leads term 3; 3 of 3 agree.
+REDUNDANCY LOST: 2 of 3 do their part; n3 is refused.
 ";
 
     #[test]
