@@ -383,7 +383,7 @@ impl Running {
 ///
 /// It is damaged.
 pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
-    open_log_as(disk, setup.id, setup.log_sizes, setup.id.0)
+    open_log_as(disk, &identity(setup.id, &setup.voters), setup.log_sizes, setup.id.0)
 }
 
 /// Opens the log of a disk, as a start of that server would, with files of those sizes. `seed` is a
@@ -394,20 +394,20 @@ pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState
 /// It is damaged, or the disk fails.
 pub fn open_log_as(
     disk: &Disk,
-    id: NodeId,
+    identity: &Identity,
     sizes: Sizes,
     seed: u64,
 ) -> Result<(LogStore, PersistentState), Failure> {
     let directory = disk.root().directory("node")?;
     let files = open_files(&*directory)?;
-    Ok(LogStore::open(files, &identity(id), seed, sizes)?)
+    Ok(LogStore::open(files, identity, seed, sizes)?)
 }
 
 /// What a server knows about itself when it starts.
 pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
     let Setup { id, voters, limits, log_sizes, .. } = setup.clone();
     Startup {
-        identity: identity(id),
+        identity: identity(id, &voters),
         config: Config { id, voters, limits },
         snapshot_rate: u64::MAX,
         log_sizes,
@@ -415,8 +415,10 @@ pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
     }
 }
 
-fn identity(id: NodeId) -> Identity {
-    Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 }
+/// Whose disk a simulated server's is.
+pub(crate) fn identity(id: NodeId, voters: &BTreeSet<NodeId>) -> Identity {
+    let (cluster, voters) = ("simulated".to_owned(), voters.clone());
+    Identity { cluster, node: id, voters, disk: id.0 }
 }
 
 /// The frames in some bytes.

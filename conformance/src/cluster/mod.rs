@@ -275,8 +275,9 @@ impl Cluster {
         command: Bytes,
     ) -> Result<ProposalId, Option<ProposeError>> {
         let host = &mut self.hosts[place(id)];
+        let clock = host.clock(self.now);
         let (Some(running), false) = (&mut host.running, host.paused) else { return Err(None) };
-        let proposal = running.replica.propose(command.clone()).map_err(Some)?;
+        let proposal = running.replica.propose(clock, command.clone()).map_err(Some)?;
         if running.replica.leads() {
             host.proposed.insert(proposal, command);
         }
@@ -287,8 +288,9 @@ impl Cluster {
     /// A client asks a server whether it may read. None if the server is not there.
     pub fn read(&mut self, id: NodeId) -> Option<ReaderId> {
         let host = &mut self.hosts[place(id)];
+        let clock = host.clock(self.now);
         let (Some(running), false) = (&mut host.running, host.paused) else { return None };
-        let reader = running.replica.read();
+        let reader = running.replica.read(clock);
         self.touch(id);
         Some(reader)
     }

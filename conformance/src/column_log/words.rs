@@ -31,8 +31,8 @@ impl Said {
                 AppendOutcome::Matched { match_index } => {
                     (Topic::Log, Some((match_index, match_index)))
                 }
-                AppendOutcome::Conflict { prev_log_index, conflict_index, .. } => {
-                    (Topic::Log, Some((conflict_index.min(prev_log_index), prev_log_index)))
+                AppendOutcome::Conflict { prev_log_index, hint } => {
+                    (Topic::Log, Some((hint.index.min(prev_log_index), prev_log_index)))
                 }
             },
             Message::InstallSnapshot(request) => {

@@ -14,7 +14,7 @@ use raft_node::log_store::{LogStore, Sizes};
 
 use crate::disk::{Disk, Fault, Moment};
 use crate::lockstep::Divergence;
-use crate::server::{Failure, open_log_as};
+use crate::server::{Failure, identity, open_log_as};
 
 /// The sizes of files with which all of it is done: parts of one sector, of a few, and of the whole
 /// state.
@@ -144,7 +144,7 @@ fn work(disk: &Disk, sizes: Sizes) -> Result<Points, (usize, Failure)> {
 }
 
 fn open(disk: &Disk, sizes: Sizes, seed: u64) -> Result<(LogStore, PersistentState), Failure> {
-    open_log_as(disk, ID, sizes, seed)
+    open_log_as(disk, &identity(ID, &[ID].into()), sizes, seed)
 }
 
 /// Starts from everything that a crash at that moment may leave; then from everything that a second one

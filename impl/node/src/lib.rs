@@ -53,7 +53,7 @@ pub mod timers;
 pub mod wire;
 mod workers;
 
-pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError};
+pub use handle::{NodeHandle, NodeStatus, PeerStatus, ProposeError, ReadError, Replication};
 pub use net::{Security, certificate_name};
 pub use node::{NodeError, RunningNode};
 pub use options::{Bounds, Options};

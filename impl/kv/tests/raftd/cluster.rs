@@ -19,7 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) peer_ports: Vec<u16>,
     pub(crate) client_ports: Vec<u16>,
     pub(crate) health_ports: Vec<u16>,
-    _ports: Ports,
+    ports: Ports,
     servers: Vec<Option<Child>>,
     pub(crate) runtime: Runtime,
     extra: String,
@@ -73,7 +73,7 @@ impl Cluster {
             peer_ports: ports.three(0),
             client_ports: ports.three(3),
             health_ports: ports.three(6),
-            _ports: ports,
+            ports,
             servers: vec![None, None, None],
             runtime: Runtime::new().unwrap(),
             extra: extra.to_owned(),
@@ -95,8 +95,9 @@ impl Cluster {
     pub(crate) fn config_text(&self, id: u64, name: &str) -> String {
         let mut text =
             format!("cluster = \"{name}\"\nid = {id}\ndata = \"node-{id}\"\n{}\n", self.extra);
-        writeln!(text, "listen_health = \"127.0.0.1:{}\"", self.health_ports[Cluster::place(id)])
-            .unwrap();
+        if let Some(port) = self.health_ports.get(Cluster::place(id)) {
+            writeln!(text, "listen_health = \"127.0.0.1:{port}\"").unwrap();
+        }
         for (number, (peer, client)) in self.peer_ports.iter().zip(&self.client_ports).enumerate() {
             let id = number + 1;
             write!(
@@ -106,6 +107,11 @@ impl Cluster {
             .unwrap();
         }
         text
+    }
+
+    /// Ports that the three servers do not use.
+    pub(crate) fn spare_ports(&self) -> [u16; 4] {
+        [9, 10, 11, 12].map(|number| self.ports.at(number))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

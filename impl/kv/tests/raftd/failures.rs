@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cluster::{Cluster, failing, wait_for};
 
 #[track_caller]
-fn refuses(config: &Path, code: i32, words: &[&str]) {
+pub(crate) fn refuses(config: &Path, code: i32, words: &[&str]) {
     let output = failing(config);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");

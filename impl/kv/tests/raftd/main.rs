@@ -6,6 +6,7 @@ mod cluster;
 mod failures;
 mod garbage;
 mod kills;
+mod members;
 mod programs;
 mod raw;
 mod tls;

@@ -11,7 +11,8 @@ use rand::rngs::StdRng;
 use crate::disk::{Disk, Faults};
 
 pub(crate) fn identity() -> Identity {
-    Identity { cluster: "test".to_owned(), node: NodeId(1), disk: 7 }
+    let voters = [1, 2, 3].map(NodeId).into();
+    Identity { cluster: "test".to_owned(), node: NodeId(1), voters, disk: 7 }
 }
 
 /// The two files and the witness, on one disk.

@@ -142,6 +142,44 @@ fn an_identity_that_a_power_loss_could_tear_is_refused() {
 }
 
 #[test]
+fn a_disk_that_voted_among_others_is_refused_and_not_touched() {
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
+    let before = disks.after_kill();
+    for voters in [vec![1, 2], vec![1, 2, 4], vec![1, 2, 3, 4, 5]] {
+        let voters = voters.into_iter().map(NodeId).collect();
+        let other = Identity { voters, ..identity() };
+        let refusal = LogStore::open(disks.files(), &other, 1, Sizes::default()).unwrap_err();
+        assert!(matches!(refusal, LogStoreError::OtherVoters { .. }), "{refusal}");
+        assert!(refusal.to_string().contains("the members 1 2 3, the configuration names 1 2"));
+    }
+    for (now, then) in disks.files.iter().zip(&before.files) {
+        assert_eq!(now.contents(), then.contents());
+    }
+}
+
+#[test]
+fn a_disk_of_an_earlier_layout_is_refused_and_not_begun_anew() {
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
+    // Version 2 had no voters. The record is that of "test", n1, disk 7, with a checksum of its own.
+    let mut record = disks.files[0].contents()[..512].to_vec();
+    let body = [&[0, 2, 4][..], b"test", &[1, 7, 0]].concat();
+    record[28..].fill(0);
+    record[28..28 + body.len()].copy_from_slice(&body);
+    record[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&record[4..24]);
+    checksum.update(&body);
+    record[24..28].copy_from_slice(&checksum.finalize().to_le_bytes());
+    let files = [Disk::with(record.clone()), Disk::default(), disks.files[2].clone()];
+    let old = Disks::new(files, Sizes::default());
+    let refusal = old.open().unwrap_err();
+    assert!(matches!(refusal, LogStoreError::Format(2)), "{refusal}");
+    assert_eq!(old.files[0].contents(), record);
+}
+
+#[test]
 fn the_name_of_a_disk_stays() {
     let disks = Disks::default();
     drop(disks.open().unwrap());

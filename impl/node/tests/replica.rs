@@ -1,0 +1,150 @@
+//! A replica answers every request in time, also while nobody answers the replica.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use raft_core::{
+    AppendEntriesReply, AppendOutcome, Bytes, Config, Index, Limits, Message, Node, NodeId, Paper,
+    ReadRound, RequestVoteReply, Term,
+};
+use raft_node::replica::{Free, Order, Replica, Said};
+use raft_node::timers::Timing;
+use raft_node::{Bounds, ProposeError, ReadError};
+
+const ONE: NodeId = NodeId(1);
+const TWO: NodeId = NodeId(2);
+const THREE: NodeId = NodeId(3);
+const SECOND: Duration = Duration::from_secs(1);
+const FREE: Free = Free { disk: true, machine: true };
+
+/// What a server of three says to its clients, with a disk that is fast and a state machine that does
+/// not answer.
+struct Server {
+    replica: Replica,
+    answers: Vec<Order>,
+}
+
+impl Server {
+    /// A leader of term 1 from the first second on, whose blank entry server 2 has.
+    fn leads() -> Server {
+        let voters = BTreeSet::from([ONE, TWO, THREE]);
+        let config = Config { id: ONE, voters, limits: Limits::default() };
+        let node = Node::boot(&Paper, config).unwrap();
+        let bounds = Bounds { request_timeout: 5 * SECOND, ..Bounds::default() };
+        // The timer is not too late if it is asked as soon as it is due.
+        let replica = Replica::new(node, Timing::default(), bounds, Duration::ZERO, 1, None);
+        let mut server = Server { replica, answers: Vec::new() };
+        server.advance(server.replica.timer());
+        let vote = RequestVoteReply { term: Term(1), granted: true };
+        server.hear(SECOND, Message::RequestVoteReply(vote));
+        assert!(server.replica.leads());
+        server.acknowledge(SECOND, 1, 0);
+        assert_eq!(server.replica.shell().node().commit_index, Index(1));
+        server
+    }
+
+    fn hear(&mut self, now: Duration, message: Message) {
+        self.replica.hear(now, TWO, Said::Message(message));
+        self.work(now);
+    }
+
+    fn acknowledge(&mut self, now: Duration, index: u64, round: u64) {
+        let outcome = AppendOutcome::Matched { match_index: Index(index) };
+        let reply = AppendEntriesReply { term: Term(1), outcome, read_round: ReadRound(round) };
+        self.hear(now, Message::AppendEntriesReply(reply));
+    }
+
+    fn advance(&mut self, now: Duration) {
+        self.replica.advance(now, false);
+        self.work(now);
+    }
+
+    fn work(&mut self, now: Duration) {
+        loop {
+            let orders = self.replica.orders(now, FREE);
+            if orders.is_empty() {
+                return;
+            }
+            for order in orders {
+                match order {
+                    Order::Commit { mark, .. } => self.replica.durable(now, mark),
+                    Order::AnswerProposal(..) | Order::AnswerRead(..) => self.answers.push(order),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_nobody_answers_answers_its_clients_when_their_time_is_over() {
+    let mut server = Server::leads();
+    let command = server.replica.propose(SECOND, Bytes::from("x")).unwrap();
+    let first = server.replica.read(SECOND);
+    server.advance(SECOND);
+    // A later read waits while earlier ones prove the leadership.
+    let later: Vec<_> = (0..8)
+        .map(|number| {
+            let now = 2 * SECOND + number * Duration::from_millis(1);
+            let id = server.replica.read(now);
+            server.advance(now);
+            id
+        })
+        .collect();
+    server.advance(6 * SECOND - Duration::from_millis(1));
+    assert!(server.answers.is_empty());
+    assert!(server.replica.deadline(FREE) <= 6 * SECOND);
+    server.advance(6 * SECOND);
+    let [Order::AnswerProposal(id, said), Order::AnswerRead(read, heard)] = &server.answers[..]
+    else {
+        panic!("{} answers", server.answers.len())
+    };
+    assert_eq!((*id, said), (command, &Err(ProposeError::Unknown)));
+    assert_eq!((*read, heard), (first, &Err(ReadError::TimedOut)));
+    assert_eq!(server.replica.shell().unanswered(), 1, "the command is still under way");
+
+    server.answers.clear();
+    server.advance(8 * SECOND);
+    let timed_out = |order: &Order| match order {
+        Order::AnswerRead(id, Err(ReadError::TimedOut)) => *id,
+        _ => panic!("another answer"),
+    };
+    let answered: Vec<_> = server.answers.iter().map(timed_out).collect();
+    assert_eq!(answered, later);
+
+    // What the others say afterwards is no second answer.
+    server.answers.clear();
+    server.acknowledge(9 * SECOND, 2, 100);
+    assert!(server.answers.is_empty());
+}
+
+#[test]
+fn reads_that_wait_are_answered_when_the_leader_is_deposed() {
+    let mut server = Server::leads();
+    let reads: Vec<_> = (0..8)
+        .map(|_| {
+            let id = server.replica.read(SECOND);
+            server.advance(SECOND);
+            id
+        })
+        .collect();
+    let higher = RequestVoteReply { term: Term(2), granted: false };
+    server.hear(SECOND, Message::RequestVoteReply(higher));
+    server.advance(SECOND);
+    let refused = |order: &Order| match order {
+        Order::AnswerRead(id, Err(ReadError::NotLeader { leader: None })) => *id,
+        _ => panic!("another answer"),
+    };
+    let answered: BTreeSet<_> = server.answers.iter().map(refused).collect();
+    assert_eq!(answered, reads.into_iter().collect());
+}
+
+#[test]
+fn the_status_says_when_each_server_was_heard_and_what_a_leader_knows_of_its_log() {
+    let server = Server::leads();
+    let status = server.replica.status(4 * SECOND);
+    assert_eq!(status.peers[&TWO].last_heard, Some(3 * SECOND));
+    assert_eq!(status.peers[&THREE].last_heard, None);
+    let known = |id| status.peers[&id].progress.map(|progress| progress.match_index);
+    assert_eq!((known(TWO), known(THREE)), (Some(Index(1)), Some(Index(0))));
+}
