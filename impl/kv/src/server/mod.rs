@@ -109,6 +109,7 @@ pub fn run(
     // Taken now, so that a mistake shows at once, and opened when there is somebody to answer.
     let socket = bind(address).map_err(listen)?;
 
+    RunningNode::check_identity(&options)?;
     let data = config.data.join("kv");
     let store = KvStore::open(&data, config.cache_mib << 20)?;
     let reader = store.reader();
