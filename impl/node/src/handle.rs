@@ -242,10 +242,10 @@ mod tests {
         assert_eq!(replication(|peer| peer.last_heard = None), Some(Replication::Silent));
         let receives = |peer: &mut PeerStatus| peer.receives_snapshot = true;
         assert_eq!(replication(receives), Some(Replication::Snapshot));
-        let refused = |peer: &mut PeerStatus| peer.refused = Some("why".to_owned());
-        assert_eq!(replication(refused), Some(Replication::Refused));
-        let refuses = |peer: &mut PeerStatus| peer.refuses = Some("why".to_owned());
-        assert_eq!(replication(refuses), Some(Replication::Refused));
+        let by_us = |peer: &mut PeerStatus| peer.refused = Some("why".to_owned());
+        assert_eq!(replication(by_us), Some(Replication::Refused));
+        let by_it = |peer: &mut PeerStatus| peer.refuses = Some("why".to_owned());
+        assert_eq!(replication(by_it), Some(Replication::Refused));
         assert_eq!(replication(|peer| peer.progress = None), None, "only a leader knows");
     }
 }

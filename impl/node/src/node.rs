@@ -1,13 +1,12 @@
 //! Starting and stopping a node.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use raft_core::{Config, HaltReason, NodeId};
+use raft_core::{Config, HaltReason};
 use tokio::sync::mpsc;
 
 use crate::applier::ApplyError;
@@ -19,7 +18,7 @@ use crate::node_log::NodeLog;
 use crate::options::Options;
 use crate::owner::{Inboxes, Owner, World};
 use crate::snapshot_store::SnapshotError;
-use crate::start::{Started, Startup, start};
+use crate::start::{self, Started, Startup, start};
 use crate::state_machine::StateMachine;
 use crate::supervisor::{self, Supervisor};
 use crate::wire::{MAX_CLUSTER_NAME, MAX_VOTERS};
@@ -90,6 +89,22 @@ pub struct RunningNode {
 }
 
 impl RunningNode {
+    /// Compares whose the data is, if there is any, with whom the options describe. To be called
+    /// before the state machine's files are opened: that may change them.
+    ///
+    /// # Errors
+    ///
+    /// The data is another server's, or was written among other voters. Nothing was changed.
+    pub fn check_identity(options: &Options) -> Result<(), NodeError> {
+        check(options)?;
+        if !options.data.is_dir() {
+            return Ok(());
+        }
+        let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
+            .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
+        start::check_identity(&directory, &identity(options))
+    }
+
     /// Opens the data and starts the node. The state machine must be the one that belongs to the
     /// data directory.
     ///
@@ -101,14 +116,8 @@ impl RunningNode {
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
         check(&options)?;
-        let id = options.id;
-        let voters: BTreeSet<NodeId> = options.voters.keys().copied().collect();
-        let identity = Identity {
-            cluster: options.cluster.clone(),
-            node: id,
-            voters: voters.clone(),
-            disk: rand::random(),
-        };
+        let identity = identity(&options);
+        let (id, voters) = (identity.node, identity.voters.clone());
         let startup = Startup {
             identity,
             config: Config { id, voters, limits: options.limits },
@@ -182,6 +191,16 @@ impl RunningNode {
             Ok(end) => end,
             Err(panic) => Err(NodeError::Panicked(supervisor::describe("raft-owner", &*panic))),
         }
+    }
+}
+
+/// Whose disk it has to be, with the name for a new one.
+fn identity(options: &Options) -> Identity {
+    Identity {
+        cluster: options.cluster.clone(),
+        node: options.id,
+        voters: options.voters.keys().copied().collect(),
+        disk: rand::random(),
     }
 }
 

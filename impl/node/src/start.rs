@@ -7,7 +7,7 @@ use raft_core::{Config, Node, Paper, PersistentState};
 
 use crate::applier::Applier;
 use crate::directory::Directory;
-use crate::log_store::{Files, Identity, LogStore, LogStoreError, Sizes};
+use crate::log_store::{self, Files, Identity, LogStore, LogStoreError, Sizes};
 use crate::node::NodeError;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::StateMachine;
@@ -49,6 +49,21 @@ pub struct Started {
     pub applier: Applier,
     /// What was on the disk.
     pub state: PersistentState,
+}
+
+/// Compares whose data a directory holds, if any, with whose it has to be, and changes nothing.
+/// Whatever else is wrong with it, [`start`] finds out.
+///
+/// # Errors
+///
+/// It is somebody else's, or cannot be read.
+pub fn check_identity(directory: &Arc<dyn Directory>, wanted: &Identity) -> Result<(), NodeError> {
+    for name in LOG_FILES {
+        let Ok(file) = directory.open(name) else { continue };
+        log_store::check_identity(file.as_ref(), wanted)
+            .map_err(|error| NodeError::OpenLog { path: directory.path(name), error })?;
+    }
+    Ok(())
 }
 
 /// Opens a data directory, and brings the state machine, which must be the one that belongs to it, to

@@ -120,6 +120,7 @@ pub fn run(
     let health = config.health_address().map_err(ServerError::Config)?;
     let health = health.map(|address| Bound::to("health", address)).transpose()?;
 
+    RunningNode::check_identity(&options)?;
     let data = config.data.join("kv");
     let store = KvStore::open(&data, config.cache_mib << 20)?;
     let reader = store.reader();

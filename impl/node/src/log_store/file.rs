@@ -20,6 +20,19 @@ pub(super) struct File {
     growth: (u64, u64),
 }
 
+/// Whose the file is, if it is the beginning, at least, of a log in this layout.
+pub(super) fn owner(backend: &dyn StorageBackend) -> io::Result<Option<Identity>> {
+    let mut sector = [0; SECTOR];
+    if backend.len()? < SECTOR as u64 {
+        return Ok(None);
+    }
+    backend.read(0, &mut sector)?;
+    Ok(record::read(&sector).and_then(|start| match start.body()? {
+        Body::Start { format: FORMAT, identity, .. } => Some(identity),
+        _ => None,
+    }))
+}
+
 /// What a file holds, as far as its records are concerned.
 #[derive(Debug)]
 pub(super) struct Outline {

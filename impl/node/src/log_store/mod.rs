@@ -259,6 +259,19 @@ struct Checkpoint {
     since: VecDeque<(u64, Vec<Write>)>,
 }
 
+/// Compares whose a file of a log is with whose it has to be, and changes nothing. Whatever else is
+/// wrong with it, [`LogStore::open`] finds out.
+///
+/// # Errors
+///
+/// It is somebody else's, or cannot be read.
+pub fn check_identity(file: &dyn StorageBackend, wanted: &Identity) -> Result<(), LogStoreError> {
+    match file::owner(file)? {
+        Some(found) => found.check(wanted),
+        None => Ok(()),
+    }
+}
+
 impl LogStore {
     /// Opens the log, or makes an empty one, and reads all of it. `wanted` says whose it has to be;
     /// its disk name is used for a new one only. `seed` is a fresh random number.

@@ -250,9 +250,9 @@ pub(crate) fn refusals(seen: &[Seen]) -> Vec<Refused> {
     let mut found: Vec<Refused> = Vec::new();
     for status in statuses(seen) {
         for member in &status.members {
-            let refused = member.refused.clone().map(|reason| (member.id, status.id, reason));
-            let refuses = member.refuses.clone().map(|reason| (status.id, member.id, reason));
-            for (server, by, reason) in refused.into_iter().chain(refuses) {
+            let here = member.refused.clone().map(|reason| (member.id, status.id, reason));
+            let there = member.refuses.clone().map(|reason| (status.id, member.id, reason));
+            for (server, by, reason) in here.into_iter().chain(there) {
                 if found.iter().all(|known| (known.server, known.by) != (server, by)) {
                     found.push(Refused { server, by, reason });
                 }
