@@ -52,8 +52,8 @@ impl From<IpAddr> for Owner {
             IpAddr::V4(address) => Owner(u64::from(u32::from(address))),
             // The 64-bit networks whose upper half is 0 are reserved, so IPv4 addresses fit in there.
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Owner(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+                let network = address.octets().first_chunk().copied();
+                Owner(network.map_or(0, u64::from_be_bytes))
             }
         }
     }

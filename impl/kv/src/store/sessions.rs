@@ -55,7 +55,7 @@ pub(super) enum Admission {
 
 /// The sessions in a write transaction.
 pub(super) struct Sessions<'t> {
-    sessions: Table<'t, u64, Remembered>,
+    by_name: Table<'t, u64, Remembered>,
     uses: Table<'t, (u64, u64, u64), ()>,
     owners: Table<'t, u64, (u64, u64)>,
     ranks: Table<'t, (u64, u64, u64), ()>,
@@ -64,7 +64,7 @@ pub(super) struct Sessions<'t> {
 impl<'t> Sessions<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Sessions<'t>, redb::Error> {
         Ok(Sessions {
-            sessions: transaction.open_table(SESSIONS)?,
+            by_name: transaction.open_table(SESSIONS)?,
             uses: transaction.open_table(USES)?,
             owners: transaction.open_table(OWNERS)?,
             ranks: transaction.open_table(RANKS)?,
@@ -72,7 +72,7 @@ impl<'t> Sessions<'t> {
     }
 
     pub(super) fn create(&mut self, index: Index, owner: Owner) -> Result<ClientId, redb::Error> {
-        if self.sessions.len()? >= MAX_SESSIONS {
+        if self.by_name.len()? >= MAX_SESSIONS {
             self.make_room()?;
         }
         let (owner, last_use) = (owner.0, index.0);
@@ -83,7 +83,7 @@ impl<'t> Sessions<'t> {
     /// Adds a session that is not there.
     pub(super) fn add(&mut self, client: u64, session: &Session<'_>) -> Result<(), redb::Error> {
         let Session { owner, last_use, last_serial, last_answer } = *session;
-        self.sessions.insert(client, (owner, last_use, last_serial, last_answer))?;
+        self.by_name.insert(client, (owner, last_use, last_serial, last_answer))?;
         self.uses.insert((owner, last_use, client), ())?;
         let (count, oldest) = self.owned(owner)?.unwrap_or((0, last_use));
         self.rank(owner, count + 1, oldest.min(last_use))
@@ -101,7 +101,7 @@ impl<'t> Sessions<'t> {
                 self.rank(owner, count, last_use)?;
                 continue;
             }
-            self.sessions.remove(client)?;
+            self.by_name.remove(client)?;
             self.uses.remove((owner, last_use, client))?;
             return match self.oldest(owner)? {
                 Some((next, _)) => self.rank(owner, count - 1, next),
@@ -142,7 +142,7 @@ impl<'t> Sessions<'t> {
         request: RequestId,
     ) -> Result<Admission, redb::Error> {
         let client = request.client.0;
-        let Some(session) = self.sessions.get(client)? else {
+        let Some(session) = self.by_name.get(client)? else {
             return Ok(Admission::Answered(Answer::UnknownSession.encode()));
         };
         let (owner, last_use, last_serial, last_answer) = session.value();
@@ -154,7 +154,7 @@ impl<'t> Sessions<'t> {
             return Ok(Admission::New { owner: Owner(owner) });
         }
         let remembered = (owner, index.0, last_serial, last_answer.as_slice());
-        self.sessions.insert(client, remembered)?;
+        self.by_name.insert(client, remembered)?;
         let repeated = request.serial == last_serial;
         let answer = if repeated { last_answer } else { Answer::StaleSerial.encode() };
         Ok(Admission::Answered(answer))
@@ -167,7 +167,7 @@ impl<'t> Sessions<'t> {
         request: RequestId,
         answer: &[u8],
     ) -> Result<(), redb::Error> {
-        self.sessions.insert(request.client.0, (owner.0, index.0, request.serial, answer))?;
+        self.by_name.insert(request.client.0, (owner.0, index.0, request.serial, answer))?;
         Ok(())
     }
 }

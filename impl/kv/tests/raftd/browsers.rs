@@ -3,8 +3,8 @@
 use crate::cluster::Cluster;
 use crate::raw::{ask, rest, say};
 
-/// One server, which leads alone, and its port.
-fn alone(extra: &str) -> (Cluster, u16) {
+/// Three servers, and the port of the leader.
+fn led(extra: &str) -> (Cluster, u16) {
     let cluster = Cluster::started(extra);
     let place = usize::try_from(cluster.leader() - 1).unwrap();
     let port = cluster.client_ports[place];
@@ -17,7 +17,7 @@ fn status_of(port: u16, headers: &str) -> u16 {
 
 #[test]
 fn a_request_names_the_server_that_it_is_for() {
-    let (cluster, port) = alone("names = [\"kv.example\", \"192.0.2.7\", \"2001:db8::7\"]");
+    let (cluster, port) = led("names = [\"kv.example\", \"192.0.2.7\", \"2001:db8::7\"]");
     let own = [
         format!("127.0.0.1:{port}"),
         "127.0.0.1".to_owned(),
@@ -65,7 +65,7 @@ fn a_request_names_the_server_that_it_is_for() {
 
 #[test]
 fn a_request_names_exactly_one_host() {
-    let (_cluster, port) = alone("");
+    let (_cluster, port) = led("");
     assert_eq!(status_of(port, ""), 400);
     assert_eq!(ask(port, "GET /v1/status HTTP/1.0", "").0, 400);
     assert_eq!(ask(port, "GET /v1/status HTTP/1.0", "Host: localhost\r\n").0, 200);
@@ -75,7 +75,7 @@ fn a_request_names_exactly_one_host() {
 
 #[test]
 fn a_page_of_another_origin_changes_nothing() {
-    let (_cluster, port) = alone("");
+    let (_cluster, port) = led("");
     let origins = ["https://evil.example", "null", "http://localhost", ""];
     for origin in origins {
         for line in
@@ -99,7 +99,7 @@ fn a_page_of_another_origin_changes_nothing() {
 #[test]
 fn a_page_of_an_allowed_origin_is_served_and_may_read_the_answer() {
     let (cluster, port) =
-        alone("allowed_origins = [\"https://app.example\", \"http://localhost:3000\"]");
+        led("allowed_origins = [\"https://app.example\", \"http://localhost:3000\"]");
     let allowed = "Host: localhost\r\nOrigin: https://app.example\r\n";
     let (status, answer) =
         ask(port, "PUT /v1/kv/k HTTP/1.1", &format!("{allowed}Content-Length: 0\r\n"));

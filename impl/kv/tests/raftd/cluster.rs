@@ -114,6 +114,14 @@ impl Cluster {
         [9, 10, 11, 12].map(|number| self.ports.at(number))
     }
 
+    /// A configuration with which a second server can listen beside one of the cluster's.
+    pub(crate) fn on_any_ports(&self, config: &str) -> String {
+        let config = self.health_ports.iter().fold(config.to_owned(), |text, port| {
+            text.replace(&format!("listen_health = \"127.0.0.1:{port}\""), "")
+        });
+        format!("listen_clients = \"127.0.0.1:0\"\nlisten_peers = \"127.0.0.1:0\"\n{config}")
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

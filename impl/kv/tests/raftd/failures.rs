@@ -58,8 +58,7 @@ fn an_address_that_is_taken() {
 #[test]
 fn data_that_is_in_use() {
     let cluster = Cluster::started("");
-    let mut text = cluster.config_text(1, "test");
-    text.insert_str(0, "listen_clients = \"127.0.0.1:0\"\nlisten_peers = \"127.0.0.1:0\"\n");
+    let text = cluster.on_any_ports(&cluster.config_text(1, "test"));
     std::fs::write(cluster.path("other.toml"), text).unwrap();
     refuses(&cluster.path("other.toml"), 3, &["node-1", "another process is using"]);
 }
@@ -71,9 +70,7 @@ fn data_of_another_server_or_another_cluster() {
     std::fs::write(cluster.config(1), foreign).unwrap();
     refuses(&cluster.config(1), 3, &["belongs to n1 of cluster \"test\"", "\"production\""]);
     let other = cluster.config_text(2, "test").replace("node-2", "node-1");
-    let other =
-        format!("listen_clients = \"127.0.0.1:0\"\nlisten_peers = \"127.0.0.1:0\"\n{other}");
-    std::fs::write(cluster.config(1), other).unwrap();
+    std::fs::write(cluster.config(1), cluster.on_any_ports(&other)).unwrap();
     refuses(&cluster.config(1), 3, &["belongs to n1", "not to n2"]);
 }
 
@@ -98,8 +95,7 @@ fn a_server_of_another_cluster_is_not_listened_to() {
 fn two_servers_with_one_id() {
     let mut cluster = Cluster::started("");
     let twin = cluster.config_text(3, "test").replace("data = \"node-3\"", "data = \"twin\"");
-    let twin = format!("listen_clients = \"127.0.0.1:0\"\nlisten_peers = \"127.0.0.1:0\"\n{twin}");
-    std::fs::write(cluster.path("twin.toml"), twin).unwrap();
+    std::fs::write(cluster.path("twin.toml"), cluster.on_any_ports(&twin)).unwrap();
     let log = std::fs::File::create(cluster.path("twin.log")).unwrap();
     let mut process =
         crate::cluster::raftd(&cluster.path("twin.toml")).stderr(log).spawn().unwrap();
