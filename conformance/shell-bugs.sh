@@ -49,7 +49,9 @@ for bug in "${bugs[@]}"; do
         if [ -f "$work/trace" ]; then
             caught+=("conform, $(($(wc -l <"$work/trace") - 2)) steps")
         else
-            caught+=("conform, in a transfer")
+            # What differs outside of the configurations has no trace.
+            part=$(sed -n 's/^the \(.*\) DIVERGED$/\1/p' "$work/$bug.conform" | head -1)
+            caught+=("conform, in ${part:-a transfer}")
         fi
     fi
     # What conform has caught needs no simulation.

@@ -11,16 +11,16 @@ use raft_node::{
 
 /// Where a state machine panics.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Panics {
-    InApply,
-    InView,
-    InSnapshot,
+enum PanicsIn {
+    Apply,
+    View,
+    Snapshot,
 }
 
 /// Counts entries.
 struct Counting {
     applied: Index,
-    panics: Panics,
+    panics: PanicsIn,
 }
 
 struct View(Counting);
@@ -32,13 +32,13 @@ impl StateMachine for Counting {
 
     fn apply(&mut self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, StateMachineError> {
         // The first entry is the new leader's own.
-        assert!(first == Index(1) || self.panics != Panics::InApply, "the state is inconsistent");
+        assert!(first == Index(1) || self.panics != PanicsIn::Apply, "the state is inconsistent");
         self.applied = first.plus(entries.len()).prev();
         Ok(vec![Bytes::empty(); entries.len()])
     }
 
     fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {
-        assert!(self.panics != Panics::InView, "the state is inconsistent");
+        assert!(self.panics != PanicsIn::View, "the state is inconsistent");
         let Counting { applied, panics } = *self;
         Ok(Box::new(View(Counting { applied, panics })))
     }
@@ -59,13 +59,13 @@ impl SnapshotView for View {
     }
 
     fn write_to(&self, _: &mut dyn Write) -> Result<(), StateMachineError> {
-        assert!(self.0.panics != Panics::InSnapshot, "the state is inconsistent");
+        assert!(self.0.panics != PanicsIn::Snapshot, "the state is inconsistent");
         Ok(())
     }
 }
 
 /// How a server ends whose state machine panics there, and that writes and takes a snapshot.
-fn end(panics: Panics) -> String {
+fn end(panics: PanicsIn) -> String {
     let directory = tempfile::tempdir().unwrap();
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let voters = BTreeMap::from([(NodeId(1), "127.0.0.1:1".to_owned())]);
@@ -96,17 +96,17 @@ async fn write_and_take_a_snapshot(node: &NodeHandle) {
 
 #[test]
 fn a_panic_while_a_snapshot_is_stored_ends_the_server() {
-    assert_eq!(end(Panics::InSnapshot), "raft-snapshot panicked (the state is inconsistent)");
+    assert_eq!(end(PanicsIn::Snapshot), "raft-snapshot panicked (the state is inconsistent)");
 }
 
 #[test]
 fn a_panic_while_the_state_is_frozen_ends_the_server() {
-    assert_eq!(end(Panics::InView), "raft-apply panicked (the state is inconsistent)");
+    assert_eq!(end(PanicsIn::View), "raft-apply panicked (the state is inconsistent)");
 }
 
 #[test]
 fn a_panic_of_the_state_machine_ends_the_server() {
-    let reason = end(Panics::InApply);
+    let reason = end(PanicsIn::Apply);
     // The owner applies single entries itself.
     assert!(reason.ends_with(" panicked (the state is inconsistent)"), "{reason}");
 }
