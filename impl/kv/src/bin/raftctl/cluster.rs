@@ -65,6 +65,21 @@ impl Cluster {
     }
 }
 
+impl ClusterArgs {
+    /// Refuses to be told about servers where none is asked.
+    pub(crate) fn refuse_without_effect(&self, mode: &'static str) -> Result<(), Failure> {
+        let given = [
+            ("--servers", self.servers.is_some()),
+            ("--ca", self.ca.is_some()),
+            ("--client-cert", self.client_cert.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(Failure::NoEffect { option, mode }),
+            None => Ok(()),
+        }
+    }
+}
+
 fn servers_by_default() -> Result<Vec<Address>, Failure> {
     let text = std::env::var(VARIABLE).unwrap_or_default();
     let text = if text.trim().is_empty() { DEV.join(",") } else { text };

@@ -30,11 +30,12 @@ struct JsonServer<'a> {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &StatusArgs) -> Result<Exit, Failure> {
-    args.json.refuse_existing()?;
+    let (mut out, results) = args.json.open()?;
     let seen = cluster.survey(Duration::from_secs(2)).await;
     let agreement = Agreement::of(&seen);
-    args.json.write(&json(&seen, agreement))?;
-    output::print(&(table(&seen) + &summary(&seen, agreement)))?;
+    results.write(&json(&seen, agreement))?;
+    out.print(&(table(&seen) + &summary(&seen, agreement)));
+    out.finish()?;
     let is_led = agreement.is_some_and(|agreement| agreement.is_majority());
     Ok(if is_led { Exit::Fine } else { Exit::No })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use raft_cli::output::{Output, complain};
 use raft_kv::config::{Config, Member};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,10 +32,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 7201)]
     peer_port: u16,
     /// Leave a server that dies dead.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "configure_only")]
     no_restart: bool,
     /// Every server appends its trace log to `trace.jsonl` in its data directory.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "configure_only")]
     trace_log: bool,
     /// Make the configurations and do not start anything.
     #[arg(long)]
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match runtime.and_then(|runtime| runtime.block_on(supervise(args))) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("raftd dev: {error}");
+            complain(format_args!("raftd dev: {error}"));
             ExitCode::from(3)
         }
     }
@@ -54,10 +55,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 async fn supervise(args: &Args) -> io::Result<ExitCode> {
     let configs = configure(args)?;
+    let mut out = Output::stdout();
     if args.configure_only {
         for path in &configs {
-            println!("{}", path.display());
+            writeln!(out, "{}", path.display());
         }
+        out.finish().map_err(io::Error::other)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut terminate = signal(SignalKind::terminate())?;
@@ -66,25 +69,26 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
     for config in configs {
         servers.push(Server::start(config, args)?);
     }
-    announce(args, &servers);
-    loop {
+    announce(&mut out, args, &servers);
+    // Without anybody who reads what happens, it ends.
+    while !out.has_failed() {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             died = any_ends(&mut servers) => {
                 let (place, status) = died?;
                 let server = &mut servers[place];
-                println!("node {} ended ({status})", place + 1);
+                writeln!(out, "node {} ended ({status})", place + 1);
                 if status.code().is_some_and(|code| code != 0) {
-                    println!("its reason is above; the other servers go on");
+                    writeln!(out, "its reason is above; the other servers go on");
                     server.child = None;
                 } else if args.no_restart {
-                    println!("start it again with: {}", server.command_line());
+                    writeln!(out, "start it again with: {}", server.command_line());
                     server.child = None;
                 } else {
                     tokio::time::sleep(PAUSE).await;
                     server.child = Some(server.spawn(args)?);
-                    println!("node {} runs again, {}", place + 1, server.process());
+                    writeln!(out, "node {} runs again, {}", place + 1, server.process());
                 }
                 if servers.iter().all(|server| server.child.is_none()) {
                     return Ok(ExitCode::from(3));
@@ -92,10 +96,11 @@ async fn supervise(args: &Args) -> io::Result<ExitCode> {
             }
         }
     }
-    println!("stopping");
+    writeln!(out, "stopping");
     for server in &mut servers {
-        server.stop().await?;
+        server.stop(&mut out).await?;
     }
+    out.finish().map_err(io::Error::other)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -144,18 +149,18 @@ fn same_members(path: &Path, members: &[Member]) -> io::Result<()> {
     )))
 }
 
-fn announce(args: &Args, servers: &[Server]) {
+fn announce(out: &mut Output, args: &Args, servers: &[Server]) {
     for (place, server) in (0..).zip(servers) {
         let port = args.client_port + place;
-        println!("node {}  http://127.0.0.1:{port}  {}", place + 1, server.process());
+        writeln!(out, "node {}  http://127.0.0.1:{port}  {}", place + 1, server.process());
     }
     let port = args.client_port;
-    println!();
-    println!("Try it:");
-    println!("  curl -L -X PUT http://127.0.0.1:{port}/v1/kv/greeting -d hello");
-    println!("  curl -L http://127.0.0.1:{port}/v1/kv/greeting");
-    println!("  raftctl status      and kill -9 any of the processes meanwhile");
-    println!();
+    writeln!(out);
+    writeln!(out, "Try it:");
+    writeln!(out, "  curl -L -X PUT http://127.0.0.1:{port}/v1/kv/greeting -d hello");
+    writeln!(out, "  curl -L http://127.0.0.1:{port}/v1/kv/greeting");
+    writeln!(out, "  raftctl status      and kill -9 any of the processes meanwhile");
+    writeln!(out);
 }
 
 struct Server {
@@ -193,11 +198,11 @@ impl Server {
         format!("raftd run --config {}", self.config.display())
     }
 
-    async fn stop(&mut self) -> io::Result<()> {
+    async fn stop(&mut self, out: &mut Output) -> io::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         drop(child.stdin.take());
         if tokio::time::timeout(GOODBYE, child.wait()).await.is_err() {
-            println!("a server does not stop; killing it");
+            writeln!(out, "a server does not stop; killing it");
             child.kill().await?;
         }
         Ok(())
