@@ -54,6 +54,11 @@ impl Output {
         self.print(&text.to_string());
     }
 
+    /// Whether something could not be printed.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Whether nobody reads on, so that there is no use in going on for somebody who does.
     pub fn is_closed(&self) -> bool {
         self.failed.as_ref().is_some_and(is_closed)

@@ -203,7 +203,7 @@ impl Watch {
         work: impl FnOnce(&Control, &Progress) -> T + Send,
     ) -> T {
         let progress = Progress::default();
-        let (done, finished) = mpsc::channel();
+        let (done, finished) = mpsc::channel::<()>();
         let Watch { time_limit, interrupt, control, began, shown } = self;
         let watch = |control: &Control, progress: &Progress| {
             if interrupt.requested() {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use raft_cli::json::JsonArgs;
+use raft_cli::options::{duration, positive_duration};
 use raft_kv::client::Address;
 
 /// Reads and writes keys of a cluster of raftd, shows what it does, and measures it.
@@ -56,7 +58,7 @@ pub(crate) struct ClusterArgs {
     pub(crate) client_key: Option<PathBuf>,
 
     /// How long to try to read or write a key
-    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
 }
 
@@ -94,22 +96,10 @@ pub(crate) struct StatusArgs {
     pub(crate) json: JsonArgs,
 }
 
-/// A file for programs.
-#[derive(Debug, clap::Args)]
-pub(crate) struct JsonArgs {
-    /// Write the results as JSON
-    #[arg(long = "json", value_name = "FILE")]
-    pub(crate) path: Option<PathBuf>,
-
-    /// Overwrite an existing JSON file
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct WatchArgs {
     /// How often to look
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = positive_duration)]
     pub(crate) interval: Duration,
 }
 
@@ -223,11 +213,11 @@ pub(crate) struct BenchArgs {
     pub(crate) clients: Vec<u16>,
 
     /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub(crate) duration: Duration,
 
     /// How long to wait before that, under load
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub(crate) warm_up: Duration,
 
     /// The size of the values
@@ -250,6 +240,7 @@ pub(crate) struct BenchArgs {
 
     /// Measure these servers of etcd instead
     #[arg(long, value_name = "URLS", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["servers", "ca", "client_cert"])]
     pub(crate) etcd: Option<Vec<String>>,
 
     /// Print how the latencies are distributed
@@ -267,15 +258,6 @@ pub(crate) struct BenchArgs {
 
     #[command(flatten)]
     pub(crate) json: JsonArgs,
-}
-
-/// A time that is not zero.
-fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("it must not be zero".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// A number of bytes, such as `4096`, `100MB` or `64KiB`.

@@ -74,6 +74,21 @@ pub(crate) fn rest(time: Duration, since: Instant) -> Duration {
     time.saturating_sub(since.elapsed()).max(Duration::from_millis(1))
 }
 
+impl ClusterArgs {
+    /// Refuses to be told about servers where none is asked.
+    pub(crate) fn refuse_without_effect(&self, mode: &'static str) -> Result<(), Failure> {
+        let given = [
+            ("--servers", self.servers.is_some()),
+            ("--ca", self.ca.is_some()),
+            ("--client-cert", self.client_cert.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(Failure::NoEffect { option, mode }),
+            None => Ok(()),
+        }
+    }
+}
+
 fn servers_by_default() -> Result<Vec<Address>, Failure> {
     let text = std::env::var(VARIABLE).unwrap_or_default();
     let text = if text.trim().is_empty() { DEV.join(",") } else { text };

@@ -1,10 +1,11 @@
 //! What goes wrong, said once and clearly, and the exit codes.
 
-use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use miette::{GraphicalReportHandler, GraphicalTheme, MietteDiagnostic};
+use raft_cli::file::FileError;
+pub(crate) use raft_cli::output::complain;
+use raft_cli::output::{PrintError, complain_with_help};
 use raft_kv::api::Outcome;
 use raft_kv::client::{AddressError, Error};
 
@@ -46,6 +47,12 @@ pub(crate) enum Failure {
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Print(#[from] PrintError),
+    #[error("{option} has no effect {mode}")]
+    NoEffect { option: &'static str, mode: &'static str },
     #[error("cannot read standard input: {0}")]
     Input(std::io::Error),
     #[error("cannot print: {0}")]
@@ -86,20 +93,17 @@ impl Failure {
         if matches!(self, Failure::Closed) {
             return;
         }
-        let mut diagnostic = MietteDiagnostic::new(self.to_string());
-        diagnostic.help = self.help().map(str::to_owned);
-        let report = miette::Report::new(diagnostic);
-        let mut out = String::new();
-        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::none()).with_width(100);
-        match handler.render_report(&mut out, report.as_ref()) {
-            Ok(()) => complain(out.trim_end()),
-            Err(_) => complain(format_args!("error: {self}")),
-        }
+        let help = match self {
+            Failure::File(error) => error.help(),
+            _ => self.help().map(str::to_owned),
+        };
+        complain_with_help(&self.to_string(), help);
     }
 
     fn help(&self) -> Option<&'static str> {
         Some(match self {
             Failure::Exists { .. } => "name another one, or say --force to overwrite it",
+            Failure::NoEffect { .. } => "leave it out; nothing was done",
             Failure::NoLeader => "`raftctl status` shows what the servers say",
             Failure::Client(Error::NoAuthority(_)) => "name the authority's certificate with --ca",
             Failure::Client(Error::NotTls(_)) => "name it with http:// instead of https://",
@@ -123,11 +127,6 @@ impl Failure {
             _ => return None,
         })
     }
-}
-
-/// A line on stderr. If nobody reads it, there is nobody left to tell.
-pub(crate) fn complain(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Refuses early what [`write_file`] would refuse after all the work.

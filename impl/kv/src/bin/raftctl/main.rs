@@ -1,5 +1,7 @@
 //! `raftctl`: reads and writes keys, shows what a cluster does, and measures it.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod bench;
 mod cert;
@@ -34,8 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    if let Command::Cert(args) = &args.command {
-        return cert::run(args);
+    if let Command::Cert(cert) = &args.command {
+        args.cluster.refuse_without_effect("when certificates are made")?;
+        return cert::run(cert);
     }
     let cluster = Cluster::new(args.cluster)?;
     // Its clients run on threads of their own.

@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+pub(crate) use raft_cli::numbers::{bytes, count};
 
-use crate::args::JsonArgs;
-use crate::failure::{Failure, refuse_existing, write_file};
+use crate::failure::Failure;
 
 /// Prints a text. A closed pipe is no error, but a reason to stop.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -20,21 +19,6 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Output(error),
     })
-}
-
-impl JsonArgs {
-    /// Better now than after the work.
-    pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
-        self.path.as_deref().map_or(Ok(()), |path| refuse_existing(path, self.force))
-    }
-
-    /// Writes the results, if they are wanted.
-    pub(crate) fn write(&self, results: &impl Serialize) -> Result<(), Failure> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let text = serde_json::to_string_pretty(results).map_err(io::Error::other);
-        let text = text.map_err(|source| Failure::Write { path: path.clone(), source })?;
-        write_file(path, (text + "\n").as_bytes(), self.force, false)
-    }
 }
 
 /// A table without lines. The numbered columns are numbers.
@@ -55,28 +39,6 @@ pub(crate) fn lines(table: &Table) -> String {
     lines.collect()
 }
 
-/// A number with separators between thousands.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A size in bytes, in words.
-pub(crate) fn bytes(size: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match UNITS.into_iter().find(|(unit, _)| size >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),
-        None => format!("{size} B"),
-    }
-}
-
 /// A time of some microseconds, with three digits.
 pub(crate) fn micros(micros: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are printed")]
@@ -95,9 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_for_people() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 999, 1500, 20_000_000].map(bytes), ["0 B", "999 B", "1.5 kB", "20.0 MB"]);
+    fn times_have_three_digits() {
         let times = [5, 1234, 12_345, 123_456, 1_234_567].map(micros);
         assert_eq!(times, ["5 us", "1.23 ms", "12.3 ms", "123 ms", "1.23 s"]);
     }

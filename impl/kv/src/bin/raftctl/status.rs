@@ -35,11 +35,12 @@ struct JsonServer<'a> {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &StatusArgs) -> Result<Exit, Failure> {
-    args.json.refuse_existing()?;
+    let (mut out, results) = args.json.open()?;
     let seen = cluster.survey(Duration::from_secs(2)).await;
     let agreement = Agreement::of(&seen);
-    args.json.write(&json(&seen, agreement))?;
-    output::print(&report(&seen, agreement))?;
+    results.write(&json(&seen, agreement))?;
+    out.print(&report(&seen, agreement));
+    out.finish()?;
     Ok(if is_redundant(&seen, agreement) { Exit::Fine } else { Exit::No })
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use raft_cli::output::{Output, complain};
 use raft_kv::config::{Config, Member};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,10 +37,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 7301)]
     health_port: u16,
     /// Leave a server that dies dead.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "configure_only")]
     no_restart: bool,
     /// Every server appends its trace log to `trace.jsonl` in its data directory.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "configure_only")]
     trace_log: bool,
     /// Make the configurations and do not start anything.
     #[arg(long)]
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match supervised.and_then(|runtime| runtime.block_on(supervise(args))) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("raftd dev: {error}");
+            complain(format_args!("raftd dev: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -145,10 +146,12 @@ async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
         Ports::refuse_taken(&ports)?;
     }
     let configs = configure(args, &ports)?;
+    let mut out = Output::stdout();
     if args.configure_only {
         for path in &configs {
-            println!("{}", path.display());
+            writeln!(out, "{}", path.display());
         }
+        out.finish().map_err(io::Error::other)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut terminate = signal(SignalKind::terminate())?;
@@ -157,27 +160,28 @@ async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
     for config in configs {
         servers.push(Server::start(config, args)?);
     }
-    announce(&ports, &servers);
+    announce(&mut out, &ports, &servers);
     let mut code = 3;
-    loop {
+    // Without anybody who reads what happens, it ends.
+    while !out.has_failed() {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             died = any_ends(&mut servers) => {
                 let (place, status) = died?;
                 let server = &mut servers[place];
-                println!("node {} ended ({status})", place + 1);
+                writeln!(out, "node {} ended ({status})", place + 1);
                 if let Some(failed) = status.code().filter(|code| *code != 0) {
                     code = u8::try_from(failed).unwrap_or(code);
-                    println!("its reason is above; the other servers go on");
+                    writeln!(out, "its reason is above; the other servers go on");
                     server.child = None;
                 } else if args.no_restart {
-                    println!("start it again with: {}", server.command_line());
+                    writeln!(out, "start it again with: {}", server.command_line());
                     server.child = None;
                 } else {
                     tokio::time::sleep(PAUSE).await;
                     server.child = Some(server.spawn(args)?);
-                    println!("node {} runs again, {}", place + 1, server.process());
+                    writeln!(out, "node {} runs again, {}", place + 1, server.process());
                 }
                 if servers.iter().all(|server| server.child.is_none()) {
                     return Ok(ExitCode::from(code));
@@ -185,10 +189,11 @@ async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
             }
         }
     }
-    println!("stopping");
+    writeln!(out, "stopping");
     for server in &mut servers {
-        server.stop().await?;
+        server.stop(&mut out).await?;
     }
+    out.finish().map_err(io::Error::other)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -250,19 +255,19 @@ fn same_cluster(path: &Path, members: &[Member], health: &str) -> io::Result<()>
     )))
 }
 
-fn announce(ports: &[Ports], servers: &[Server]) {
+fn announce(out: &mut Output, ports: &[Ports], servers: &[Server]) {
     for (number, (ports, server)) in (1..).zip(ports.iter().zip(servers)) {
         let Ports { client, health, .. } = ports;
         let process = server.process();
-        println!("node {number}  http://127.0.0.1:{client}  health on {health}  {process}");
+        writeln!(out, "node {number}  http://127.0.0.1:{client}  health on {health}  {process}");
     }
     let port = ports[0].client;
-    println!();
-    println!("Try it:");
-    println!("  curl -L -X PUT http://127.0.0.1:{port}/v1/kv/greeting -d hello");
-    println!("  curl -L http://127.0.0.1:{port}/v1/kv/greeting");
-    println!("  raftctl status      and kill -9 any of the processes meanwhile");
-    println!();
+    writeln!(out);
+    writeln!(out, "Try it:");
+    writeln!(out, "  curl -L -X PUT http://127.0.0.1:{port}/v1/kv/greeting -d hello");
+    writeln!(out, "  curl -L http://127.0.0.1:{port}/v1/kv/greeting");
+    writeln!(out, "  raftctl status      and kill -9 any of the processes meanwhile");
+    writeln!(out);
 }
 
 struct Server {
@@ -300,11 +305,11 @@ impl Server {
         format!("raftd run --config {}", self.config.display())
     }
 
-    async fn stop(&mut self) -> io::Result<()> {
+    async fn stop(&mut self, out: &mut Output) -> io::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         drop(child.stdin.take());
         if tokio::time::timeout(GOODBYE, child.wait()).await.is_err() {
-            println!("a server does not stop; killing it");
+            writeln!(out, "a server does not stop; killing it");
             child.kill().await?;
         }
         Ok(())

@@ -1,11 +1,14 @@
 //! `raftd`: a server of the replicated key-value service, or three of them at once to try.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod dev;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use raft_cli::output::complain;
 use raft_kv::config::Config;
 use raft_kv::server::{self, ServerError};
 use tokio::io::AsyncReadExt;
@@ -76,7 +79,11 @@ struct RunArgs {
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = EnvFilter::try_from_env("RAFTD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written must not stop a server.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => log.with_ansi(false).with_target(false).init(),
         LogFormat::Json => log.json().init(),
@@ -91,7 +98,7 @@ fn run_one(args: RunArgs) -> ExitCode {
     let config = match Config::read(&args.config) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("{:?}", miette::Report::new(error));
+            complain(format_args!("{:?}", miette::Report::new(error)));
             return ExitCode::from(2);
         }
     };
@@ -111,7 +118,7 @@ fn run_one(args: RunArgs) -> ExitCode {
 
 fn fail(error: &ServerError) -> ExitCode {
     tracing::error!("{error}");
-    eprintln!("raftd: {error}");
+    complain(format_args!("raftd: {error}"));
     ExitCode::from(error.exit_code())
 }
 

@@ -13,11 +13,11 @@ mod spread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use raft_cli::output::Output;
 
 use crate::args::BenchArgs;
 use crate::cluster::{Cluster, leader};
 use crate::failure::{Exit, Failure, complain};
-use crate::output;
 
 use report::Report;
 use spread::Target;
@@ -32,14 +32,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(cluster: &Cluster, args: &BenchArgs) -> Result<Exit, Failure> {
-    args.json.refuse_existing()?;
-    match &args.etcd {
-        None => measure(&http_target(cluster, args)?, args),
+    let (mut out, json) = args.json.open()?;
+    let report = match &args.etcd {
+        None => measure(&http_target(cluster, args)?, args, &mut out)?,
         #[cfg(feature = "etcd")]
-        Some(servers) => measure(&etcd::EtcdTarget::new(servers, args)?, args),
+        Some(servers) => measure(&etcd::EtcdTarget::new(servers, args)?, args, &mut out)?,
         #[cfg(not(feature = "etcd"))]
-        Some(_) => Err(Failure::NoEtcd),
-    }
+        Some(_) => return Err(Failure::NoEtcd),
+    };
+    json.write(&report)?;
+    out.print(&report.text(args));
+    out.finish()?;
+    let idle = report.runs.iter().any(|run| run.operations == 0);
+    Ok(if idle { Exit::Unavailable } else { Exit::Fine })
 }
 
 /// The cluster, whose leader is known.
@@ -53,21 +58,18 @@ fn http_target(cluster: &Cluster, args: &BenchArgs) -> Result<http::HttpTarget, 
     Ok(http::HttpTarget { servers, tls, leader, value_size: args.value_size })
 }
 
-fn measure<T: Target>(target: &T, args: &BenchArgs) -> Result<Exit, Failure> {
+fn measure<T: Target>(target: &T, args: &BenchArgs, out: &mut Output) -> Result<Report, Failure> {
     // Before the first write: it may be another cluster than somebody thinks.
     complain(format_args!("Writing keys named bench-.. to {}.", target.name()));
     if let Some(bytes) = args.fill {
         let filled = fill::fill(target, args, bytes)?;
-        output::print(&format!("{filled}\n"))?;
+        writeln!(out, "{filled}");
     }
     let mut report = Report::new(target.name(), args);
     for clients in &args.clients {
         report.runs.push(load::run(target, args, usize::from(*clients))?);
     }
-    output::print(&report.text(args))?;
-    args.json.write(&report)?;
-    let idle = report.runs.iter().any(|run| run.operations == 0);
-    Ok(if idle { Exit::Unavailable } else { Exit::Fine })
+    Ok(report)
 }
 
 /// A bar on stderr, if that is a terminal.

@@ -1,0 +1,98 @@
+//! The program, and a configuration for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A configuration that is explored in a moment.
+pub(crate) const SMALL: &str = r#"
+tier = "smoke"
+about = "Small."
+leaves-out = "Nearly everything."
+servers = 3
+batch = 1
+window = 1
+disk = "atomic"
+apply = "at-once"
+
+[bounds]
+max_term = 1
+proposals = 0
+heartbeats = 0
+in_flight = 2
+"#;
+
+pub(crate) fn raftcheck(arguments: &[&str], folder: &Path) -> Output {
+    command(arguments, folder).output().expect("raftcheck was built")
+}
+
+/// The program, not started yet.
+pub(crate) fn command(arguments: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raftcheck"));
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+/// The program, running, with pipes for its output.
+pub(crate) fn start(arguments: &[&str], folder: &Path) -> Child {
+    let mut command = command(arguments, folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("raftcheck was built")
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn folder_with(name: &str, text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).expect("the folder is ours");
+    (folder, path)
+}
+
+pub(crate) fn assert_exit(output: &Output, code: i32) {
+    let (out, err) = (stdout(output), stderr(output));
+    assert_eq!(output.status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
+}
+
+/// What a file holds, as JSON.
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    parse(&std::fs::read_to_string(path).expect("the file was written"))
+}
+
+/// A text as JSON.
+pub(crate) fn parse(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// How long anything may take here before it counts as broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends a signal to a process that catches it, and returns its end and how long that took.
+pub(crate) fn end_with(signal: &str, child: Child) -> (Output, Duration) {
+    let began = Instant::now();
+    while !catches_signals(child.id()) {
+        assert!(began.elapsed() < PATIENCE, "it does not catch signals");
+        std::thread::yield_now();
+    }
+    let sent = Instant::now();
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("it ends");
+    (output, sent.elapsed())
+}
+
+/// Whether a process catches SIGINT and SIGTERM, as Linux tells.
+fn catches_signals(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bits = 1 << (2 - 1) | 1 << (15 - 1);
+    caught & bits == bits
+}
