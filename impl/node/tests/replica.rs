@@ -7,7 +7,9 @@ use raft_core::{
     AppendEntriesReply, AppendOutcome, Bytes, Config, Index, Limits, Message, Node, NodeId, Paper,
     ReadRound, RequestVoteReply, Term,
 };
+use raft_node::applier::Done;
 use raft_node::replica::{Free, Order, Replica, Said};
+use raft_node::shell::Task;
 use raft_node::timers::Timing;
 use raft_node::{Bounds, ProposeError, ReadError};
 
@@ -17,8 +19,7 @@ const THREE: NodeId = NodeId(3);
 const SECOND: Duration = Duration::from_secs(1);
 const FREE: Free = Free { disk: true, machine: true };
 
-/// What a server of three says to its clients, with a disk that is fast and a state machine that does
-/// not answer.
+/// What a server of three says to its clients, with a disk and a state machine that take no time.
 struct Server {
     replica: Replica,
     answers: Vec<Order>,
@@ -68,6 +69,11 @@ impl Server {
             for order in orders {
                 match order {
                     Order::Commit { mark, .. } => self.replica.durable(now, mark),
+                    Order::Apply { task: Task::Apply { first, entries }, .. } => {
+                        let index = first.prev().plus(entries.len());
+                        let answers = vec![Bytes::empty(); entries.len()];
+                        self.replica.applied(now, Done { index, answers });
+                    }
                     Order::AnswerProposal(..) | Order::AnswerRead(..) => self.answers.push(order),
                     _ => {}
                 }
@@ -112,10 +118,16 @@ fn a_leader_that_nobody_answers_answers_its_clients_when_their_time_is_over() {
     let answered: Vec<_> = server.answers.iter().map(timed_out).collect();
     assert_eq!(answered, later);
 
-    // What the others say afterwards is no second answer.
+    // What becomes of them afterwards is no second answer. Four groups of reads were under way.
     server.answers.clear();
-    server.acknowledge(9 * SECOND, 2, 100);
+    server.acknowledge(9 * SECOND, 2, 4);
+    assert_eq!(server.replica.shell().node().last_applied, Index(2));
     assert!(server.answers.is_empty());
+    let read = server.replica.read(9 * SECOND);
+    server.advance(9 * SECOND);
+    server.acknowledge(9 * SECOND, 2, 5);
+    let [Order::AnswerRead(id, Ok(Index(2)))] = &server.answers[..] else { panic!("no answer") };
+    assert_eq!(*id, read);
 }
 
 #[test]

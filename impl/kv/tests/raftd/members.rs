@@ -128,7 +128,14 @@ fn the_status_shows_that_a_server_without_its_data_is_refused() {
     assert!(said.contains("REDUNDANCY LOST: 2 of 3 do their part; n3 is refused."), "{said}");
     assert!(said.contains("refuses n3: n3 has been here with another data directory"), "{said}");
     assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
-    let leader = cluster.status(cluster.leader()).unwrap();
-    let three = leader.members.iter().find(|member| member.id == 3).unwrap();
+    let leader = cluster.leader();
+    let sees = |server: u64, other: u64| {
+        let members = cluster.status(server).unwrap().members;
+        members.into_iter().find(|member| member.id == other).unwrap()
+    };
+    let three = sees(leader, 3);
     assert_eq!(three.replication, Some(Replication::Refused));
+    assert!(three.refused.is_some() && three.refuses.is_none(), "{three:?}");
+    let leader = sees(3, leader);
+    assert!(leader.refused.is_none() && leader.refuses == three.refused, "{leader:?}");
 }
