@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::applier::{self, Done};
 use crate::handle::{NodeStatus, ProposeError, ReadError};
-use crate::numbers::{Numbers, log_bytes};
+use crate::metrics::{NodeMetrics, log_bytes, rejected_message};
 use crate::options::Bounds;
 use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
 use crate::snapshot_store::SnapshotName;
@@ -174,7 +174,7 @@ pub struct Replica {
     base: Index,
     log_bytes: u64,
     kept_house: Duration,
-    numbers: Numbers,
+    metrics: NodeMetrics,
 }
 
 impl Replica {
@@ -204,9 +204,9 @@ impl Replica {
             new_base: None,
             durable_base: None,
             base: node.log.base().index,
-            log_bytes: log_bytes(&node),
+            log_bytes: log_bytes(node.log.entries()),
             kept_house: now,
-            numbers: Numbers::new(),
+            metrics: NodeMetrics::new(&node),
             shell: Shell::new(node),
         }
     }
@@ -274,6 +274,7 @@ impl Replica {
         if self.shell.take_timer_reset() {
             self.reset_election(now);
         }
+        self.metrics.observe_leader(self.shell.node());
         let log = &self.shell.node().log;
         if log.base().index > self.base {
             self.base = log.base().index;
@@ -316,7 +317,7 @@ impl Replica {
     pub fn snapshot_stored(&mut self, name: SnapshotName) {
         info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
         self.snapshotting = Snapshotting::Stored(name);
-        self.numbers.snapshot_bytes = name.length;
+        self.metrics.snapshot_bytes = name.length;
     }
 
     /// Another server says something.
@@ -332,16 +333,14 @@ impl Replica {
                     && self.apply_backlog() > self.bounds.apply_backlog =>
             {
                 // As if the network had lost it: the leader tries again with its next heartbeat.
-                self.numbers.overloaded.increment(1);
+                self.metrics.overloaded();
             }
             Said::Message(message) => {
-                self.numbers.received.increment(1);
+                self.metrics.received();
                 self.input(now, Input::Receive { from, message });
                 for (from, rejection) in self.shell.take_rejections() {
                     warn!(%from, ?rejection, "a message was refused");
-                    let reason = format!("{rejection:?}");
-                    metrics::counter!("raft_rejected_messages_total", "reason" => reason)
-                        .increment(1);
+                    rejected_message(&rejection).increment(1);
                 }
             }
         }
@@ -364,7 +363,7 @@ impl Replica {
             || self.log_bytes >= self.bounds.log_bytes
             || self.apply_backlog() > self.bounds.apply_backlog
         {
-            self.numbers.overloaded.increment(1);
+            self.metrics.overloaded();
             return Err(ProposeError::Overloaded);
         }
         self.next_id += 1;
@@ -395,6 +394,7 @@ impl Replica {
         if let Some(input) = self.timers.fire(now, leads, self.random.random()) {
             if input == Input::ElectionTimeout {
                 info!(term = %self.shell.node().current_term.next(), "calling an election");
+                self.metrics.election_started();
             }
             self.input(now, input);
         }
@@ -408,7 +408,7 @@ impl Replica {
             return;
         }
         let commands = std::mem::take(&mut self.commands);
-        self.numbers.proposals.increment(commands.len() as u64);
+        self.metrics.proposed(commands.len());
         match &self.observer {
             None => self.shell.propose(commands, None),
             Some(observer) => {
@@ -520,11 +520,11 @@ impl Replica {
     /// Sizes, snapshots and published numbers.
     fn keep_house(&mut self, now: Duration, sending: bool) {
         self.kept_house = now;
-        self.log_bytes = log_bytes(self.shell.node());
-        self.numbers.publish(&self.shell, self.log_bytes);
+        self.log_bytes = log_bytes(self.shell.node().log.entries());
+        self.metrics.publish(&self.shell, self.log_bytes);
         match self.snapshotting {
             Snapshotting::Idle => {
-                let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
+                let due = self.bounds.snapshot_log_bytes.max(self.metrics.snapshot_bytes / 4);
                 if self.log_bytes >= due {
                     self.take_snapshot();
                 }
@@ -535,7 +535,7 @@ impl Replica {
                     self.snapshotting = Snapshotting::Idle;
                     let (index, handle) = (name.last_included.index, name.handle());
                     self.input(now, Input::SnapshotTaken { index, handle });
-                    self.log_bytes = log_bytes(self.shell.node());
+                    self.log_bytes = log_bytes(self.shell.node().log.entries());
                 }
             }
         }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError, Done};
 use crate::log_store::LogStore;
+use crate::metrics::{SnapshotOperation, disk_commits};
 use crate::node::NodeError;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
@@ -79,7 +80,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn start(store: LogStore, reports: mpsc::Sender<Report>) -> Disk {
-        let commits = metrics::histogram!("raft_disk_commit_seconds");
+        let commits = disk_commits();
         let store = Arc::new(Mutex::new(store));
         let (shared, recorded) = (store.clone(), commits.clone());
         let worker = Worker::start("raft-disk", reports.clone(), move |orders| {
@@ -246,8 +247,12 @@ pub(crate) fn store_snapshot(
     reports: mpsc::Sender<Report>,
 ) {
     let work = move || {
+        let began = Instant::now();
         let report = match store.store(view.as_ref(), term) {
-            Ok(name) => Report::SnapshotStored(name),
+            Ok(name) => {
+                SnapshotOperation::Take.done(began, name.length);
+                Report::SnapshotStored(name)
+            }
             Err(error) => Report::Failed(NodeError::Snapshot(error)),
         };
         let _ = reports.blocking_send(report);

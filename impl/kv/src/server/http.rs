@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::metrics::OpenConnection;
+
 /// How long a client may take to send the head of a request, its TLS greeting, or nothing at all
 /// between two requests.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,6 +55,7 @@ pub(super) async fn serve(
         let (router, tls, broken) = (router.clone(), tls.clone(), broken.clone());
         let stop = stop.clone();
         tokio::spawn(async move {
+            let _open = OpenConnection::new();
             let served = match tls {
                 None => connection(stream, router, stop).await,
                 Some(tls) => match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {

@@ -9,13 +9,14 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
-use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode, Uri};
 use metrics_exporter_prometheus::PrometheusHandle;
 use raft_core::{Bytes, NodeId};
 use raft_node::{NodeHandle, ProposeError, ReadError};
 use tokio::sync::Semaphore;
 
+use super::metrics;
 use super::reply::{self, Refusal};
 use crate::api::{self, CLIENT_HEADER, SERIAL_HEADER, SnapshotStarted};
 use crate::command::{Answer, ClientId, Command, MAX_KEY, MAX_VALUE, Operation, RequestId};
@@ -63,9 +64,10 @@ impl Service {
             .route("/v1/snapshot", post(take_snapshot))
             .route("/v1/status", get(status))
             .route("/healthz", get(health))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(exposed_metrics))
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_like_this)
+            .layer(axum::middleware::from_fn(metrics::measure))
             .with_state(self)
     }
 
@@ -238,8 +240,9 @@ async fn health(State(service): Shared) -> Reply {
     }
 }
 
-async fn metrics(State(service): Shared) -> String {
-    service.metrics.render()
+async fn exposed_metrics(State(service): Shared) -> Response {
+    let text = metrics::render(&service.metrics);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 async fn nothing_here(uri: Uri) -> Refusal {

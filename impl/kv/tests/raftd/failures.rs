@@ -36,7 +36,7 @@ fn a_configuration_that_makes_no_sense() {
     let config = cluster.config(1);
     let text = cluster.config_text(1, "test");
     std::fs::write(&config, text.replace("id = 1\ndata", "id = 7\ndata")).unwrap();
-    refuses(&config, 2, &["id 7 is not among the members [1, 2, 3]"]);
+    refuses(&config, 2, &["id: 7 is not among the members [1, 2, 3]"]);
     std::fs::write(&config, text.replace("data =", "dta =")).unwrap();
     refuses(&config, 2, &["unknown field `dta`", "expected one of"]);
     std::fs::write(&config, "cluster = ").unwrap();

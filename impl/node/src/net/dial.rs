@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{Connection, NetError, Security};
+use crate::metrics::{Direction, OpenConnection};
 use crate::replica::Said;
 use crate::wire::{BATCH_BYTES, Hello};
 
@@ -100,6 +101,7 @@ async fn pass_on(
     mut connection: Connection,
     messages: &mut mpsc::Receiver<Said>,
 ) -> Result<(), NetError> {
+    let _open = OpenConnection::new(Direction::Outgoing);
     let mut batch = Vec::new();
     let mut frames = Vec::new();
     loop {

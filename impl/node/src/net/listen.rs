@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 use super::{Connection, GREETING, MAX_GREETING, NetError, Security, Stream};
+use crate::metrics::{Direction, OpenConnection, rejected_frame};
 use crate::replica::Said;
 use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
@@ -137,6 +138,7 @@ impl Listener {
         let (from, purpose) = (hello.from, hello.purpose);
         let listener = self.clone();
         let task = tokio::spawn(async move {
+            let _open = OpenConnection::new(Direction::Incoming);
             info!(%from, ?purpose, "a server connected");
             let end = match purpose {
                 Purpose::Messages => listener.messages(connection, from).await,
@@ -184,5 +186,5 @@ fn names(certificate: Option<&rustls::pki_types::CertificateDer<'static>>, id: N
 }
 
 fn rejected(reason: &'static str) {
-    metrics::counter!("raft_rejected_frames_total", "reason" => reason).increment(1);
+    rejected_frame(reason).increment(1);
 }
