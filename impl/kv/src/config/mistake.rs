@@ -7,7 +7,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, TABLES, of_table};
+use super::keys::{KEYS, TABLES, Table, of_table};
 
 /// A key whose value cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,13 +103,11 @@ impl Source<'_> {
         if let Some((message, help)) = misplaced {
             return self.error(message, help, error.span());
         }
-        let missing = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
-        let (help, place) = match missing {
+        let (help, place) = if message.starts_with("missing field") {
             // Its place would be the whole table.
-            Some(_) => {
-                ("`raftd run --help` shows an example with every key that is required", None)
-            }
-            None => ("`raftd run --help` describes every key", error.span()),
+            ("`raftd run --help` shows an example with every key that is required", None)
+        } else {
+            ("`raftd run --help` describes every key", error.span())
         };
         self.error(message, help.to_owned(), place)
     }
@@ -136,22 +134,21 @@ impl Source<'_> {
         Some((message, help))
     }
 
-    /// The table that a key at this place belongs to.
-    fn table_of(&self, span: &Range<usize>) -> Option<&'static super::keys::Table> {
+    /// The table in which the key at this place stands.
+    fn table_of(&self, span: &Range<usize>) -> Option<&'static Table> {
         let root = DeTable::parse(self.text).ok()?.into_inner();
         let holds = |table: &DeTable<'_>| table.keys().any(|key| key.span() == *span);
+        let within = |value: &DeValue<'_>| match value {
+            DeValue::Table(table) => holds(table),
+            DeValue::Array(items) => {
+                items.iter().any(|item| item.get_ref().as_table().is_some_and(holds))
+            }
+            _ => false,
+        };
         let name = if holds(&root) {
             ""
         } else {
-            let tables = |value: &DeValue<'_>| match value {
-                DeValue::Table(table) => holds(table),
-                DeValue::Array(array) => {
-                    array.iter().any(|item| item.get_ref().as_table().is_some_and(holds))
-                }
-                _ => false,
-            };
-            let found = root.iter().find(|(_, value)| tables(value.get_ref()))?;
-            return TABLES.iter().find(|table| table.name == found.0.get_ref().as_ref());
+            root.iter().find(|(_, value)| within(value.get_ref()))?.0.get_ref().as_ref()
         };
         TABLES.iter().find(|table| table.name == name)
     }
