@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::cluster::{Cluster, failing, wait_for};
+use crate::cluster::{Cluster, failing, flat, wait_for};
 
 fn raftd(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_raftd")).args(args).output().unwrap()
@@ -15,11 +15,6 @@ fn check(config: &Path) -> Output {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Without the line breaks of a report for terminals, which may come within words, and its frame.
-fn flat(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace() && !"|\u{2502}".contains(*c)).collect()
 }
 
 #[track_caller]
@@ -70,7 +65,7 @@ fn a_mistake_is_shown_with_its_key_its_file_and_its_line() {
         text.replace("data = \"node-1\"\n", "") + "data = \"node-1\"\n",
     )
     .unwrap();
-    let words = ["`data` stands inside the table [[members]]", "move `data` up", "node-1.toml:15"];
+    let words = ["`data` stands inside the table [[members]]", "move `data` up", "node-1.toml:16"];
     refused(&check(&cluster.config(1)), &words);
     refused(&failing(&cluster.config(1)), &words);
 

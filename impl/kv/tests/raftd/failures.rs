@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use crate::cluster::{Cluster, failing, wait_for};
+use crate::cluster::{Cluster, failing, flat, wait_for};
 
 #[track_caller]
 fn refuses(config: &Path, code: i32, words: &[&str]) {
     let output = failing(config);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");
-    // Terminal reports are wrapped.
-    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in words {
-        assert!(flat.contains(word), "\"{word}\" is not in: {said}");
+        assert!(flat(&said).contains(&flat(word)), "\"{word}\" is not in: {said}");
     }
 }
 
