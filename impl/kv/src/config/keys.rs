@@ -87,7 +87,8 @@ pub const TABLES: &[Table] = &[
         name: "tls",
         header: "[tls]",
         sentence: "Certificates, as PEM files; paths are relative to the configuration. Without this \
-                   table nothing is encrypted, and whoever reaches the port for servers is one.",
+                   table nothing is encrypted, and anybody who reaches the port for servers can speak \
+                   as one of them.",
     },
 ];
 
@@ -110,8 +111,8 @@ pub const KEYS: &[Key] = &[
     key("", "data", "path", Refused, "The directory of its data, relative to the file; made if it is not there."),
     key("", "listen_peers", "host:port", Means("own peer"), "Where it listens for other servers."),
     key("", "listen_clients", "host:port", Means("own client"), "Where it listens for clients."),
-    key("", "threads", "threads", Value("2"), "How many threads serve clients; at least 1."),
-    key("", "max_connections", "connections", Value("1000"), "How many clients are connected at once; at least 1."),
+    key("", "threads", "number", Value("2"), "How many threads serve clients; at least 1."),
+    key("", "max_connections", "number", Value("1000"), "How many clients are connected at once; at least 1."),
     key("", "cache_mib", "MiB", Value("128"), "Memory that the key-value store may use as a cache."),
     key("", "request_timeout", "duration", Value("\"5s\""), "After this time a request is answered with outcome unknown."),
     key("members", "id", "number", Refused, "Its number, at least 1, different from the others'."),
@@ -155,7 +156,8 @@ pub fn help() -> String {
     for line in EXAMPLE.lines() {
         let _ = writeln!(text, "{}", format!("  {line}").trim_end());
     }
-    text += "\nA duration is a text such as \"50ms\", \"5s\" or \"1m 30s\".\n";
+    text += "\nEvery key, with the type or the unit of its value, and its default. A duration is a text \
+             such as\n\"50ms\", \"5s\" or \"1m 30s\".\n";
     let longest = |column: fn(&Key) -> &'static str| {
         KEYS.iter().map(|key| column(key).len()).max().unwrap_or(0)
     };
