@@ -73,13 +73,13 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 /// The page `METRICS.md`.
 pub fn page() -> String {
     let mut text = "# Metrics\n\n\
-         What `GET /metrics` exposes, in Prometheus' text format. Units are base units: seconds, bytes.\n\n\
-         | metric | kind | labels | what it says |\n| --- | --- | --- | --- |\n"
+         What `GET /metrics` exposes, in Prometheus' text format.\n\n\
+         | metric | kind | unit | labels | what it says |\n| --- | --- | --- | --- | --- |\n"
         .to_owned();
-    for Metric { name, kind, labels, help, .. } in all() {
+    for Metric { name, kind, unit, labels, help } in all() {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let (kind, labels) = (kind.name(), labels.join(", "));
-        let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {help} |");
+        let (kind, unit, labels) = (kind.name(), unit.as_str(), labels.join(", "));
+        let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {labels} | {help} |");
     }
     text
 }
