@@ -263,7 +263,7 @@ fn peer_connections(direction: Direction) -> Gauge {
 }
 
 /// A message was refused as one that no correct server can have sent.
-pub(crate) fn rejected_message(rejection: &Rejection) -> Counter {
+pub(crate) fn rejected_message(rejection: Rejection) -> Counter {
     let reason = match rejection {
         Rejection::UnknownSender => "unknown_sender",
         Rejection::Malformed => "malformed",
@@ -336,7 +336,7 @@ impl NodeMetrics {
             Rejection::ContradictsCommitted,
             Rejection::AcknowledgesUnsent,
         ] {
-            drop(rejected_message(&rejection));
+            drop(rejected_message(rejection));
         }
         drop(rejected_frame("refused"));
         let lag = |peer: NodeId| {

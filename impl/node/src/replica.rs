@@ -340,7 +340,7 @@ impl Replica {
                 self.input(now, Input::Receive { from, message });
                 for (from, rejection) in self.shell.take_rejections() {
                     warn!(%from, ?rejection, "a message was refused");
-                    rejected_message(&rejection).increment(1);
+                    rejected_message(rejection).increment(1);
                 }
             }
         }
