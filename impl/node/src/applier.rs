@@ -1,7 +1,10 @@
 //! The state machine's side: does its tasks in order, one call at a time.
 
+use std::time::Instant;
+
 use raft_core::{Bytes, Index};
 
+use crate::metrics::SnapshotOperation;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
 use crate::state_machine::{SnapshotView, StateMachine, StateMachineError};
@@ -92,11 +95,14 @@ impl Applier {
     }
 
     fn verify_and_restore(&mut self, name: SnapshotName, paced: bool) -> Result<(), ApplyError> {
+        let began = Instant::now();
         self.snapshots.verify(name)?;
         let data = self.snapshots.read(name)?;
         let mut data = if paced { data.paced(&self.snapshots) } else { data };
         let index = name.last_included.index;
-        self.machine.restore(index, &mut data).map_err(ApplyError::StateMachine)
+        self.machine.restore(index, &mut data).map_err(ApplyError::StateMachine)?;
+        SnapshotOperation::Restore.done(began, name.length);
+        Ok(())
     }
 
     /// A view of the state as it is.

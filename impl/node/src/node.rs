@@ -64,6 +64,12 @@ pub enum NodeError {
     /// The state machine cannot go on.
     #[error("{0}. The server stops; nothing acknowledged is lost")]
     Apply(#[from] ApplyError),
+    /// The snapshot that the log builds on cannot be read at the start.
+    #[error(
+        "cannot read the snapshot that the log builds on: {0}. Bring that file back, as it was, or \
+         make it readable for this user; do not remove anything else, the log cannot be used without it"
+    )]
+    OpenSnapshot(SnapshotError),
     /// A snapshot cannot be written, read or removed.
     #[error("snapshot: {0}")]
     Snapshot(#[from] SnapshotError),

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::applier::{self, Done};
 use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
-use crate::numbers::{Numbers, log_bytes};
+use crate::metrics::{NodeMetrics, log_bytes, rejected_message};
 use crate::options::Bounds;
 use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
 use crate::snapshot_store::SnapshotName;
@@ -186,7 +186,7 @@ pub struct Replica {
     base: Index,
     log_bytes: u64,
     kept_house: Duration,
-    numbers: Numbers,
+    metrics: NodeMetrics,
 }
 
 impl Replica {
@@ -201,9 +201,9 @@ impl Replica {
         observer: Option<Observer>,
     ) -> Replica {
         let mut random = SmallRng::seed_from_u64(seed);
-        let mut numbers = Numbers::new();
+        let mut metrics = NodeMetrics::new(&node);
         if let Ok(name) = SnapshotName::of(node.log.snapshot()) {
-            numbers.snapshot_bytes = name.length;
+            metrics.snapshot_bytes = name.length;
         }
         Replica {
             timers: Timers::new(timing, now, random.random()),
@@ -222,9 +222,9 @@ impl Replica {
             new_base: None,
             durable_base: None,
             base: node.log.base().index,
-            log_bytes: log_bytes(&node),
+            log_bytes: log_bytes(node.log.entries()),
             kept_house: now,
-            numbers,
+            metrics,
             shell: Shell::new(node),
         }
     }
@@ -293,12 +293,13 @@ impl Replica {
         if self.shell.take_timer_reset() {
             self.reset_election(now);
         }
+        self.metrics.observe_leader(self.shell.node());
         let log = &self.shell.node().log;
         if log.base().index > self.base {
             self.base = log.base().index;
             match SnapshotName::of(log.snapshot()) {
                 Ok(name) => {
-                    self.numbers.snapshot_bytes = name.length;
+                    self.metrics.snapshot_bytes = name.length;
                     self.new_base = Some((self.shell.node().disk.issued, name));
                 }
                 Err(error) => warn!(%error, "old snapshots stay on the disk"),
@@ -338,7 +339,7 @@ impl Replica {
     pub fn snapshot_stored(&mut self, name: SnapshotName) {
         info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
         self.snapshotting = Snapshotting::Stored(name);
-        self.numbers.snapshot_bytes = name.length;
+        self.metrics.snapshot_bytes = name.length;
     }
 
     /// Another server says something.
@@ -355,16 +356,14 @@ impl Replica {
                     && self.apply_backlog() > self.bounds.apply_backlog =>
             {
                 // As if the network had lost it: the leader tries again with its next heartbeat.
-                self.numbers.overloaded.increment(1);
+                self.metrics.overloaded();
             }
             Said::Message(message) => {
-                self.numbers.received.increment(1);
+                self.metrics.received();
                 self.input(now, Input::Receive { from, message });
                 for (from, rejection) in self.shell.take_rejections() {
                     warn!(%from, ?rejection, "a message was refused");
-                    let reason = format!("{rejection:?}");
-                    metrics::counter!("raft_rejected_messages_total", "reason" => reason)
-                        .increment(1);
+                    rejected_message(rejection).increment(1);
                 }
             }
         }
@@ -388,7 +387,7 @@ impl Replica {
             || self.log_bytes >= self.bounds.log_bytes
             || self.apply_backlog() > self.bounds.apply_backlog
         {
-            self.numbers.overloaded.increment(1);
+            self.metrics.overloaded();
             return Err(ProposeError::Overloaded);
         }
         self.next_id += 1;
@@ -433,6 +432,7 @@ impl Replica {
         if let Some(input) = self.timers.fire(now, leads, self.random.random()) {
             if input == Input::ElectionTimeout {
                 info!(term = %self.shell.node().current_term.next(), "calling an election");
+                self.metrics.election_started();
             }
             self.input(now, input);
         }
@@ -446,7 +446,7 @@ impl Replica {
             return;
         }
         let commands = std::mem::take(&mut self.commands);
-        self.numbers.proposals.increment(commands.len() as u64);
+        self.metrics.proposed(commands.len());
         match &self.observer {
             None => self.shell.propose(commands, None),
             Some(observer) => {
@@ -579,11 +579,11 @@ impl Replica {
     /// Sizes, snapshots and published numbers.
     fn keep_house(&mut self, now: Duration, sending: bool) {
         self.kept_house = now;
-        self.log_bytes = log_bytes(self.shell.node());
-        self.numbers.publish(&self.shell, self.log_bytes);
+        self.log_bytes = log_bytes(self.shell.node().log.entries());
+        self.metrics.publish(&self.shell, self.log_bytes);
         match self.snapshotting {
             Snapshotting::Idle => {
-                let due = self.bounds.snapshot_log_bytes.max(self.numbers.snapshot_bytes / 4);
+                let due = self.bounds.snapshot_log_bytes.max(self.metrics.snapshot_bytes / 4);
                 if self.log_bytes >= due {
                     self.take_snapshot();
                 }
@@ -594,7 +594,7 @@ impl Replica {
                     self.snapshotting = Snapshotting::Idle;
                     let (index, handle) = (name.last_included.index, name.handle());
                     self.input(now, Input::SnapshotTaken { index, handle });
-                    self.log_bytes = log_bytes(self.shell.node());
+                    self.log_bytes = log_bytes(self.shell.node().log.entries());
                 }
             }
         }

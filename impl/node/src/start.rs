@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use raft_core::{Config, Node, Paper, PersistentState};
 
-use crate::applier::Applier;
+use crate::applier::{Applier, ApplyError};
 use crate::directory::Directory;
 use crate::log_store::{self, Files, Identity, LogStore, LogStoreError, Sizes};
 use crate::node::NodeError;
@@ -133,12 +133,15 @@ fn restore(
         snapshots.clean(None)?;
         return Ok(());
     }
-    let name = SnapshotName::of(snapshot)?;
-    snapshots.open(name)?;
+    let name = SnapshotName::of(snapshot).map_err(NodeError::OpenSnapshot)?;
+    snapshots.open(name).map_err(NodeError::OpenSnapshot)?;
     snapshots.clean(Some(name))?;
     if applier.applied() < snapshot.last_included_index {
         tracing::info!(index = %snapshot.last_included_index, "loading the snapshot");
-        applier.restore(name)?;
+        applier.restore(name).map_err(|error| match error {
+            ApplyError::Snapshot(error) => NodeError::OpenSnapshot(error),
+            error => NodeError::Apply(error),
+        })?;
     }
     Ok(())
 }

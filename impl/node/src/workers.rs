@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError, Done};
 use crate::log_store::LogStore;
+use crate::metrics::{SnapshotOperation, disk_commits};
 use crate::node::NodeError;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
@@ -77,7 +78,7 @@ impl Disk {
         supervisor: &Supervisor,
         reports: mpsc::Sender<Report>,
     ) -> Disk {
-        let commits = metrics::histogram!("raft_disk_commit_seconds");
+        let commits = disk_commits();
         let store = Arc::new(Mutex::new(store));
         let (shared, recorded) = (store.clone(), commits.clone());
         let worker = Worker::start("raft-disk", supervisor, move |orders| {
@@ -249,8 +250,12 @@ pub(crate) fn store_snapshot(
     reports: mpsc::Sender<Report>,
 ) {
     let work = move || {
+        let began = Instant::now();
         let report = match store.store(view.as_ref(), term) {
-            Ok(name) => Report::SnapshotStored(name),
+            Ok(name) => {
+                SnapshotOperation::Take.done(began, name.length);
+                Report::SnapshotStored(name)
+            }
             Err(error) => Report::Failed(NodeError::Snapshot(error)),
         };
         let _ = reports.blocking_send(report);

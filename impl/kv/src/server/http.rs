@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::connections::{Connections, Full, Slot};
+use super::metrics::OpenConnection;
 use super::reply::Refusal;
 use super::requester::Requester;
 use crate::command::Owner;
@@ -86,6 +87,7 @@ pub(super) async fn serve(socket: TcpListener, mut door: Door) {
         };
         let (door, broken) = (door.clone(), broken.clone());
         tokio::spawn(async move {
+            let _open = OpenConnection::new();
             let served = tokio::select! {
                 served = door.welcome(stream, client, &slot) => served,
                 () = slot.closed() => Ok(()),

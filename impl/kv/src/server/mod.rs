@@ -2,6 +2,7 @@
 
 mod connections;
 mod http;
+pub mod metrics;
 mod reply;
 mod requester;
 mod routes;
@@ -12,14 +13,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use raft_node::log_store::LogStoreError;
 use raft_node::{NodeError, RunningNode};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Config;
+use crate::config::{Config, KeyError};
 use crate::store::{KvStore, StoreError};
 use connections::{Connections, Limits};
 use http::Door;
@@ -35,7 +36,7 @@ const HEALTH_CONNECTIONS: usize = 64;
 pub enum ServerError {
     /// The configuration cannot be used.
     #[error("bad configuration: {0}")]
-    Config(String),
+    Config(#[from] KeyError),
     /// The address for clients, or for health, cannot be listened on.
     #[error("cannot listen for {whom} on {address}: {error}")]
     Listen {
@@ -76,17 +77,20 @@ impl ServerError {
     }
 }
 
-/// Installs the recorder of metrics. Once in a process.
+/// Checks what [`run`] needs to begin with, except the data: the addresses and the certificates.
 ///
 /// # Errors
 ///
-/// There is one already.
-pub fn install_metrics() -> Result<PrometheusHandle, ServerError> {
-    let seconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
-    PrometheusBuilder::new()
-        .set_buckets(&seconds)
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| ServerError::System(io::Error::other(error)))
+/// The key that names something that cannot be used.
+pub fn check(config: &Config) -> Result<(), KeyError> {
+    config.client_address()?;
+    config.health_address()?;
+    config.peer_address()?;
+    config.resolve_members()?;
+    if let Some(files) = &config.tls {
+        tls::load(files)?;
+    }
+    Ok(())
 }
 
 /// Runs a server until `stop` is done, or it has to end.
@@ -100,12 +104,12 @@ pub fn run(
     metrics: &PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    let address = config.client_address().map_err(ServerError::Config)?;
-    let mut options = config.node_options().map_err(ServerError::Config)?;
+    let address = config.client_address()?;
+    let mut options = config.node_options()?;
     options.trace_log = trace_log;
     let mut acceptor = None;
     if let Some(files) = &config.tls {
-        let (security, clients) = tls::load(files).map_err(ServerError::Config)?;
+        let (security, clients) = tls::load(files)?;
         options.security = Some(security);
         acceptor = Some(TlsAcceptor::from(clients));
     }
@@ -117,7 +121,7 @@ pub fn run(
         .map_err(ServerError::System)?;
     // Taken now, so that a mistake shows at once, and opened when there is somebody to answer.
     let clients = Bound::to("clients", address)?;
-    let health = config.health_address().map_err(ServerError::Config)?;
+    let health = config.health_address()?;
     let health = health.map(|address| Bound::to("health", address)).transpose()?;
 
     RunningNode::check_identity(&options)?;

@@ -115,8 +115,11 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Parts { status, failure, headers } = *self.0;
+        let outcome = failure.outcome;
         let mut response = (status, Json(failure)).into_response();
         response.headers_mut().extend(headers);
+        // For the metrics.
+        response.extensions_mut().insert(outcome);
         response
     }
 }

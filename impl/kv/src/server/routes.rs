@@ -10,13 +10,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
-use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode, Uri};
 use metrics_exporter_prometheus::PrometheusHandle;
 use raft_core::{Bytes, Index, NodeId};
 use raft_node::{NodeHandle, NodeStatus, ProposeError, ReadError, Replication};
 use tokio::sync::Semaphore;
 
+use super::metrics;
 use super::reply::{self, Refusal};
 use super::requester::{self, Rules, SessionOwner};
 use crate::api::{self, CLIENT_HEADER, SERIAL_HEADER, SnapshotStarted};
@@ -83,6 +84,7 @@ impl Service {
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_like_this)
             .layer(from_fn_with_state(Rules::new(&self.config), requester::admit))
+            .layer(axum::middleware::from_fn(metrics::measure))
             .with_state(self.clone())
     }
 
@@ -308,8 +310,9 @@ async fn is_ready(State(service): Shared) -> Reply {
     }
 }
 
-async fn metrics(State(service): Shared) -> String {
-    service.metrics.render()
+async fn exposed_metrics(State(service): Shared) -> Response {
+    let text = metrics::render(&service.metrics);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 async fn nothing_here(uri: Uri) -> Refusal {

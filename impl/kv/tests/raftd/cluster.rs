@@ -238,6 +238,11 @@ pub(crate) fn failing(config: &Path) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Without the line breaks of a report for terminals, which may come within words, and its frame.
+pub(crate) fn flat(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !"|\u{2502}".contains(*c)).collect()
+}
+
 /// Sends a signal to a process.
 pub(crate) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use crate::cluster::{Cluster, failing, wait_for};
+use crate::cluster::{Cluster, failing, flat, wait_for};
 
 #[track_caller]
 pub(crate) fn refuses(config: &Path, code: i32, words: &[&str]) {
     let output = failing(config);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");
-    // Terminal reports are wrapped.
-    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in words {
-        assert!(flat.contains(word), "\"{word}\" is not in: {said}");
+        assert!(flat(&said).contains(&flat(word)), "\"{word}\" is not in: {said}");
     }
 }
 
@@ -36,7 +34,7 @@ fn a_configuration_that_makes_no_sense() {
     let config = cluster.config(1);
     let text = cluster.config_text(1, "test");
     std::fs::write(&config, text.replace("id = 1\ndata", "id = 7\ndata")).unwrap();
-    refuses(&config, 2, &["id 7 is not among the members [1, 2, 3]"]);
+    refuses(&config, 2, &["id: 7 is not among the members [1, 2, 3]"]);
     std::fs::write(&config, text.replace("data =", "dta =")).unwrap();
     refuses(&config, 2, &["unknown field `dta`", "expected one of"]);
     std::fs::write(&config, "cluster = ").unwrap();

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{By, Connection, NetError, Refusals, Security};
+use crate::metrics::{Direction, OpenConnection};
 use crate::replica::Said;
 use crate::supervisor::Supervisor;
 use crate::wire::{BATCH_BYTES, Hello};
@@ -108,6 +109,7 @@ async fn pass_on(
     mut connection: Connection,
     messages: &mut mpsc::Receiver<Said>,
 ) -> Result<(), NetError> {
+    let _open = OpenConnection::new(Direction::Outgoing);
     let mut batch = Vec::new();
     let mut frames = Vec::new();
     loop {

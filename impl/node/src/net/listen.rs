@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::{By, Connection, GREETING, MAX_GREETING, NetError, Refusals, Security, Stream};
 use crate::log_store::{Identity, members};
+use crate::metrics::{Direction, OpenConnection, rejected_frame};
 use crate::replica::Said;
 use crate::snapshot_store::SnapshotStore;
 use crate::supervisor::Supervisor;
@@ -205,6 +206,7 @@ impl Listener {
         let (from, purpose) = (hello.from, hello.purpose);
         let listener = self.clone();
         let task = self.supervisor.task("raft-connection", async move {
+            let _open = OpenConnection::new(Direction::Incoming);
             info!(%from, ?purpose, "a server connected");
             let end = match purpose {
                 Purpose::Messages => listener.messages(connection, from).await,
@@ -250,5 +252,5 @@ fn names(certificate: Option<&CertificateDer<'static>>, id: NodeId) -> bool {
 }
 
 fn rejected(reason: &'static str) {
-    metrics::counter!("raft_rejected_frames_total", "reason" => reason).increment(1);
+    rejected_frame(reason).increment(1);
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_core::{InstallSnapshot, Message, NodeId};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Dialler, FromPeer, NetError};
+use crate::metrics::{Direction, OpenConnection, SnapshotOperation};
 use crate::replica::Said;
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Receiving, Sending};
@@ -59,6 +60,7 @@ impl SnapshotLink {
                     // That nobody is there, the other connection has said.
                     if progress.receiving.load(Ordering::Acquire) {
                         warn!(%peer, %index, %error, "a snapshot did not arrive");
+                        SnapshotOperation::Send.failed();
                     } else {
                         debug!(%peer, %index, %error, "a snapshot cannot be sent");
                     }
@@ -81,6 +83,8 @@ async fn send_snapshot(
 ) -> Result<(), NetError> {
     let mut sending = Sending::begin(&offer, store, CHUNK)?;
     let mut connection = dialler.dial().await?;
+    let _open = OpenConnection::new(Direction::Outgoing);
+    let began = Instant::now();
     receiving.store(true, Ordering::Release);
     let (peer, name) = (dialler.hello.to, sending.name());
     info!(%peer, index = %name.last_included.index, bytes = name.length, "sending a snapshot");
@@ -100,7 +104,10 @@ async fn send_snapshot(
         silent(connection.send(&chunk)).await?;
     }
     match silent(connection.receive(MAX_BODY)).await? {
-        Frame::SnapshotStored => Ok(()),
+        Frame::SnapshotStored => {
+            SnapshotOperation::Send.done(began, name.length);
+            Ok(())
+        }
         Frame::Refused(why) => Err(NetError::Refused(why)),
         _ => Err(NetError::OutOfTurn),
     }
@@ -112,6 +119,19 @@ async fn silent<T>(future: impl Future<Output = Result<T, NetError>>) -> Result<
 
 /// Receives a snapshot, stores it durably, and only then says that it came.
 pub(super) async fn receive(
+    connection: Connection,
+    from: NodeId,
+    store: &SnapshotStore,
+    inbox: &mpsc::Sender<FromPeer>,
+) -> Result<(), NetError> {
+    let received = receive_and_store(connection, from, store, inbox).await;
+    if received.is_err() {
+        SnapshotOperation::Receive.failed();
+    }
+    received
+}
+
+async fn receive_and_store(
     mut connection: Connection,
     from: NodeId,
     store: &SnapshotStore,
@@ -120,6 +140,7 @@ pub(super) async fn receive(
     let Frame::SnapshotOffer(offer) = silent(connection.receive(MAX_BODY)).await? else {
         return Err(NetError::OutOfTurn);
     };
+    let began = Instant::now();
     let (offered, store) = (offer.clone(), store.clone());
     let mut receiving = blocking(move || Receiving::begin(&offered, &store)).await?;
     connection.send(&Frame::SnapshotWanted(receiving.here())).await?;
@@ -133,7 +154,9 @@ pub(super) async fn receive(
         })
         .await?;
     }
+    let length = receiving.here();
     blocking(move || receiving.finish()).await?;
+    SnapshotOperation::Receive.done(began, length);
     let said = Said::Message(Message::InstallSnapshot(offer));
     if inbox.send(FromPeer { from, said }).await.is_err() {
         return Ok(());

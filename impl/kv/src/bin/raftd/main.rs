@@ -3,13 +3,15 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod dev;
+mod fatal;
 
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use raft_cli::output::complain;
-use raft_kv::config::Config;
+use raft_cli::output::{Output, complain};
+use raft_kv::config::{self, Config, ConfigError};
 use raft_kv::server::{self, ServerError};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,29 +43,30 @@ enum Command {
     /// dies. Ctrl-C or SIGTERM stops all of them.
     Dev(dev::Args),
     /// Runs one server.
+    #[command(after_long_help = config::help())]
     Run(RunArgs),
+    /// Looks at configurations.
+    Config(ConfigArgs),
 }
 
-/// Runs one server.
-///
-/// The configuration is a TOML file:
-///
-///   cluster = "demo"
-///   id = 1                       # which of the members this is
-///   data = "data/node-1"         # relative to the file
-///
-///   [[members]]                  # the same on every server
-///   id = 1
-///   peer = "10.0.0.1:7201"       # where the other servers reach it
-///   client = "10.0.0.1:7101"     # where clients reach it
-///
-/// Optional, with their defaults: `listen_peers`, `listen_clients` (the member's own addresses),
-/// `threads` = 2, `max_connections` = 1000, `cache_mib` = 128, `request_timeout` = "5s", and the tables
-/// [timing] with `election_min` = "150ms", `election_max` = "300ms", `heartbeat` = "50ms"; [snapshots] with
-/// `log_mib` = 32, `mib_per_second` = 16; [tls] with `authority`, `certificate`, `key`,
-/// `clients_need_certificates` = false.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Reads a configuration, resolves its addresses and loads its certificates and keys; the data
+    /// is not looked at. Exit code 0 with one line, or 2.
+    #[command(after_long_help = config::help())]
+    Check {
+        /// The configuration.
+        file: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
 struct RunArgs {
     /// The configuration.
     #[arg(long)]
@@ -90,36 +93,64 @@ fn main() -> ExitCode {
     }
     match args.command {
         Command::Dev(dev) => dev::run(&dev),
-        Command::Run(run) => run_one(run),
+        Command::Run(run) => run_one(run, args.log_format),
+        Command::Config(ConfigArgs { command: ConfigCommand::Check { file } }) => {
+            check(&file, args.log_format)
+        }
     }
 }
 
-fn run_one(args: RunArgs) -> ExitCode {
+fn run_one(args: RunArgs, format: LogFormat) -> ExitCode {
     let config = match Config::read(&args.config) {
         Ok(config) => config,
-        Err(error) => {
-            complain(format_args!("{:?}", miette::Report::new(error)));
-            return ExitCode::from(2);
-        }
+        Err(error) => return bad_config(error, format),
     };
     // Files, and connections by the thousand.
     if let Err(error) = rlimit::increase_nofile_limit(1 << 16) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }
     let until_stdin_ends = args.until_stdin_ends;
-    let served = server::install_metrics().and_then(|metrics| {
+    let served = server::metrics::install().and_then(|metrics| {
         server::run(config, args.trace_log, &metrics, asked_to_stop(until_stdin_ends))
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(ServerError::Config(error)) => bad_config(error.in_file(&args.config), format),
+        Err(error) => {
+            fatal::print(&error.to_string(), format);
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 
-fn fail(error: &ServerError) -> ExitCode {
-    tracing::error!("{error}");
-    complain(format_args!("raftd: {error}"));
-    ExitCode::from(error.exit_code())
+fn check(file: &Path, format: LogFormat) -> ExitCode {
+    let checked = Config::read(file).and_then(|config| {
+        server::check(&config).map_err(|error| error.in_file(file))?;
+        Ok(config)
+    });
+    let config = match checked {
+        Ok(config) => config,
+        Err(error) => return bad_config(error, format),
+    };
+    let Config { cluster, id, members, tls, .. } = &config;
+    let tls = if tls.is_some() { "with TLS" } else { "without TLS" };
+    let mut out = Output::stdout();
+    out.print(&format!("OK: server {id} of {} in cluster \"{cluster}\", {tls}\n", members.len()));
+    match out.finish() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            fatal::print(&error.to_string(), format);
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn bad_config(error: ConfigError, format: LogFormat) -> ExitCode {
+    match format {
+        LogFormat::Json => fatal::print(&error.one_line(), format),
+        LogFormat::Text => complain(format_args!("{:?}", miette::Report::new(error))),
+    }
+    ExitCode::from(2)
 }
 
 /// Waits for SIGTERM or SIGINT, or for the end of standard input.

@@ -12,18 +12,29 @@
 //! # .. and the others
 //! ```
 //!
-//! Everything else has a default: see [`Config`].
+//! [`KEYS`] describes every key: `raftd run --help` and the page `CONFIGURATION.md` are made of it. A key
+//! is added by a field of [`Config`] and a line there.
+
+mod host;
+mod keys;
+mod mistake;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
 use raft_core::NodeId;
 use raft_node::timers::Timing;
+use raft_node::wire::MAX_CLUSTER_NAME;
 use raft_node::{Bounds, Options};
 use serde::{Deserialize, Serialize};
+
+pub use host::Host;
+use host::is_origin;
+pub use keys::{IfAbsent, KEYS, Key, TABLES, Table, help, of_table, page};
+use mistake::Source;
+pub use mistake::{ConfigError, KeyError};
 
 /// What a file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +164,45 @@ pub struct TlsConfig {
     pub clients_need_certificates: bool,
 }
 
+/// The largest `snapshots.log_mib`.
+const MAX_LOG_MIB: u64 = 256;
+
+/// The largest number of MiB elsewhere: 1 TiB.
+const MAX_MIB: u64 = 1 << 20;
+
+impl TimingConfig {
+    fn check(&self) -> Result<(), KeyError> {
+        let TimingConfig { election_min, election_max, heartbeat } = self;
+        let text = |time: &Duration| humantime::format_duration(*time).to_string();
+        if heartbeat.is_zero() {
+            return KeyError::refuse("timing.heartbeat", "must be above 0");
+        }
+        if heartbeat.saturating_mul(2) > *election_min {
+            let (heartbeat, election_min) = (text(heartbeat), text(election_min));
+            let message = format!(
+                "{heartbeat} must be at most half of the shortest election timeout, \
+                 timing.election_min, which is {election_min}"
+            );
+            return KeyError::refuse("timing.heartbeat", message);
+        }
+        if election_min >= election_max {
+            let (shortest, longest) = (text(election_min), text(election_max));
+            let message =
+                format!("{longest} must be above timing.election_min, which is {shortest}");
+            return KeyError::refuse("timing.election_max", message);
+        }
+        Ok(())
+    }
+}
+
+fn check_address(key: &str, address: &str) -> Result<(), KeyError> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    if port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        return Ok(());
+    }
+    KeyError::refuse(key, format!("\"{address}\" is not an address like host:port"))
+}
+
 fn two() -> usize {
     2
 }
@@ -169,40 +219,6 @@ fn request_timeout() -> Duration {
     Duration::from_secs(5)
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("{message}")]
-    #[diagnostic(help("the fields are described in `raftd run --help`"))]
-    Parse {
-        /// What is wrong.
-        message: String,
-        /// The file's text.
-        #[source_code]
-        text: NamedSource<String>,
-        /// Where in it.
-        #[label("here")]
-        place: Option<SourceSpan>,
-    },
-    /// What it says cannot be.
-    #[error("{}: {message}", path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-}
-
 impl Config {
     /// Reads a configuration file. Paths in it become relative to where it stands.
     ///
@@ -212,11 +228,9 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        let mut config: Config = toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            message: error.message().to_owned(),
-            place: error.span().map(SourceSpan::from),
-            text: NamedSource::new(path.display().to_string(), text.clone()),
-        })?;
+        let source = Source { path, text: &text };
+        let mut config: Config = toml::from_str(&text).map_err(|error| source.syntax(&error))?;
+        config.check().map_err(|error| source.mistake(&error))?;
         let base = path.parent().unwrap_or(Path::new(""));
         config.data = base.join(&config.data);
         if let Some(tls) = &mut config.tls {
@@ -224,49 +238,93 @@ impl Config {
                 *file = base.join(&*file);
             }
         }
-        match config.complaint() {
-            None => Ok(config),
-            Some(message) => Err(ConfigError::Wrong { path: path.to_owned(), message }),
-        }
+        Ok(config)
     }
 
-    fn complaint(&self) -> Option<String> {
-        let mut ids: Vec<u64> = self.members.iter().map(|member| member.id).collect();
-        ids.sort_unstable();
-        let twice = ids.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-        let addresses = self.members.iter().flat_map(|member| [&member.peer, &member.client]);
-        let bad = addresses.into_iter().find(|address| {
-            let port = address.rsplit_once(':').map(|(_, port)| port);
-            port.is_none_or(|port| port.parse::<u16>().is_err())
-        });
-        if let Some(id) = twice {
-            Some(format!("two members have id {id}"))
-        } else if ids.first() == Some(&0) {
-            Some("ids begin at 1".to_owned())
-        } else if !ids.contains(&self.id) {
-            Some(format!("id {} is not among the members {ids:?}", self.id))
-        } else if let Some(address) = bad {
-            Some(format!("\"{address}\" is not an address like host:port"))
-        } else if self.threads == 0 || self.max_connections == 0 {
-            Some("threads and max_connections must be above 0".to_owned())
-        } else if self.max_connections_per_address == Some(0) {
-            Some("max_connections_per_address must be above 0".to_owned())
-        } else if let Some(name) = self.names.iter().find(|name| Host::parse(name).is_none()) {
-            Some(format!("names: \"{name}\" is not a name or an IP address without a port"))
-        } else if let Some(origin) = self.allowed_origins.iter().find(|text| !is_origin(text)) {
-            Some(format!("allowed_origins: \"{origin}\" is not an origin like https://app.example"))
-        } else if self.snapshots.log_mib == 0 || self.snapshots.mib_per_second == 0 {
-            Some("snapshots need a log_mib and a mib_per_second above 0".to_owned())
-        } else if self.snapshots.log_mib > 256 {
-            Some("snapshots.log_mib is at most 256: the log is kept in memory".to_owned())
-        } else {
-            None
+    /// Checks ranges, and what keys have to do with each other.
+    fn check(&self) -> Result<(), KeyError> {
+        if !(1..=MAX_CLUSTER_NAME).contains(&self.cluster.len()) {
+            return KeyError::refuse("cluster", format!("1 to {MAX_CLUSTER_NAME} bytes long"));
         }
+        self.check_members()?;
+        for (key, address) in [
+            ("listen_peers", &self.listen_peers),
+            ("listen_clients", &self.listen_clients),
+            ("listen_health", &self.listen_health),
+        ] {
+            if let Some(address) = address {
+                check_address(key, address)?;
+            }
+        }
+        let above_0 = [
+            ("threads", self.threads as u64),
+            ("max_connections", self.max_connections as u64),
+            ("max_connections_per_address", self.connections_per_address() as u64),
+            ("snapshots.log_mib", self.snapshots.log_mib),
+            ("snapshots.mib_per_second", self.snapshots.mib_per_second),
+        ];
+        for (key, value) in above_0 {
+            if value == 0 {
+                return KeyError::refuse(key, "must be above 0");
+            }
+        }
+        if let Some(name) = self.names.iter().find(|name| Host::parse(name).is_none()) {
+            let message = format!("\"{name}\" is not a name or an IP address without a port");
+            return KeyError::refuse("names", message);
+        }
+        if let Some(origin) = self.allowed_origins.iter().find(|text| !is_origin(text)) {
+            let message = format!("\"{origin}\" is not an origin like https://app.example");
+            return KeyError::refuse("allowed_origins", message);
+        }
+        if self.request_timeout.is_zero() {
+            return KeyError::refuse("request_timeout", "must be above 0");
+        }
+        if self.snapshots.log_mib > MAX_LOG_MIB {
+            let message = format!("must be at most {MAX_LOG_MIB}: the log is kept in memory");
+            return KeyError::refuse("snapshots.log_mib", message);
+        }
+        if self.snapshots.mib_per_second > MAX_MIB {
+            return KeyError::refuse(
+                "snapshots.mib_per_second",
+                format!("must be at most {MAX_MIB}"),
+            );
+        }
+        if self.cache_mib as u64 > MAX_MIB {
+            return KeyError::refuse("cache_mib", format!("must be at most {MAX_MIB}"));
+        }
+        self.timing.check()
+    }
+
+    fn check_members(&self) -> Result<(), KeyError> {
+        let mut ids = BTreeSet::new();
+        for (number, member) in (1..).zip(&self.members) {
+            let key = |name| format!("members[{number}].{name}");
+            if member.id == 0 {
+                return KeyError::refuse(key("id"), "must be at least 1");
+            }
+            if !ids.insert(member.id) {
+                return KeyError::refuse(key("id"), format!("two members have id {}", member.id));
+            }
+            check_address(&key("peer"), &member.peer)?;
+            check_address(&key("client"), &member.client)?;
+        }
+        if ids.contains(&self.id) {
+            return Ok(());
+        }
+        let ids: Vec<u64> = ids.into_iter().collect();
+        KeyError::refuse("id", format!("{} is not among the members {ids:?}", self.id))
     }
 
     /// This server among the members.
-    fn own(&self) -> Result<&Member, String> {
-        self.member(NodeId(self.id)).ok_or_else(|| format!("{} is not a member", self.id))
+    fn own(&self) -> Result<&Member, KeyError> {
+        let own = self.member(NodeId(self.id));
+        own.ok_or_else(|| KeyError::new("id", format!("{} is not a member", self.id)))
+    }
+
+    /// The name of a key in the table of this server.
+    fn own_key(&self, name: &str) -> String {
+        let place = self.members.iter().position(|member| member.id == self.id);
+        format!("members[{}].{name}", place.map_or(0, |place| place + 1))
     }
 
     /// A member by its id.
@@ -279,8 +337,11 @@ impl Config {
     /// # Errors
     ///
     /// The address cannot be resolved.
-    pub fn client_address(&self) -> Result<SocketAddr, String> {
-        resolve(self.listen_clients.as_ref().unwrap_or(&self.own()?.client))
+    pub fn client_address(&self) -> Result<SocketAddr, KeyError> {
+        match &self.listen_clients {
+            Some(address) => resolve("listen_clients", address),
+            None => resolve(&self.own_key("client"), &self.own()?.client),
+        }
     }
 
     /// Where to serve `/livez`, `/readyz` and `/metrics` besides, if anywhere.
@@ -288,8 +349,9 @@ impl Config {
     /// # Errors
     ///
     /// The address cannot be resolved.
-    pub fn health_address(&self) -> Result<Option<SocketAddr>, String> {
-        self.listen_health.as_deref().map(resolve).transpose()
+    pub fn health_address(&self) -> Result<Option<SocketAddr>, KeyError> {
+        let address = self.listen_health.as_deref();
+        address.map(|address| resolve("listen_health", address)).transpose()
     }
 
     /// How many connections one client address may have.
@@ -307,13 +369,38 @@ impl Config {
         hosts.chain(self.names.iter().filter_map(|name| Host::parse(name))).collect()
     }
 
+    /// Where to listen for other servers.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be resolved.
+    pub fn peer_address(&self) -> Result<SocketAddr, KeyError> {
+        match &self.listen_peers {
+            Some(address) => resolve("listen_peers", address),
+            None => resolve(&self.own_key("peer"), &self.own()?.peer),
+        }
+    }
+
+    /// Resolves the addresses of all members.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be resolved.
+    pub fn resolve_members(&self) -> Result<(), KeyError> {
+        for (number, member) in (1..).zip(&self.members) {
+            resolve(&format!("members[{number}].peer"), &member.peer)?;
+            resolve(&format!("members[{number}].client"), &member.client)?;
+        }
+        Ok(())
+    }
+
     /// The part that is for the node.
     ///
     /// # Errors
     ///
     /// The address to listen on cannot be resolved.
-    pub fn node_options(&self) -> Result<Options, String> {
-        let listen = resolve(self.listen_peers.as_ref().unwrap_or(&self.own()?.peer))?;
+    pub fn node_options(&self) -> Result<Options, KeyError> {
+        let listen = self.peer_address()?;
         let voters: BTreeMap<NodeId, String> =
             self.members.iter().map(|member| (NodeId(member.id), member.peer.clone())).collect();
         let data = self.data.clone();
@@ -328,61 +415,10 @@ impl Config {
     }
 }
 
-/// A host as URLs and `Host` headers name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Host {
-    /// An IP address. One of IPv4 that is written as one of IPv6 is one of IPv4.
-    Ip(IpAddr),
-    /// A name, in lower case, without the dot of the root.
-    Name(String),
-}
-
-impl Host {
-    /// A name, an IPv4 address, or an IPv6 address with or without brackets. No port.
-    pub fn parse(text: &str) -> Option<Host> {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
-            return Some(Host::Ip(ip.to_canonical()));
-        }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        let name = text.strip_suffix('.').unwrap_or(text);
-        let name = Some(name).filter(|name| !name.is_empty() && name.chars().all(is_name));
-        name.map(|name| Host::Name(name.to_ascii_lowercase()))
-    }
-
-    /// The host in `host` or `host:port`, where an IPv6 address has brackets.
-    pub fn of_authority(text: &str) -> Option<Host> {
-        let (host, port) = match text.rfind(':') {
-            Some(colon) if !text.ends_with(']') => (&text[..colon], Some(&text[colon + 1..])),
-            _ => (text, None),
-        };
-        let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
-        let is_sound = port.is_none_or(is_port) && (host.starts_with('[') || !host.contains(':'));
-        is_sound.then(|| Host::parse(host)).flatten()
-    }
-
-    /// Whether it is this machine, for whoever says it.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Host::Ip(ip) => ip.is_loopback(),
-            Host::Name(name) => name == "localhost",
-        }
-    }
-}
-
-/// Whether this is `scheme://host` or `scheme://host:port`, and nothing behind it.
-fn is_origin(text: &str) -> bool {
-    let parts = text.split_once("://");
-    parts.is_some_and(|(scheme, authority)| {
-        let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        !scheme.is_empty()
-            && scheme.chars().all(of_scheme)
-            && Host::of_authority(authority).is_some()
-    })
-}
-
-fn resolve(address: &str) -> Result<SocketAddr, String> {
-    let mut found =
-        address.to_socket_addrs().map_err(|error| format!("cannot resolve {address}: {error}"))?;
-    found.next().ok_or_else(|| format!("{address} has no address"))
+fn resolve(key: &str, address: &str) -> Result<SocketAddr, KeyError> {
+    let unknown = |why: &dyn std::fmt::Display| {
+        KeyError::new(key, format!("cannot resolve \"{address}\": {why}"))
+    };
+    let mut found = address.to_socket_addrs().map_err(|error| unknown(&error))?;
+    found.next().ok_or_else(|| unknown(&"it has no address"))
 }
