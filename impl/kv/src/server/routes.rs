@@ -160,7 +160,7 @@ fn health_routes() -> Router<Arc<Service>> {
         .route("/livez", get(is_alive))
         .route("/readyz", get(is_ready))
         .route("/healthz", get(is_ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(exposed_metrics))
 }
 
 async fn read(State(service): Shared, uri: Uri) -> Reply {

@@ -5,7 +5,6 @@
 mod dev;
 mod fatal;
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
