@@ -29,7 +29,7 @@ mod topic;
 mod trace;
 mod words;
 
-pub use columns::{Columns, Layout, NARROWEST, WIDTH};
+pub use columns::{Columns, Layout, NARROWEST};
 pub use error::LogError;
 pub use event::{Event, Flag, State};
 pub use filter::{Filter, Span};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use raft_checker::check::{Report, Verdict};
 use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
+use raft_checker::run_table::table;
 use raft_checker::view;
 use raft_core::Rule;
 use raft_trace::ClusterTrace;
@@ -95,7 +96,7 @@ fn print_run(report: &Report) {
     }
     println!();
     match Replay::run(&violation.trace.settings, &violation.trace.actions) {
-        Ok(replay) => print!("{}", show(&replay)),
+        Ok(replay) => print!("{}", show(&replay, view::terminal_width())),
         Err(error) => println!("    The trace does not replay: {error}. Please report this."),
     }
     for property in &report.also_broken {
@@ -109,9 +110,9 @@ fn print_run(report: &Report) {
     }
 }
 
-/// A run with its violation, if it has one.
-pub(crate) fn show(replay: &Replay) -> String {
-    format!("{}\n{}", view::table(replay), view::explain(replay))
+/// A run with its violation, if it has one, in a table of at most this width.
+pub(crate) fn show(replay: &Replay, width: usize) -> String {
+    format!("{}\n{}", table(replay, width), view::explain(replay, width))
 }
 
 /// A trace read from a file and replayed.

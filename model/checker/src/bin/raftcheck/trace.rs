@@ -37,14 +37,14 @@ pub(crate) fn run(folder: Option<PathBuf>, args: &TraceArgs) -> Result<Exit, Fai
     let path = PathBuf::from(&config.name);
     let replay = Replay::run(&trace.settings, &trace.actions)
         .map_err(|source| Failure::Replay { path, source })?;
-    print!("{}", counterexample::show(&replay));
+    print!("{}", counterexample::show(&replay, args.table.width()));
     if let Some(path) = &args.out {
         let mut text = Vec::new();
         let written = trace.write(&mut text);
         written.map_err(|source| Failure::Write { path: path.clone(), source })?;
         write_new(path, &text, "name another file")?;
     }
-    draw(&replay, &args.diagrams)?;
+    draw(&replay, &trace.about, &args.diagrams)?;
     Ok(Exit::Fine)
 }
 
