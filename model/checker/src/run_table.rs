@@ -1,13 +1,14 @@
-//! A run as a table: one line a step, one column for each server, and only what changed.
+//! A run as a table: one column for each server, and in the row of a step only what changed.
 //!
 //! A column is as wide as its longest text. If the table would be wider than asked for, the widest
-//! columns give way first, and what does not fit into a column goes on in the next line.
+//! columns give way first, and what does not fit into a column goes on in the next line. If that
+//! made a column narrower than [`NARROWEST`], the servers share one column, each with its name.
 
 use crate::replay::Replay;
 use crate::view::{describe_action, describe_server, wrapped};
 
-/// No column gets narrower than this, so that a table of many servers can be wider than asked for.
-pub const NARROWEST: usize = 8;
+/// The servers share a column rather than that one of them gets a narrower one.
+pub const NARROWEST: usize = 16;
 
 /// What stands before the column of actions: a mark and the number of the step.
 const LEFT: usize = 8;
@@ -15,30 +16,30 @@ const LEFT: usize = 8;
 /// Between two columns.
 const BAR: &str = " | ";
 
-/// The run as a table, at most `width` columns wide if [`NARROWEST`] allows it.
+/// The run as a table, at most `width` columns wide, but never narrower than 40.
 pub fn table(replay: &Replay, width: usize) -> String {
-    let servers = replay.start.servers.iter().map(|server| server.id.to_string());
-    let head: Vec<String> = std::iter::once("action".to_owned()).chain(servers).collect();
     let rows: Vec<Vec<String>> = (0..replay.steps.len()).map(|place| row(replay, place)).collect();
-    let longest = |column: usize| {
-        let texts = rows.iter().chain([&head]).map(|row| row[column].chars().count());
-        texts.max().unwrap_or(0)
+    let names = replay.start.servers.iter().map(|server| server.id.to_string());
+    let head: Vec<String> = std::iter::once("action".to_owned()).chain(names).collect();
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let width = width.max(40);
+    let (all, widths) = match fit(&all, width) {
+        Some(widths) => (all, widths),
+        None => share_column(&all, width),
     };
-    let natural: Vec<usize> = (0..head.len()).map(longest).collect();
-    let bars = BAR.len() * (head.len() - 1);
-    let widths = fit(natural, width.saturating_sub(LEFT + bars));
 
     let mut out = String::new();
-    write_row(&mut out, "  step", &head, &widths);
     let violation = replay.violation().map(|(place, _)| place);
     let contradicted = replay.contradicted();
-    for (place, row) in rows.iter().enumerate() {
-        let mark = match Some(place) {
-            place if place == violation => 'X',
-            place if place == contradicted => '>',
-            _ => ' ',
+    for (line, row) in all.iter().enumerate() {
+        let place = line.checked_sub(1);
+        let left = match place {
+            None => "  step".to_owned(),
+            Some(_) if place == violation => format!("X {line:4}"),
+            Some(_) if place == contradicted => format!("> {line:4}"),
+            Some(_) => format!("  {line:4}"),
         };
-        write_row(&mut out, &format!("{mark} {:4}", place + 1), row, &widths);
+        write_row(&mut out, &left, row, &widths);
     }
     out
 }
@@ -55,16 +56,33 @@ fn row(replay: &Replay, place: usize) -> Vec<String> {
     std::iter::once(describe_action(&step.action)).chain(changes).collect()
 }
 
-/// Takes from the widest columns until all fit into `room` together.
-fn fit(mut widths: Vec<usize>, room: usize) -> Vec<usize> {
+/// The widths of the columns, if none gets too narrow.
+fn fit(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let longest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let mut widths: Vec<usize> = (0..columns).filter_map(longest).collect();
+    let room = width.saturating_sub(LEFT + BAR.len() * columns.saturating_sub(1));
     let mut surplus = widths.iter().sum::<usize>().saturating_sub(room);
     while surplus > 0 {
-        let widest = widths.iter_mut().max().filter(|widest| **widest > NARROWEST);
-        let Some(widest) = widest else { break };
+        let widest = widths.iter_mut().max().filter(|widest| **widest > NARROWEST)?;
         *widest -= 1;
         surplus -= 1;
     }
-    widths
+    Some(widths)
+}
+
+/// The same rows with one column for all servers. A step changes one server at most.
+fn share_column(rows: &[Vec<String>], width: usize) -> (Vec<Vec<String>>, Vec<usize>) {
+    let (names, steps) = rows.split_first().map_or((&[][..], rows), |(head, steps)| (head, steps));
+    let mut shared = vec![vec!["action".to_owned(), "server".to_owned()]];
+    shared.extend(steps.iter().map(|row| {
+        let named = names.iter().zip(row).skip(1).filter(|(_, cell)| !cell.is_empty());
+        let cells: Vec<String> = named.map(|(name, cell)| format!("{name} {cell}")).collect();
+        vec![row[0].clone(), cells.join(", ")]
+    }));
+    let half = (width - LEFT - BAR.len()) / 2;
+    let widths = fit(&shared, width).unwrap_or_else(|| vec![half, half]);
+    (shared, widths)
 }
 
 /// Writes a row in as many lines as its longest text needs.

@@ -205,8 +205,11 @@ impl Picture {
         picture.draw_marks(&rows, &places);
         picture.draw_labels(&rows, &places);
         picture.draw_outages(replay, &places, end);
-        for flight in flights(replay) {
-            picture.draw_message(&flight, &places);
+        // Messages that leave together share a part of their ways; those that arrived are on top.
+        let (lost, arrived): (Vec<_>, Vec<_>) =
+            flights(replay).into_iter().partition(|flight| flight.lost);
+        for flight in lost.iter().chain(&arrived) {
+            picture.draw_message(flight, &places);
         }
         for lane in &mut picture.lanes {
             (lane.area.top, lane.area.bottom) = (first, end);

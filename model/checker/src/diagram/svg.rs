@@ -79,8 +79,8 @@ fn write_picture(picture: &Picture, theme: Theme) -> String {
         let _ = writeln!(out, "<path class=\"lifeline\" d=\"M{} {top}V{bottom}\"/>", lane.lifeline);
     }
     picture.outages.iter().for_each(|area| write_area(&mut out, "outage", *area));
-    picture.events.iter().for_each(|area| write_area(&mut out, "event", *area));
     picture.arrows.iter().for_each(|arrow| write_arrow(&mut out, arrow));
+    picture.events.iter().for_each(|area| write_area(&mut out, "event", *area));
     picture.texts.iter().for_each(|text| write_text(&mut out, text));
     out.push_str("</svg>\n");
     out
