@@ -18,7 +18,8 @@ use anstyle::{Effects, Style};
 use raft_checker::view::{WIDTH, wrapped};
 use raft_core::NodeId;
 
-use super::{Event, Topic};
+use super::event::Event;
+use super::topic::Topic;
 
 /// No column gets narrower, however narrow the terminal is and however many servers there are.
 pub const NARROWEST: usize = 8;

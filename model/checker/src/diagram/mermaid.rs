@@ -60,15 +60,15 @@ pub fn mermaid(replay: &Replay) -> String {
 }
 
 fn write_marks(out: &mut String, replay: &Replay, place: usize) {
+    let Some((violation, broken)) = replay.violation() else { return };
     let at = column(&replay.steps[place].action);
-    if let Some((violation, broken)) = replay.violation()
-        && violation == place
-    {
+    if violation == place {
         let names: Vec<&str> = broken.iter().map(Property::name).collect();
         let _ = writeln!(out, "    Note over {at}: X breaks {}", names.join(", "));
     }
     if replay.contradicted() == Some(place) {
-        let _ = writeln!(out, "    Note over {at}: step {} is contradicted later", place + 1);
+        let step = violation + 1;
+        let _ = writeln!(out, "    Note over {at}: > step {step} contradicts this");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Nothing in a sequence diagram is cut, and nothing stands on something else.
 
-use raft_checker::diagram::layout::{Area, Arrow, Picture, Point};
+use raft_checker::diagram::layout::{Area, Arrow, Picture, Point, TextStyle};
 use raft_checker::replay::Replay;
 use raft_trace::Action;
 
@@ -43,6 +43,15 @@ fn a_run_of_hardly_anything_is_drawn() {
     check("one step", &replay, "one step");
     replay.steps.clear();
     check("no step", &replay, "no step");
+}
+
+/// Every other check counts on it: no font of fixed width has wider letters than 0.61 of its size.
+#[test]
+fn letters_have_room_in_every_font_of_fixed_width() {
+    let styles = [TextStyle::Title, TextStyle::Server, TextStyle::Action, TextStyle::Detail];
+    for style in styles {
+        assert!(style.advance() * 100 >= style.size() * 61, "{style:?}");
+    }
 }
 
 #[test]
@@ -96,11 +105,10 @@ fn check_arrows(name: &str, replay: &Replay, picture: &Picture, canvas: Area) {
             assert!(!overlap(area, tip), "{name}: {arrow:?} ends on {text:?}");
         }
         let end = arrow.points[arrow.points.len() - 1];
-        let is_legend = arrow.points.len() == 2 && arrow.points[0].y == end.y;
         let lane = picture.lanes.iter().find(|lane| {
             lane.area.left <= end.x && end.x <= lane.area.right && lane.area.top < end.y
         });
-        if is_legend {
+        if is_sample(arrow) {
             assert!(lane.is_none(), "{name}: {arrow:?} of the legend stands in a lane");
             continue;
         }
@@ -118,15 +126,8 @@ fn check_arrows(name: &str, replay: &Replay, picture: &Picture, canvas: Area) {
         }
     }
     let ends = |lost: bool| {
-        picture
-            .arrows
-            .iter()
-            .filter(|arrow| arrow.lost == lost && arrow.points[0] != arrow.points[1])
-            .filter(|arrow| {
-                let [first, end] = arrow.points.as_slice() else { return true };
-                first.y != end.y
-            })
-            .count()
+        let in_lanes = picture.arrows.iter().filter(|arrow| !is_sample(arrow));
+        in_lanes.filter(|arrow| arrow.lost == lost).count()
     };
     let count = |wanted: fn(&Action) -> bool| {
         replay.steps.iter().filter(|step| wanted(&step.action)).count()
@@ -155,6 +156,11 @@ fn check_lanes(name: &str, replay: &Replay, picture: &Picture, canvas: Area) {
             picture.texts.iter().any(|t| t.lane.is_some() && t.content.starts_with(&label));
         assert!(labelled, "{name}: step {number} has no label");
     }
+}
+
+/// Whether an arrow belongs to the legend: those are level, and messages take time.
+fn is_sample(arrow: &Arrow) -> bool {
+    arrow.points.first().map(|point| point.y) == arrow.points.last().map(|point| point.y)
 }
 
 /// What the head or the cross of an arrow covers.

@@ -96,6 +96,7 @@ pub(crate) fn small() -> Replay {
     act(&mut cluster, Action::Deliver(entries.clone()));
     let ack = message(&cluster, 3, 1, any);
     act(&mut cluster, Action::Deliver(ack));
+    act(&mut cluster, Action::Deliver(entries));
     let command = Bytes::from("put <key>; and # & \"value\" of some length");
     act(&mut cluster, Action::Propose { server: NodeId(1), command });
     act(&mut cluster, crash(3));
