@@ -3,6 +3,8 @@
 
 mod accepts;
 mod compare;
+mod debug_value;
+mod difference;
 mod divergence;
 
 use std::cell::RefCell;
@@ -29,7 +31,8 @@ use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
 use crate::server::{Applied, Failure, Running, SMALL_FILES, Sent, Setup, Told, frames};
 use crate::words::Words;
-pub use divergence::{Divergence, Narrowed};
+pub use difference::Difference;
+pub use divergence::Divergence;
 
 /// What the steps since the last look were given and asked for.
 #[derive(Default)]

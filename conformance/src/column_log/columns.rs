@@ -7,21 +7,21 @@
 //!       2 ELEC |                           | <- n1 vote? t1 log start
 //! ```
 //!
-//! Every line stands for itself, so that other tools can cut and search the picture. What is wrong
-//! with an event ([`Flag`](super::Flag)) stands in the margin, or `>` at a step that was asked for.
+//! Every line stands for itself, so that other tools can cut and search the picture: where a text
+//! goes on in the next line, that has the step and the topic again. What is wrong with an event
+//! ([`Flag`](super::event::Flag)) stands in the margin, or `>` at a step that was asked for.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::{Effects, Style};
+use raft_checker::view::{WIDTH, wrapped};
 use raft_core::NodeId;
 
-use super::{Event, Topic};
+use super::event::Event;
+use super::topic::Topic;
 
-/// The width if nobody knows the terminal.
-pub const WIDTH: usize = 100;
-
-/// No column gets narrower, however narrow the terminal is.
+/// No column gets narrower, however narrow the terminal is and however many servers there are.
 pub const NARROWEST: usize = 8;
 
 /// Margin, step and topic.
@@ -35,8 +35,9 @@ const BAR: &str = "| ";
 pub struct Layout {
     /// The width of the whole picture.
     pub width: usize,
-    /// Whether long texts go on in the next line, instead of being cut.
-    pub wrap: bool,
+    /// Whether texts that do not fit are cut, with `..` at the end, instead of going on in the next
+    /// line.
+    pub cut: bool,
     /// Whether topics have colours.
     pub coloured: bool,
     /// A step to point at.
@@ -45,7 +46,7 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Layout {
-        Layout { width: WIDTH, wrap: false, coloured: false, around: None }
+        Layout { width: WIDTH, cut: false, coloured: false, around: None }
     }
 }
 
@@ -83,10 +84,10 @@ impl Columns {
             ' ' if self.layout.around == Some(event.step) => '>',
             mark => mark,
         };
-        let texts = if self.layout.wrap {
-            textwrap::wrap(&event.text, width).into_iter().map(String::from).collect()
-        } else {
+        let texts = if self.layout.cut {
             vec![cut(&event.text, width)]
+        } else {
+            wrapped(&event.text, width)
         };
         for text in texts {
             write!(out, "{mark}{:>7} ", event.step)?;

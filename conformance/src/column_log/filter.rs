@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use raft_core::NodeId;
 
-use super::{Event, Topic};
+use super::event::Event;
+use super::topic::Topic;
 
 /// Which events are shown: those that pass every part. The default shows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

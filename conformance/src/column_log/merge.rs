@@ -20,9 +20,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use raft_core::{Input, Message, NodeId};
 use raft_trace::NodeRecord;
 
-use super::narrator::Outbox;
+use super::error::LogError;
+use super::event::Flag;
 use super::node_log::{Located, NodeLog};
-use super::{Flag, LogError};
+use super::outbox::Outbox;
 
 /// For how many different messages it is remembered that they were sent.
 pub const SENT: usize = 1 << 20;

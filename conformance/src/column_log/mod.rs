@@ -2,15 +2,15 @@
 //! of it. For people who look for the reason of something, so it tells more than it judges.
 //!
 //! ```text
-//! cluster trace --replayed--> Replayed --+
-//!                                        +--> Event --Filter--> Columns, JSON or Stats
-//! node logs --Merge--> NodeRecord --Narrator--+
+//! cluster trace --replayed--> Replayed -----------+
+//!                                                 +--> Event --Filter--> Columns, JSON or Stats
+//! node logs --Merge--> NodeRecord --EventBuilder--+
 //! ```
 //!
 //! | to read | what it is |
 //! | --- | --- |
 //! | [`Event`], [`Topic`] | one line of the picture |
-//! | [`Narrator`] | from the records of a server to events |
+//! | [`EventBuilder`] | from the records of a server to events |
 //! | [`Replayed`] | from a cluster trace to events |
 //! | [`NodeLog`], [`Merge`] | from the logs of servers to one run |
 //! | [`Filter`], [`Columns`], [`Stats`] | what is shown, and how |
@@ -19,22 +19,23 @@
 mod columns;
 mod error;
 mod event;
+mod event_builder;
+mod event_text;
 mod filter;
 mod merge;
-mod narrator;
 mod node_log;
+mod outbox;
 mod show;
 mod stats;
 mod topic;
 mod trace;
-mod words;
 
-pub use columns::{Columns, Layout, NARROWEST, WIDTH};
+pub use columns::{Columns, Layout, NARROWEST};
 pub use error::LogError;
 pub use event::{Event, Flag, State};
+pub use event_builder::EventBuilder;
 pub use filter::{Filter, Span};
 pub use merge::{Merge, Merged, Next, SENT};
-pub use narrator::Narrator;
 pub use node_log::{GrowingFile, Located, NodeLog};
 pub use show::{COLUMN_LOG_SCHEMA, COLUMN_LOG_VERSION, Form, Options, show};
 pub use stats::{ServerStats, Stats};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use raft_core::NodeId;
 use raft_trace::{NODE_LOG_SCHEMA, NodeRecord};
 
-use super::LogError;
+use super::error::LogError;
 
 /// A file that may grow, and that need not exist yet. At its end it reads nothing, and later
 /// perhaps more.

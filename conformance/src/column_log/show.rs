@@ -10,10 +10,15 @@ use raft_core::NodeId;
 use raft_trace::{ClusterTrace, NODE_LOG_SCHEMA, SCHEMA, TraceError};
 use serde::{Deserialize, Serialize};
 
+use super::columns::{Columns, Layout};
+use super::error::LogError;
+use super::event::{Event, Flag};
+use super::event_builder::EventBuilder;
+use super::filter::Filter;
 use super::merge::{Merge, Next};
 use super::node_log::NodeLog;
+use super::stats::Stats;
 use super::trace::{MOST_SERVERS, Replayed};
-use super::{Columns, Event, Filter, Flag, Layout, LogError, Narrator, Stats};
 
 /// What the first field of the first line of `--json` says.
 pub const COLUMN_LOG_SCHEMA: &str = "raft-column-log";
@@ -198,16 +203,16 @@ fn show_logs(
 ) -> io::Result<Vec<LogError>> {
     let paths: Vec<PathBuf> = logs.iter().map(|log| log.path().to_owned()).collect();
     let mut merge = Merge::new(logs);
-    let mut narrators: BTreeMap<NodeId, Narrator> = BTreeMap::new();
+    let mut builders: BTreeMap<NodeId, EventBuilder> = BTreeMap::new();
     printer.begin(&paths, None, merge.servers(), &mut out)?;
     let (mut step, mut waited) = (0, 0);
     loop {
         match merge.next_record(waited < PATIENCE) {
             Next::Record(merged) => {
                 (step, waited) = (step + 1, 0);
-                let new = || Narrator::new(merged.server);
-                let narrator = narrators.entry(merged.server).or_insert_with(new);
-                printer.print(&narrator.events(step, &merged.record, merged.flag), &mut out)?;
+                let new = || EventBuilder::new(merged.server);
+                let builder = builders.entry(merged.server).or_insert_with(new);
+                printer.print(&builder.events(step, &merged.record, merged.flag), &mut out)?;
             }
             Next::Wait => {
                 out.flush()?;

@@ -7,7 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft_core::{Index, NodeId, Term};
 use serde::Serialize;
 
-use super::{Event, State, Topic};
+use super::event::{Event, State};
+use super::topic::Topic;
 
 /// What happened how often, for each server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -11,14 +11,16 @@ use raft_core::{
 };
 use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, NodeDigest, NodeRecord};
 
-use super::words::Said;
-use super::{Event, Flag, Narrator, Topic};
+use super::event::{Event, Flag};
+use super::event_builder::EventBuilder;
+use super::event_text::MessageText;
+use super::topic::Topic;
 
 /// The largest cluster whose traces are shown: at the end of a trace every majority is asked
 /// whether it can recover, and there are too many in larger ones.
 pub const MOST_SERVERS: u64 = 9;
 
-/// The paper's rules, and what they were told.
+/// The paper's rules, and what they were asked.
 #[derive(Default)]
 struct Recording {
     records: RefCell<Vec<Recorded>>,
@@ -35,8 +37,8 @@ impl Protocol for Recording {
     fn step(&self, node: &mut Node, _: &mut Memory, input: Input, effects: &mut Vec<Effect>) {
         step(&Paper, node, input.clone(), effects);
         // The cluster says when a message leaves.
-        let told = effects.iter().filter(|effect| !matches!(effect, Effect::Send { .. }));
-        let effects = told.cloned().collect();
+        let kept = effects.iter().filter(|effect| !matches!(effect, Effect::Send { .. }));
+        let effects = kept.cloned().collect();
         let record = NodeRecord::Step { seq: 0, input, effects, after: NodeDigest::of(node) };
         let (server, durable) = (node.id(), node.disk.durable);
         self.records.borrow_mut().push(Recorded { server, record, durable });
@@ -60,9 +62,9 @@ impl Protocol for Recording {
 pub struct Replayed {
     trace: ClusterTrace,
     cluster: Cluster,
-    narrators: BTreeMap<NodeId, Narrator>,
+    builders: BTreeMap<NodeId, EventBuilder>,
     done: usize,
-    /// What the cluster has broken so far: a broken property is told once.
+    /// What the cluster has broken so far: a broken property is shown once.
     broken: PropertySet,
 }
 
@@ -81,19 +83,19 @@ impl Replayed {
         let recording = Recording::default();
         let cluster = Cluster::boot(&trace.settings, &recording);
         let ids = cluster.servers.iter().map(|server| server.id);
-        let mut narrators: BTreeMap<_, _> = ids.map(|id| (id, Narrator::new(id))).collect();
+        let mut builders: BTreeMap<_, _> = ids.map(|id| (id, EventBuilder::new(id))).collect();
         for Recorded { server, record, .. } in recording.records.take() {
-            if let Some(narrator) = narrators.get_mut(&server) {
+            if let Some(builder) = builders.get_mut(&server) {
                 // All servers are there, with nothing in them; that is not worth a line.
-                narrator.events(0, &record, Flag::None);
+                builder.events(0, &record, Flag::None);
             }
         }
-        Replayed { trace, cluster, narrators, done: 0, broken: PropertySet::default() }
+        Replayed { trace, cluster, builders, done: 0, broken: PropertySet::default() }
     }
 
     /// The servers.
     pub fn servers(&self) -> Vec<NodeId> {
-        self.narrators.keys().copied().collect()
+        self.builders.keys().copied().collect()
     }
 
     /// What the trace shows, in words.
@@ -116,23 +118,23 @@ impl Replayed {
             .cluster
             .act(&self.trace.settings, &recording, action)
             .map_err(|reason| Stuck { step: number, reason })?;
-        let mut told = self.tell_action(number);
+        let mut events = self.action_events(number);
         let mut durable = Mark::default();
         for recorded in recording.records.take() {
             durable = recorded.durable;
             let silent = usize::from(self.is_silent(&recorded.record));
-            if let Some(narrator) = self.narrators.get_mut(&recorded.server) {
-                let events = narrator.events(number, &recorded.record, Flag::None);
-                told.extend(events.into_iter().skip(silent));
+            if let Some(builder) = self.builders.get_mut(&recorded.server) {
+                let more = builder.events(number, &recorded.record, Flag::None);
+                events.extend(more.into_iter().skip(silent));
             }
         }
         let server = self.server_of_step();
-        if let Some(narrator) = self.narrators.get_mut(&server) {
+        if let Some(builder) = self.builders.get_mut(&server) {
             // The model counts a server's writes anew after each of its steps.
-            narrator.renumber(durable);
+            builder.renumber(durable);
             let sent = observation.sent.into_iter();
             let left: Vec<_> = sent.map(|envelope| (envelope.to, envelope.message)).collect();
-            told.extend(narrator.sends(number, &left));
+            events.extend(builder.sends(number, &left));
         }
         self.done += 1;
         let mut broken = observation.broken;
@@ -141,8 +143,8 @@ impl Replayed {
         {
             broken.insert(Property::CanRecover);
         }
-        told.extend(self.tell_broken(number, server, broken));
-        Ok(Some(told))
+        events.extend(self.violation_events(number, server, broken));
+        Ok(Some(events))
     }
 
     /// A disk that writes at once is not worth a line of its own.
@@ -161,14 +163,14 @@ impl Replayed {
     }
 
     /// What the network or the world does; the servers tell the rest themselves.
-    fn tell_action(&mut self, step: u64) -> Vec<Event> {
+    fn action_events(&mut self, step: u64) -> Vec<Event> {
         let Some(action) = self.trace.actions.get(self.done) else { return Vec::new() };
         match action {
-            Action::Drop(envelope) => self.tell_network(step, "lost", envelope),
-            Action::Duplicate(envelope) => self.tell_network(step, "repeated", envelope),
+            Action::Drop(envelope) => self.network_events(step, "lost", envelope),
+            Action::Duplicate(envelope) => self.network_events(step, "repeated", envelope),
             Action::Crash { server, writes_kept, applied_kept } => {
-                let Some(narrator) = self.narrators.get_mut(server) else { return Vec::new() };
-                narrator.stop();
+                let Some(builder) = self.builders.get_mut(server) else { return Vec::new() };
+                builder.stop();
                 let mut kept = Vec::new();
                 if self.trace.settings.disk == DiskMode::Queued {
                     kept.push(format!("{writes_kept} writes"));
@@ -181,34 +183,34 @@ impl Replayed {
                 } else {
                     format!(", keeps {}", kept.join(", "))
                 };
-                vec![narrator.event(step, Topic::Boot, None, None, format!("CRASH{kept}"))]
+                vec![builder.event(step, Topic::Boot, None, None, format!("CRASH{kept}"))]
             }
             Action::StartSnapshot { server } => {
-                let Some(narrator) = self.narrators.get(server) else { return Vec::new() };
+                let Some(builder) = self.builders.get(server) else { return Vec::new() };
                 let text = "takes a snapshot".to_owned();
-                vec![narrator.event(step, Topic::Snap, None, None, text)]
+                vec![builder.event(step, Topic::Snap, None, None, text)]
             }
             _ => Vec::new(),
         }
     }
 
     /// What happens to a message on its way stands in the receiver's column.
-    fn tell_network(&self, step: u64, what: &str, envelope: &Envelope) -> Vec<Event> {
-        let Some(narrator) = self.narrators.get(&envelope.to) else { return Vec::new() };
-        let said = Said::of(&envelope.message);
-        let text = format!("{what}: {} {}", envelope.from, said.text);
+    fn network_events(&self, step: u64, what: &str, envelope: &Envelope) -> Vec<Event> {
+        let Some(builder) = self.builders.get(&envelope.to) else { return Vec::new() };
+        let message_text = MessageText::of(&envelope.message);
+        let text = format!("{what}: {} {}", envelope.from, message_text.text);
         let term = Some(envelope.message.term());
-        vec![narrator.event(step, Topic::Drop, term, said.indexes, text)]
+        vec![builder.event(step, Topic::Drop, term, message_text.indexes, text)]
     }
 
     /// A broken property stands with the server that the step was about.
-    fn tell_broken(&mut self, step: u64, server: NodeId, broken: PropertySet) -> Vec<Event> {
+    fn violation_events(&mut self, step: u64, server: NodeId, broken: PropertySet) -> Vec<Event> {
         let known: Vec<Property> = self.broken.iter().collect();
         let fresh = broken.iter().filter(|property| !known.contains(property));
-        let Some(narrator) = self.narrators.get(&server) else { return Vec::new() };
+        let Some(builder) = self.builders.get(&server) else { return Vec::new() };
         let event = |property: Property| {
             let text = format!("{} is broken. {}", property.name(), property.sentence());
-            Event { flag: Flag::Broken, ..narrator.event(step, Topic::Fail, None, None, text) }
+            Event { flag: Flag::Broken, ..builder.event(step, Topic::Fail, None, None, text) }
         };
         let events = fresh.map(event).collect();
         self.broken.extend(broken);

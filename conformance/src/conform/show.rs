@@ -1,5 +1,5 @@
 //! What a person reads when production differs from the model: how to get there, the step, what was
-//! special about it, and the two values where they differ. Plain ASCII, at most 100 columns.
+//! special about it, and the parts in which the two differ. Plain ASCII, at most 100 columns.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,16 @@ use raft_checker::view::{describe_action, wrap};
 
 use super::Found;
 use super::transfer::Story;
-use crate::lockstep::{Divergence, Narrowed};
+use crate::lockstep::{Difference, Divergence};
 
 /// The width of the whole.
 const WIDTH: usize = 100;
 
 /// How many steps are shown from the beginning and from the end of a long trace.
 const ENDS: (usize, usize) = (3, 13);
+
+/// How many parts that differ are shown.
+const PARTS: usize = 6;
 
 /// How many lines a value may take.
 const LINES: usize = 2;
@@ -51,20 +54,26 @@ pub fn transfer(name: &str, story: &Story) -> String {
     )
 }
 
-/// What differs, model beside node.
+/// What differs, part by part, model beside node.
 pub fn values(divergence: &Divergence) -> String {
-    let Narrowed { place, model, node } = divergence.narrowed();
     let mut out = format!("{}\n", wrap(&format!("X differs: {}", divergence.field), ""));
-    if !place.is_empty() {
-        let _ = writeln!(out, "{}", clip(&format!("  where   {place}"), WIDTH));
+    let differences = divergence.differences();
+    for Difference { path, model, node } in differences.iter().take(PARTS) {
+        if !path.is_empty() {
+            let _ = writeln!(out, "{}", clip(&format!("  where   {path}"), WIDTH));
+        }
+        let _ = writeln!(out, "  model   {}", lines(model.as_deref()));
+        let _ = writeln!(out, "  node    {}", lines(node.as_deref()));
     }
-    let _ = writeln!(out, "  model   {}", lines(&model));
-    let _ = writeln!(out, "  node    {}", lines(&node));
+    if differences.len() > PARTS {
+        let _ = writeln!(out, "  and {} parts more", differences.len() - PARTS);
+    }
     out
 }
 
 /// A value in a few lines, indented but for the first.
-fn lines(value: &str) -> String {
+fn lines(value: Option<&str>) -> String {
+    let value = value.unwrap_or("nothing");
     let room = WIDTH - 10;
     let letters: Vec<char> = clip(value, room * LINES).chars().collect();
     let lines = letters.chunks(room).map(|line| line.iter().collect::<String>());

@@ -1,8 +1,13 @@
-//! Where the model and production differ, and the part of it that a person wants to see.
+//! Where the model and production differ, and the parts of it that a person wants to see.
 
 use std::fmt::{self, Debug};
 
+use super::debug_value::Value;
+use super::difference::{Difference, differences, join};
 use crate::server::Failure;
+
+/// How the model's side begins where it allows several values.
+const ONE_OF: &str = "one of ";
 
 /// Where the model and production differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,17 +17,6 @@ pub struct Divergence {
     /// What the model says.
     pub model: String,
     /// What the production node says.
-    pub node: String,
-}
-
-/// The part of a difference that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Narrowed {
-    /// Where in the value it is: the names of fields from outside in, and places in lists.
-    pub place: String,
-    /// What the model says there.
-    pub model: String,
-    /// What the production node says there.
     pub node: String,
 }
 
@@ -37,17 +31,28 @@ impl Divergence {
         Divergence { field: field.to_owned(), model, node: failure.to_string() }
     }
 
-    /// The innermost part of both values that holds all of the difference at its beginning.
-    pub fn narrowed(&self) -> Narrowed {
-        let Divergence { model, node, .. } = self;
-        let same = model.chars().zip(node.chars()).take_while(|(model, node)| model == node);
-        let same: usize = same.map(|(letter, _)| letter.len_utf8()).sum();
-        let Place { path, start } = Place::of(&model[..same]);
-        let part = |text: &str| {
-            let item = &text[start..];
-            item[..item_length(item)].trim_end().to_owned()
+    /// The parts that differ, from left to right; never none. Where the model allows one of several
+    /// values, those in which the nearest of them differs.
+    pub fn differences(&self) -> Vec<Difference> {
+        let node = Value::parse(&self.node);
+        let parts = |model: &Value| differences(model, &node);
+        let allowed = self.model.strip_prefix(ONE_OF).map(Value::parse);
+        let nearest = match &allowed {
+            Some(Value::List(values)) => values.iter().map(parts).min_by_key(Vec::len),
+            _ => None,
         };
-        Narrowed { place: path.join("."), model: part(model), node: part(node) }
+        let mut found = nearest.unwrap_or_else(|| parts(&Value::parse(&self.model)));
+        let is_name = self.field.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        if is_name {
+            for difference in &mut found {
+                difference.path = join(&self.field, &difference.path);
+            }
+        }
+        if found.is_empty() {
+            let (model, node) = (Some(self.model.clone()), Some(self.node.clone()));
+            found.push(Difference { path: String::new(), model, node });
+        }
+        found
     }
 }
 
@@ -67,130 +72,34 @@ pub(crate) fn same<T: PartialEq + Debug>(
     if model == node { Ok(()) } else { Err(Divergence::of(field, model, node)) }
 }
 
-/// An item of a value as `Debug` writes it.
-struct Place {
-    /// What it is inside of, from outside in.
-    path: Vec<String>,
-    /// Where it begins, in bytes.
-    start: usize,
-}
-
-/// A bracket that is open.
-struct Open {
-    /// Whether it is that of a tuple, whose items alone say little.
-    tuple: bool,
-    /// What stands before it: the name of a field, of a type, or the number in a list.
-    label: String,
-    /// Where its present item begins.
-    item: usize,
-    /// Which item that is.
-    number: usize,
-}
-
-impl Place {
-    /// The item in which a text ends.
-    fn of(text: &str) -> Place {
-        let mut open = vec![Open { tuple: false, label: String::new(), item: 0, number: 0 }];
-        let mut letters = text.char_indices();
-        while let Some((at, letter)) = letters.next() {
-            let depth = open.len();
-            let Some(inner) = open.last_mut() else { break };
-            match letter {
-                '"' => skip_string(&mut letters),
-                '{' | '[' | '(' => {
-                    let label = label(&text[inner.item..at], inner.number);
-                    let tuple = letter == '(';
-                    open.push(Open { tuple, label, item: at + 1, number: 0 });
-                }
-                '}' | ']' | ')' if depth > 1 => drop(open.pop()),
-                ',' => (inner.item, inner.number) = (at + 1, inner.number + 1),
-                _ => {}
-            }
-        }
-        while open.len() > 1 && open.last().is_some_and(|inner| inner.tuple) {
-            open.pop();
-        }
-        let item = open.last().map_or(0, |inner| inner.item);
-        let start = item + text[item..].len() - text[item..].trim_start().len();
-        let labels = open.into_iter().map(|inner| inner.label);
-        Place { path: labels.filter(|label| !label.is_empty()).collect(), start }
-    }
-}
-
-fn label(before: &str, number: usize) -> String {
-    let before = before.trim();
-    match before.split_once(':') {
-        Some((field, _)) => field.to_owned(),
-        None if before.is_empty() => format!("#{number}"),
-        None => before.to_owned(),
-    }
-}
-
-fn skip_string(letters: &mut std::str::CharIndices<'_>) {
-    while let Some((_, letter)) = letters.next() {
-        match letter {
-            '"' => return,
-            '\\' => drop(letters.next()),
-            _ => {}
-        }
-    }
-}
-
-/// How long the item is with which a text begins, in bytes.
-fn item_length(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => skip_string(&mut letters),
-            '{' | '[' | '(' => depth += 1,
-            '}' | ']' | ')' | ',' if depth == 0 => return at,
-            '}' | ']' | ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn narrowed(model: &str, node: &str) -> (String, String, String) {
-        let (model, node) = (model.to_owned(), node.to_owned());
-        let found = Divergence { field: String::new(), model, node }.narrowed();
-        (found.place, found.model, found.node)
-    }
-
-    fn texts(place: &str, model: &str, node: &str) -> (String, String, String) {
-        (place.to_owned(), model.to_owned(), node.to_owned())
+    fn paths(field: &str, model: &str, node: &str) -> Vec<String> {
+        let divergence =
+            Divergence { field: field.to_owned(), model: model.to_owned(), node: node.to_owned() };
+        divergence.differences().into_iter().map(|difference| difference.path).collect()
     }
 
     #[test]
-    fn the_field_that_differs_is_found_with_its_place() {
-        let model = "Leader(L { followers: {NodeId(2): P { next: Index(3), sent: 1 }}, round: 0 })";
-        let node = "Leader(L { followers: {NodeId(2): P { next: Index(4), sent: 1 }}, round: 0 })";
-        let place = "Leader.L.followers.NodeId(2)";
-        assert_eq!(narrowed(model, node), texts(place, "next: Index(3)", "next: Index(4)"));
+    fn a_path_begins_with_the_field_if_that_is_a_name() {
+        let (model, node) = ("[S { a: 1, b: 1 }]", "[S { a: 2, b: 3 }]");
+        assert_eq!(paths("writes", model, node), ["writes[0].a", "writes[0].b"]);
+        assert_eq!(paths("the writes on their way", model, node), ["[0].a", "[0].b"]);
+        assert_eq!(paths("voted_for", "None", "Some(1)"), ["voted_for"]);
+        assert_eq!(paths("role", "L(S { a: 1 })", "L(S { a: 2 })"), ["role.a"]);
     }
 
     #[test]
-    fn an_item_of_a_list_is_named_by_its_number() {
-        let found =
-            narrowed("[Entry { a: 1 }, Entry { a: 2 }]", "[Entry { a: 1 }, Entry { a: 3 }]");
-        assert_eq!(found, texts("#0.Entry", "a: 2", "a: 3"));
-        assert_eq!(narrowed("[1, 2]", "[1]"), texts("#0", "1", "1"));
+    fn of_several_allowed_values_the_nearest_is_compared() {
+        let model = "one of [S { a: 1, b: 1 }, S { a: 2, b: 1 }, S { a: 3, b: 4 }]";
+        assert_eq!(paths("what is left", model, "S { a: 2, b: 9 }"), ["b"]);
+        assert_eq!(paths("what is left", "one of []", "S { a: 2 }"), [""]);
     }
 
     #[test]
-    fn brackets_and_commas_inside_of_strings_are_letters() {
-        let found = narrowed(r#"S { a: "x,{\"", b: 1 }"#, r#"S { a: "x,{\"", b: 2 }"#);
-        assert_eq!(found, texts("S", "b: 1", "b: 2"));
-    }
-
-    #[test]
-    fn what_is_no_value_at_all_is_shown_as_it_is() {
-        assert_eq!(narrowed("starts", "broken: yes"), texts("", "starts", "broken: yes"));
-        assert_eq!(narrowed("", "a)"), texts("", "", "a"));
+    fn a_divergence_always_shows_something() {
+        assert_eq!(paths("the answer", "same", "same"), [""]);
     }
 }

@@ -39,7 +39,8 @@ it left.
       11 ELEC | <- n2 vote t1             |                           |
       11 ELEC | L1 c0 a0 leads            |                           |
       11 DISK | writes 1                  |                           |
-      11 LOG  | -> all append 1 t1 c0 af..|                           |
+      11 LOG  | -> all append 1 t1 c0     |                           |
+      11 LOG  |   after start             |                           |
 
 27 events shown.
 ";

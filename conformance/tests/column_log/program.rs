@@ -64,11 +64,29 @@ fn wrong_arguments_are_refused() {
         &["x", "--term", "5..3"],
         &["x", "--only", "one"],
         &["x", "--width", "wide"],
+        &["x", "--width", "12"],
         &["x", "--context", "3"],
         &["x", "--stats", "--follow"],
     ] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn the_picture_is_as_wide_as_asked_for_and_leaves_nothing_out() {
+    let trace = corpus("figure-8-older-entry-overwritten.jsonl").display().to_string();
+    let text = |arguments: &[&str]| {
+        let output = run(&[&[trace.as_str()], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    for width in [60, 80, 100, 160] {
+        let text = text(&["--width", &width.to_string()]);
+        let longest = text.lines().skip(2).map(str::len).max().unwrap_or(0);
+        assert!(longest <= width, "{longest} columns:\n{text}");
+        assert!(!text.contains(".."), "{text}");
+    }
+    assert!(text(&["--width", "60", "--cut"]).contains(".."));
 }
 
 #[test]

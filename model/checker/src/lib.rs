@@ -11,7 +11,8 @@
 //! | [`packed`] | the same model, interned and cached, to explore millions of states |
 //! | [`search`] | level order for shortest traces and depths; stateright's strategies |
 //! | [`check`] | one configuration from start to verdict |
-//! | [`replay`], [`view`], [`diagram`] | a run, step by step, for people |
+//! | [`replay`] | a run, step by step |
+//! | [`run_table`], [`view`], [`diagram`] | a run for people: table, words, pictures |
 //! | [`plain`] | the plain model, for stateright's Explorer |
 
 pub mod check;
@@ -27,6 +28,7 @@ pub mod properties;
 pub mod protocol;
 pub mod replay;
 pub mod rule_map;
+pub mod run_table;
 mod script;
 pub mod search;
 pub mod view;

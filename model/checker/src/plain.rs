@@ -11,7 +11,7 @@ use stateright::{Model, Path, Property as Condition};
 use crate::cluster::Cluster;
 use crate::cluster::budget::{self, Used};
 use crate::config::BoundedConfig;
-use crate::diagram;
+use crate::diagram::{self, Theme};
 use crate::properties::PropertySet;
 use crate::replay::Replay;
 use crate::script::Start;
@@ -113,7 +113,7 @@ impl Model for PlainModel {
         let mut actions = Start::of(&self.config, &Paper).actions;
         actions.extend(path.into_actions());
         let replay = Replay::run(&self.config.settings, &actions).ok()?;
-        Some(diagram::svg(&replay))
+        Some(diagram::svg(&replay, &self.config.name, Theme::Auto))
     }
 
     fn properties(&self) -> Vec<Condition<Self>> {

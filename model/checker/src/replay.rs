@@ -127,9 +127,14 @@ impl Replay {
         first(PropertySet::that_end_search).or_else(stuck).or_else(|| first(|broken| broken))
     }
 
-    /// The earlier step, counted from 0, that a violation contradicts: the first of two elections,
+    /// The earlier step, counted from 0, that the violation contradicts: the first of two elections,
     /// or the commitment of what is missing.
-    pub fn contradicted_step(&self, violation: usize, property: Property) -> Option<usize> {
+    pub fn contradicted(&self) -> Option<usize> {
+        let (place, broken) = self.violation()?;
+        broken.iter().find_map(|property| self.contradicted_step(place, property))
+    }
+
+    fn contradicted_step(&self, violation: usize, property: Property) -> Option<usize> {
         let after = &self.steps[violation].after;
         let first = |happened: &dyn Fn(&History) -> bool| {
             let place = self.steps.iter().position(|step| happened(&step.after.history))?;

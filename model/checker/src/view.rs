@@ -1,24 +1,30 @@
-//! What a person reads when something fails: one column for each server, only what changed, messages
-//! folded into one line, the step where the damage was done, the sentence that was broken, the rules
-//! that were asked, and how to go on. Plain ASCII, at most 100 columns.
+//! Servers, messages and actions in a line each, and what a person reads beside the table of a run
+//! that fails: the sentence that was broken, the step where the damage was done, the rules that were
+//! asked. Plain ASCII.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 
 use raft_core::{
     AppendEntries, AppendOutcome, Entry, InstallOutcome, LogPosition, Message, NodeId, Payload,
     Role, Rule,
 };
 use raft_trace::{Action, Envelope};
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::cluster::server::{Process, Server};
 use crate::properties::Property;
 use crate::replay::{Answer, Replay, Step};
 
-/// The width of the whole table.
-const WIDTH: usize = 100;
+/// The width of what is written where there is no terminal, and of sentences everywhere.
+pub const WIDTH: usize = 100;
 
-/// The narrowest that the column of actions gets, however wide the servers' columns are.
-const ACTION_WIDTH: usize = 28;
+/// The width of the terminal that is the standard output, or [`WIDTH`] if it is none.
+pub fn terminal_width() -> usize {
+    let size = if io::stdout().is_terminal() { terminal_size::terminal_size() } else { None };
+    // Some terminals do not know their size and report 0.
+    size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0).unwrap_or(WIDTH)
+}
 
 /// An entry: its command, or `-` for a leader's blank entry, and its term.
 pub fn describe_entry(entry: &Entry) -> String {
@@ -148,97 +154,36 @@ pub fn describe_action(action: &Action) -> String {
     }
 }
 
-/// The run as a table, one line a step.
-pub fn table(replay: &Replay) -> String {
-    let violation = replay.violation();
-    let damage = violation.and_then(|(place, broken)| {
-        broken.iter().find_map(|property| replay.contradicted_step(place, property))
-    });
-    let rows: Vec<Row> = (0..replay.steps.len()).map(|place| Row::of(replay, place)).collect();
-    let servers = replay.start.servers.len().max(1);
-    let cells = rows.iter().flat_map(|row| &row.cells).map(String::len);
-    let fair = (WIDTH - 8 - ACTION_WIDTH) / servers - 3;
-    let cell_width = cells.max().unwrap_or(0).clamp(4, fair.max(4));
-    let room = (WIDTH - 8).saturating_sub(servers * (cell_width + 3)).max(ACTION_WIDTH);
-    let action_width = rows.iter().map(|row| row.action.len()).max().unwrap_or(0).clamp(8, room);
-
-    let mut out = format!("  step  {:action_width$}", "action");
-    for server in &replay.start.servers {
-        let _ = write!(out, " | {:cell_width$}", server.id.to_string());
-    }
-    out = format!("{}\n", out.trim_end());
-    for (place, row) in rows.iter().enumerate() {
-        let mark = match violation {
-            Some((broken, _)) if broken == place => 'X',
-            _ if damage == Some(place) => '>',
-            _ => ' ',
-        };
-        let mut line =
-            format!("{mark} {:4}  {:action_width$}", place + 1, clip(&row.action, action_width));
-        for cell in &row.cells {
-            let _ = write!(line, " | {:cell_width$}", clip(cell, cell_width));
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
-}
-
-struct Row {
-    action: String,
-    /// For each server what it is now, or nothing if it did not change.
-    cells: Vec<String>,
-}
-
-impl Row {
-    fn of(replay: &Replay, place: usize) -> Row {
-        let step = &replay.steps[place];
-        let before = place.checked_sub(1).map_or(&replay.start, |last| &replay.steps[last].after);
-        let pairs = before.servers.iter().zip(&step.after.servers);
-        let cells = pairs.map(|(before, after)| {
-            let now = describe_server(after);
-            if describe_server(before) == now { String::new() } else { now }
-        });
-        Row { action: describe_action(&step.action), cells: cells.collect() }
-    }
-}
-
-/// A text that fits, with a mark where something is missing.
-fn clip(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(2)).collect();
-    format!("{kept}..")
-}
-
-/// What was broken, in words, and the rules behind it.
-pub fn explain(replay: &Replay) -> String {
+/// What was broken, in words, and the rules behind it. No line of prose is wider than `width`, nor
+/// than [`WIDTH`].
+pub fn explain(replay: &Replay, width: usize) -> String {
     let Some((place, broken)) = replay.violation() else {
         return String::new();
     };
     let mut out = String::new();
     for property in broken.iter() {
         let _ = writeln!(out, "X {} is broken at step {}.", property.name(), place + 1);
-        let _ = writeln!(out, "{}", wrap(property.sentence(), "    "));
+        let _ = writeln!(out, "{}", wrap_to(property.sentence(), "    ", width));
         if let (Property::CanRecover, Some(stuck)) = (property, &replay.stuck) {
             let majority: Vec<String> = stuck.majority.iter().map(NodeId::to_string).collect();
             let _ = writeln!(out, "    {} cannot recover alone.", majority.join(" and "));
         }
     }
-    let damage = broken.iter().find_map(|property| replay.contradicted_step(place, property));
-    if let Some(earlier) = damage {
+    let contradicted = replay.contradicted();
+    if let Some(earlier) = contradicted {
         let _ = writeln!(out, "> It contradicts what happened at step {}.", earlier + 1);
     }
-    out.push_str(&explain_rules(&replay.steps[place], place));
-    if let Some(earlier) = damage {
-        out.push_str(&explain_rules(&replay.steps[earlier], earlier));
+    out.push_str(&explain_rules(&replay.steps[place], place, width));
+    if let Some(earlier) = contradicted {
+        out.push_str(&explain_rules(&replay.steps[earlier], earlier, width));
     }
     out
 }
 
 /// The rules that a step asked, and those that its handler lists and that it did not ask.
-fn explain_rules(step: &Step, place: usize) -> String {
-    let mut out = format!("\nRules at step {} ({}):\n", place + 1, describe_action(&step.action));
+fn explain_rules(step: &Step, place: usize, width: usize) -> String {
+    let title = format!("Rules at step {} ({}):", place + 1, describe_action(&step.action));
+    let mut out = format!("\n{}\n", wrap_to(&title, "", width));
     if step.asked.is_empty() {
         out.push_str("    none was asked\n");
     }
@@ -253,16 +198,32 @@ fn explain_rules(step: &Step, place: usize) -> String {
     let not_asked: Vec<String> = step.not_asked().into_iter().map(Rule::name).collect();
     if !not_asked.is_empty() {
         out.push_str("  not asked there, though the handler has them:\n");
-        let _ = writeln!(out, "{}", wrap(&not_asked.join(", "), "    "));
+        let _ = writeln!(out, "{}", wrap_to(&not_asked.join(", "), "    ", width));
     }
     out
 }
 
-/// Breaks a text into indented lines of at most 100 columns.
+/// Breaks a text into lines of at most `width` letters; all but the first are indented by two. A word
+/// that is too long is broken as well.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let options = Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .subsequent_indent("  ");
+    textwrap::wrap(text, options).into_iter().map(String::from).collect()
+}
+
+/// Breaks a text into indented lines of at most [`WIDTH`] columns. A word is never broken.
 pub fn wrap(text: &str, indent: &str) -> String {
+    wrap_to(text, indent, WIDTH)
+}
+
+/// Breaks a text into indented lines of at most `most` columns, or [`WIDTH`] if that is less.
+fn wrap_to(text: &str, indent: &str, most: usize) -> String {
+    let most = most.min(WIDTH);
     let (mut out, mut width) = (indent.to_owned(), indent.len());
     for word in text.split_whitespace() {
-        if width > indent.len() && width + 1 + word.len() > WIDTH {
+        if width > indent.len() && width + 1 + word.len() > most {
             out.push('\n');
             out.push_str(indent);
             width = indent.len();

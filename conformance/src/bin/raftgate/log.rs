@@ -1,15 +1,16 @@
 //! `raftgate log`: cluster traces and node logs, one column for each server.
 
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use raft_checker::exit::Exit;
+use raft_checker::view::terminal_width;
 use raft_cli::file::FileError;
 use raft_cli::json::JsonArgs;
-use raft_conformance::column_log::{Filter, Form, Layout, Options, Span, Topic, WIDTH, show};
+use raft_conformance::column_log::{Filter, Form, Layout, Options, Span, Topic, show};
 use raft_core::NodeId;
 
 use crate::failure::Failure;
@@ -74,12 +75,14 @@ struct FilterArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "How it is shown")]
 struct FormArgs {
-    /// The width of the picture; that of the terminal, or 100
+    /// The width of the picture; what does not fit into a column goes on in the next line
+    /// [default: that of the terminal, or 100]
     #[arg(long, value_name = "COLUMNS", conflicts_with_all = ["json", "stats"])]
-    width: Option<usize>,
-    /// Long texts go on in the next line instead of being cut
+    #[arg(value_parser = clap::value_parser!(u16).range(40..))]
+    width: Option<u16>,
+    /// Texts that do not fit are cut, with `..`, so that every event is one line
     #[arg(long, conflicts_with_all = ["json", "stats"])]
-    wrap: bool,
+    cut: bool,
     /// Colours: if it is a terminal (and `NO_COLOR` is not set), always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto", conflicts_with = "json")]
     color: Color,
@@ -152,10 +155,10 @@ impl Args {
             (true, false) => Form::Stats,
             (false, true) => Form::Json,
             (false, false) => {
-                let width = self.form.width.unwrap_or_else(terminal_width);
+                let width = self.form.width.map_or_else(terminal_width, usize::from);
                 Form::Columns(Layout {
                     width,
-                    wrap: self.form.wrap,
+                    cut: self.form.cut,
                     coloured,
                     around: self.filter.around,
                 })
@@ -181,9 +184,4 @@ impl FilterArgs {
             steps: range.and(around),
         }
     }
-}
-
-fn terminal_width() -> usize {
-    let size = if io::stdout().is_terminal() { terminal_size::terminal_size() } else { None };
-    size.map_or(WIDTH, |(width, _)| usize::from(width.0))
 }

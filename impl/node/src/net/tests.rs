@@ -16,6 +16,7 @@ use super::{By, Dialler, Listener, NetError, Refusals, Security, certificate_nam
 use crate::directory::OsDirectory;
 use crate::log_store::Identity;
 use crate::snapshot_store::SnapshotStore;
+use crate::supervisor::Supervisor;
 use crate::wire::{Hello, Purpose};
 
 const ONE: NodeId = NodeId(1);
@@ -83,6 +84,7 @@ impl One {
             refusals: refusals.clone(),
             live: std::sync::Mutex::default(),
             disks: std::sync::Mutex::default(),
+            supervisor: Supervisor::new().0,
         };
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

@@ -62,3 +62,28 @@ fn a_witness_that_the_bounds_exclude_is_said_to_be_unreachable() {
     let output = raftcheck(&["trace", "small.toml", "--witness", "read-served"], folder.path());
     assert_exit(&output, 5);
 }
+
+#[test]
+fn a_table_is_as_wide_as_asked_for_and_a_picture_has_the_theme_asked_for() {
+    let (folder, _) = folder_with("small.toml", SMALL);
+    make_trace(folder.path());
+    let longest = |arguments: &[&str]| {
+        let all = [&["replay", "run.jsonl"], arguments].concat();
+        let output = raftcheck(&all, folder.path());
+        assert_exit(&output, 0);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| line.contains(" | ")).map(str::len).max().unwrap_or(0)
+    };
+    assert!((41..=80).contains(&longest(&["--width", "80"])));
+    assert!((81..=100).contains(&longest(&[])), "100 columns where there is no terminal");
+    assert!((101..=300).contains(&longest(&["--width", "300"])));
+
+    let dark = ["replay", "run.jsonl", "--svg", "dark.svg", "--theme", "dark"];
+    assert_exit(&raftcheck(&dark, folder.path()), 0);
+    let svg = std::fs::read_to_string(folder.path().join("dark.svg")).expect("it was drawn");
+    assert!(svg.contains(".paper{fill:#0d1117}") && !svg.contains("@media"), "{svg}");
+    for wrong in [&["--theme", "dark"][..], &["--theme", "pink"], &["--width", "9"]] {
+        let all = [&["replay", "run.jsonl"], wrong].concat();
+        assert_exit(&raftcheck(&all, folder.path()), 2);
+    }
+}

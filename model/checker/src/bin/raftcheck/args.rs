@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 use raft_checker::config::Tier;
+use raft_checker::diagram::Theme;
+use raft_checker::view::terminal_width;
 use raft_cli::json::JsonArgs;
 use raft_cli::options::{ThreadsArgs, positive_duration};
 
@@ -147,6 +149,9 @@ pub(crate) struct ReplayArgs {
     pub(crate) trace: PathBuf,
 
     #[command(flatten)]
+    pub(crate) table: TableArgs,
+
+    #[command(flatten)]
     pub(crate) diagrams: DiagramArgs,
 }
 
@@ -212,6 +217,44 @@ pub(crate) struct DiagramArgs {
     /// Write a sequence diagram in Mermaid's language
     #[arg(long, value_name = "FILE")]
     pub(crate) mermaid: Option<PathBuf>,
+
+    /// The colours of the SVG picture
+    #[arg(long, value_enum, value_name = "THEME", default_value_t, requires = "svg")]
+    pub(crate) theme: ThemeArg,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ThemeArg {
+    /// As the reader's system prefers
+    #[default]
+    Auto,
+    Light,
+    Dark,
+}
+
+impl From<ThemeArg> for Theme {
+    fn from(theme: ThemeArg) -> Theme {
+        match theme {
+            ThemeArg::Auto => Theme::Auto,
+            ThemeArg::Light => Theme::Light,
+            ThemeArg::Dark => Theme::Dark,
+        }
+    }
+}
+
+/// The table of a run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TableArgs {
+    /// The width of the table; what does not fit into a column goes on in the next line
+    /// [default: that of the terminal, or 100]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..))]
+    width: Option<u16>,
+}
+
+impl TableArgs {
+    pub(crate) fn width(&self) -> usize {
+        self.width.map_or_else(terminal_width, usize::from)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -240,6 +283,9 @@ pub(crate) struct TraceArgs {
     /// Count states that differ by a renaming of the servers as different
     #[arg(long)]
     pub(crate) no_symmetry: bool,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     #[command(flatten)]
     pub(crate) diagrams: DiagramArgs,

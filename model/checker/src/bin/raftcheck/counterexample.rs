@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use raft_checker::check::{Report, Verdict};
 use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
+use raft_checker::run_table::table;
 use raft_checker::view;
 use raft_cli::file::{FileError, probe_folder, write_new};
 use raft_cli::options::shell_word;
@@ -125,7 +126,7 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
     }
     writeln!(out);
     match Replay::run(&violation.trace.settings, &violation.trace.actions) {
-        Ok(replay) => out.print(&show(&replay)),
+        Ok(replay) => out.print(&show(&replay, view::terminal_width())),
         Err(error) => writeln!(out, "    The trace does not replay: {error}. Please report this."),
     }
     for property in &report.also_broken {
@@ -140,9 +141,9 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
     }
 }
 
-/// A run with its violation, if it has one.
-pub(crate) fn show(replay: &Replay) -> String {
-    format!("{}\n{}", view::table(replay), view::explain(replay))
+/// A run with its violation, if it has one, in a table of at most this width.
+pub(crate) fn show(replay: &Replay, width: usize) -> String {
+    format!("{}\n{}", table(replay, width), view::explain(replay, width))
 }
 
 /// A trace read from a file and replayed.

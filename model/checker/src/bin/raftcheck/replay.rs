@@ -17,9 +17,9 @@ pub(crate) fn run(folder: Option<&Path>, args: &ReplayArgs) -> Result<Exit, Fail
     refuse_without_effect(folder.is_some(), "--configs", "on a trace")?;
     let mut out = Output::stdout();
     let (trace, replay) = load(&args.trace)?;
-    draw(&replay, &args.diagrams)?;
+    draw(&replay, &trace.about, &args.diagrams)?;
     writeln!(out, "{}\n", trace.about);
-    out.print(&show(&replay));
+    out.print(&show(&replay, args.table.width()));
     let violated = replay.violation().is_some();
     if !violated {
         writeln!(out, "{} steps, and nothing is broken.", replay.steps.len());
@@ -29,9 +29,9 @@ pub(crate) fn run(folder: Option<&Path>, args: &ReplayArgs) -> Result<Exit, Fail
 }
 
 /// Writes the pictures that were asked for.
-pub(crate) fn draw(replay: &Replay, args: &DiagramArgs) -> Result<(), Failure> {
+pub(crate) fn draw(replay: &Replay, title: &str, args: &DiagramArgs) -> Result<(), Failure> {
     if let Some(path) = &args.svg {
-        write_new(path, diagram::svg(replay).as_bytes())?;
+        write_new(path, diagram::svg(replay, title, args.theme.into()).as_bytes())?;
     }
     if let Some(path) = &args.mermaid {
         write_new(path, diagram::mermaid(replay).as_bytes())?;

@@ -44,9 +44,9 @@ pub(crate) fn run(folder: Option<&Path>, args: &TraceArgs) -> Result<Exit, Failu
                 trace.write(&mut text).expect("a vector takes everything");
                 file.write(&text)?;
             }
-            draw(&replay, &args.diagrams)?;
+            draw(&replay, &trace.about, &args.diagrams)?;
             writeln!(out, "{}, in {} steps\n", trace.about, trace.actions.len());
-            out.print(&counterexample::show(&replay));
+            out.print(&counterexample::show(&replay, args.table.width()));
             Exit::Fine
         }
         Ok(None) => {

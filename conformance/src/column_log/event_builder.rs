@@ -10,12 +10,14 @@ use std::fmt::Write as _;
 use raft_core::{Effect, Index, Input, LogWrite, Mark, Message, NodeId, PersistentState, Term};
 use raft_trace::{NodeDigest, NodeRecord};
 
-use super::words::{self, Said};
-use super::{Event, Flag, State, Topic};
+use super::event::{Event, Flag, State};
+use super::event_text::{self, MessageText};
+use super::outbox::Outbox;
+use super::topic::Topic;
 
-/// Tells what happened to one server, record by record.
+/// Makes events of what happened to one server, record by record.
 #[derive(Debug)]
-pub struct Narrator {
+pub struct EventBuilder {
     server: NodeId,
     /// How many other servers there are.
     others: usize,
@@ -31,18 +33,18 @@ struct WaitingWrite {
     indexes: Option<(Index, Index)>,
 }
 
-impl Narrator {
+impl EventBuilder {
     /// Begins with a server of which nothing is known yet.
-    pub fn new(server: NodeId) -> Narrator {
+    pub fn new(server: NodeId) -> EventBuilder {
         let (outbox, writes) = (Outbox::default(), VecDeque::new());
-        Narrator { server, others: 0, before: None, outbox, writes }
+        EventBuilder { server, others: 0, before: None, outbox, writes }
     }
 
     /// The events of the next record, in order; never none. `flag` is what is wrong with the
     /// message that the record is about.
     pub fn events(&mut self, step: u64, record: &NodeRecord, flag: Flag) -> Vec<Event> {
         let left = self.outbox.pass(record, |to, message| (to, message.clone()));
-        let mut told = match record {
+        let mut events = match record {
             NodeRecord::Start { config, state, applied } => {
                 self.others = config.voters.len().saturating_sub(1);
                 self.start(step, state, *applied)
@@ -51,23 +53,24 @@ impl Narrator {
                 self.step(step, input, effects, after, flag)
             }
         };
-        told.extend(self.sends(step, &left));
-        told
+        events.extend(self.sends(step, &left));
+        events
     }
 
     /// The events of messages that leave.
     pub(super) fn sends(&self, step: u64, left: &[(NodeId, Message)]) -> Vec<Event> {
-        let mut groups: Vec<(&Message, Said, Vec<NodeId>)> = Vec::new();
+        let mut groups: Vec<(&Message, MessageText, Vec<NodeId>)> = Vec::new();
         for (to, message) in left {
-            let said = Said::of(message);
-            match groups.iter_mut().find(|(_, other, _)| other.text == said.text) {
+            let message_text = MessageText::of(message);
+            match groups.iter_mut().find(|(_, other, _)| other.text == message_text.text) {
                 Some((_, _, receivers)) => receivers.push(*to),
-                None => groups.push((message, said, vec![*to])),
+                None => groups.push((message, message_text, vec![*to])),
             }
         }
-        let event = |(message, said, to): (&Message, Said, Vec<NodeId>)| {
-            let text = format!("-> {} {}", words::receivers(&to, self.others), said.text);
-            self.event(step, said.topic, Some(message.term()), said.indexes, text)
+        let event = |(message, message_text, to): (&Message, MessageText, Vec<NodeId>)| {
+            let text =
+                format!("-> {} {}", event_text::receivers(&to, self.others), message_text.text);
+            self.event(step, message_text.topic, Some(message.term()), message_text.indexes, text)
         };
         groups.into_iter().map(event).collect()
     }
@@ -118,7 +121,7 @@ impl Narrator {
             let _ = write!(text, ", snapshot {}", base.index);
         }
         if last.index > base.index {
-            let _ = write!(text, ", log {}", words::span((base.index.next(), last.index)));
+            let _ = write!(text, ", log {}", event_text::span((base.index.next(), last.index)));
         }
         self.before = Some(digest);
         vec![self.event(step, Topic::Boot, None, None, text)]
@@ -133,12 +136,12 @@ impl Narrator {
         flag: Flag,
     ) -> Vec<Event> {
         let before = self.before.replace(after.clone()).unwrap_or_else(|| after.clone());
-        let mut told = vec![Event { flag, ..self.cause(step, input, effects, &before) }];
-        told.extend(self.changes(step, &before, after));
+        let mut events = vec![Event { flag, ..self.cause(step, input, effects, &before) }];
+        events.extend(self.changes(step, &before, after));
         for effect in effects {
-            told.extend(self.consequence(step, effect, &before));
+            events.extend(self.consequence(step, effect, &before));
         }
-        told
+        events
     }
 
     fn cause(
@@ -160,14 +163,20 @@ impl Narrator {
                 self.event(step, Topic::Read, None, None, format!("client: read {}", id.0))
             }
             Input::Receive { from, message } => {
-                let said = Said::of(message);
-                let text = format!("<- {from} {}", said.text);
-                self.event(step, said.topic, Some(message.term()), said.indexes, text)
+                let message_text = MessageText::of(message);
+                let text = format!("<- {from} {}", message_text.text);
+                self.event(
+                    step,
+                    message_text.topic,
+                    Some(message.term()),
+                    message_text.indexes,
+                    text,
+                )
             }
             Input::Durable { mark } => self.durable(step, *mark),
             Input::Applied { index } => {
                 let indexes = (before.applied.next().min(*index), *index);
-                let text = format!("{} applied {}", self.state_text(), words::span(indexes));
+                let text = format!("{} applied {}", self.state_text(), event_text::span(indexes));
                 self.event(step, Topic::Appl, None, Some(indexes), text)
             }
             Input::SnapshotTaken { index, .. } => {
@@ -178,15 +187,15 @@ impl Narrator {
     }
 
     fn proposal(&self, step: u64, commands: &[raft_core::Bytes], effects: &[Effect]) -> Event {
-        let spelled = words::commands(commands);
+        let spelled = event_text::commands(commands);
         let answer = effects.iter().find_map(|effect| match effect {
             Effect::Proposed { first, term } => {
                 let indexes = (*first, first.prev().plus(commands.len()));
-                let text = format!("proposes {}: {spelled}", words::span(indexes));
+                let text = format!("proposes {}: {spelled}", event_text::span(indexes));
                 Some((Some(*term), Some(indexes), text))
             }
             Effect::ProposalRefused { leader } => {
-                Some((None, None, format!("refuses {spelled}: {}", words::ask(*leader))))
+                Some((None, None, format!("refuses {spelled}: {}", event_text::ask(*leader))))
             }
             _ => None,
         });
@@ -212,9 +221,9 @@ impl Narrator {
     /// What is different in the server.
     fn changes(&self, step: u64, before: &NodeDigest, after: &NodeDigest) -> Vec<Event> {
         let now = self.state_text();
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let mut tell = |topic, indexes, text: String| {
-            told.push(self.event(step, topic, None, indexes, format!("{now} {text}")));
+            events.push(self.event(step, topic, None, indexes, format!("{now} {text}")));
         };
         if after.term != before.term {
             tell(Topic::Term, None, format!("term {}, was {}", after.term, before.term));
@@ -229,7 +238,7 @@ impl Narrator {
         }
         if after.commit != before.commit {
             let indexes = (before.commit.next().min(after.commit), after.commit);
-            tell(Topic::Cmit, Some(indexes), format!("commits {}", words::span(indexes)));
+            tell(Topic::Cmit, Some(indexes), format!("commits {}", event_text::span(indexes)));
         }
         if after.base != before.base {
             let indexes = (Index(1), after.base.index);
@@ -239,12 +248,12 @@ impl Narrator {
             && (after.vote, after.term) != (before.vote, before.term)
         {
             let text = format!("votes for {candidate}");
-            told.push(self.event(step, Topic::Elec, None, None, text));
+            events.push(self.event(step, Topic::Elec, None, None, text));
         }
-        told
+        events
     }
 
-    /// What an effect does that no change has told; messages leave later.
+    /// What an effect does beyond the changes; messages leave later.
     fn consequence(&mut self, step: u64, effect: &Effect, before: &NodeDigest) -> Vec<Event> {
         let (topic, indexes, text) = match effect {
             Effect::Persist { mark, write } => return self.write(step, *mark, write, before),
@@ -256,14 +265,14 @@ impl Narrator {
                 (Topic::Read, None, format!("serves read {} at {read_index}", id.0))
             }
             Effect::ReadRefused { id, reason } => {
-                let why = words::read_refusal(*reason);
+                let why = event_text::read_refusal(*reason);
                 (Topic::Read, None, format!("refuses read {}: {why}", id.0))
             }
             Effect::Rejected(rejection) => {
-                (Topic::Drop, None, format!("rejected: {}", words::variant(rejection)))
+                (Topic::Drop, None, format!("rejected: {}", event_text::variant(rejection)))
             }
             Effect::Halt(reason) => {
-                (Topic::Halt, None, format!("HALT: {}", words::variant(reason)))
+                (Topic::Halt, None, format!("HALT: {}", event_text::variant(reason)))
             }
             Effect::Apply { .. }
             | Effect::Send { .. }
@@ -281,7 +290,7 @@ impl Narrator {
         write: &raft_core::Write,
         before: &NodeDigest,
     ) -> Vec<Event> {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let last = before.last.index;
         let dropped = match &write.log {
             Some(LogWrite::Append { first, .. }) => Some((*first, last)),
@@ -289,60 +298,18 @@ impl Narrator {
             _ => None,
         };
         if let Some(dropped) = dropped.filter(|(first, last)| first <= last) {
-            let text = format!("drops {}", words::span(dropped));
-            told.push(self.event(step, Topic::Log, None, Some(dropped), text));
+            let text = format!("drops {}", event_text::span(dropped));
+            events.push(self.event(step, Topic::Log, None, Some(dropped), text));
         }
         let (text, indexes) =
-            (words::write(write), write.log.as_ref().and_then(words::log_indexes));
+            (event_text::write(write), write.log.as_ref().and_then(event_text::log_indexes));
         let words = format!("writes {text}");
-        told.push(self.event(step, Topic::Disk, None, indexes, words));
+        events.push(self.event(step, Topic::Disk, None, indexes, words));
         self.writes.push_back(WaitingWrite { mark, text, indexes });
-        told
+        events
     }
 
     fn state_text(&self) -> String {
         self.before.as_ref().map(|digest| State::of(digest).to_string()).unwrap_or_default()
-    }
-}
-
-/// The messages of one server that wait for its disk.
-#[derive(Debug)]
-pub(super) struct Outbox<T> {
-    waiting: VecDeque<(Mark, T)>,
-}
-
-impl<T> Default for Outbox<T> {
-    fn default() -> Outbox<T> {
-        Outbox { waiting: VecDeque::new() }
-    }
-}
-
-impl<T> Outbox<T> {
-    /// The messages that leave with a record, oldest first, each as what `keep` makes of it.
-    pub(super) fn pass(
-        &mut self,
-        record: &NodeRecord,
-        keep: impl Fn(NodeId, &Message) -> T,
-    ) -> Vec<T> {
-        let NodeRecord::Step { input, effects, .. } = record else {
-            // What had not left before the crash never will.
-            self.waiting.clear();
-            return Vec::new();
-        };
-        let mut left = Vec::new();
-        if let Input::Durable { mark } = input {
-            while let Some((_, kept)) = self.waiting.pop_front_if(|(after, _)| *after <= *mark) {
-                left.push(kept);
-            }
-        }
-        for effect in effects {
-            if let Effect::Send { to, message, after } = effect {
-                match after {
-                    Some(mark) => self.waiting.push_back((*mark, keep(*to, message))),
-                    None => left.push(keep(*to, message)),
-                }
-            }
-        }
-        left
     }
 }

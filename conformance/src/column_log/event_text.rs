@@ -6,17 +6,17 @@ use raft_core::{
     AppendOutcome, Bytes, Index, InstallOutcome, LogWrite, Message, NodeId, ReadRefusal, Write,
 };
 
-use super::Topic;
+use super::topic::Topic;
 
 /// A message: what it is about, the log indexes that it concerns, and the words for it.
-pub(super) struct Said {
+pub(super) struct MessageText {
     pub(super) topic: Topic,
     pub(super) indexes: Option<(Index, Index)>,
     pub(super) text: String,
 }
 
-impl Said {
-    pub(super) fn of(message: &Message) -> Said {
+impl MessageText {
+    pub(super) fn of(message: &Message) -> MessageText {
         let (topic, indexes) = match message {
             Message::RequestVote(_) | Message::RequestVoteReply(_) => (Topic::Elec, None),
             Message::AppendEntries(request) => {
@@ -45,7 +45,7 @@ impl Said {
                 }
             },
         };
-        Said { topic, indexes, text: message_text(message, indexes) }
+        MessageText { topic, indexes, text: message_text(message, indexes) }
     }
 }
 

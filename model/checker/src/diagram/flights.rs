@@ -1,0 +1,52 @@
+//! Which message of a run was sent where, and what became of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use raft_trace::{Action, Envelope};
+
+use crate::replay::Replay;
+
+/// A message that arrived or was lost.
+pub(super) struct Flight<'a> {
+    pub(super) envelope: &'a Envelope,
+    pub(super) departure: Departure,
+    /// The step with which its flight ends, counted from 0.
+    pub(super) ends_at: usize,
+    pub(super) lost: bool,
+}
+
+/// Where a message or a copy of it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Departure {
+    /// The step, counted from 0.
+    pub(super) step: usize,
+    /// Whether the network made it, as a copy of a message that was under way.
+    pub(super) is_copy: bool,
+}
+
+/// Pairs every delivery and loss with the oldest departure of an equal message.
+pub(super) fn flights(replay: &Replay) -> Vec<Flight<'_>> {
+    let mut under_way: BTreeMap<&Envelope, VecDeque<Departure>> = BTreeMap::new();
+    let mut flights = Vec::new();
+    for (step, replayed) in replay.steps.iter().enumerate() {
+        match &replayed.action {
+            Action::Deliver(envelope) | Action::Drop(envelope) => {
+                let departures = under_way.get_mut(envelope);
+                if let Some(departure) = departures.and_then(VecDeque::pop_front) {
+                    let lost = matches!(replayed.action, Action::Drop(_));
+                    flights.push(Flight { envelope, departure, ends_at: step, lost });
+                }
+            }
+            Action::Duplicate(envelope) => {
+                let copy = Departure { step, is_copy: true };
+                under_way.entry(envelope).or_default().push_back(copy);
+            }
+            _ => {}
+        }
+        for envelope in &replayed.sent {
+            let sending = Departure { step, is_copy: false };
+            under_way.entry(envelope).or_default().push_back(sending);
+        }
+    }
+    flights
+}
