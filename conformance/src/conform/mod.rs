@@ -34,6 +34,7 @@ pub mod first_start;
 mod look;
 mod minimise;
 mod paths;
+mod renumber;
 pub mod show;
 pub mod trace;
 pub mod transfer;

@@ -11,7 +11,7 @@ fn short() -> Length {
 }
 
 fn passed(outcome: &Outcome) {
-    assert_eq!(outcome.broken, None, "seed {} with {:?}", outcome.seed, outcome.faults);
+    assert_eq!(outcome.broken, None, "seed {} with {:?}", outcome.variant.seed, outcome.faults);
 }
 
 #[test]

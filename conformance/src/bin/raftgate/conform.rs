@@ -222,7 +222,9 @@ fn save(args: &Args, found: &Found) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     let written = found.trace.write(&mut bytes);
     written.map_err(|source| Failure::Write { path: path.clone(), source })?;
-    write_new(path, &bytes, ADVICE)
+    write_new(path, &bytes, ADVICE)?;
+    println!("Saved {} steps to {}.", found.trace.actions.len(), path.display());
+    Ok(())
 }
 
 fn write_json(args: &Args, json: &serde_json::Value) -> Result<(), Failure> {

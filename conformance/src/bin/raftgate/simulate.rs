@@ -10,6 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use raft_checker::exit::Exit;
 use raft_checker::search::Control;
 use raft_conformance::conform;
+use raft_conformance::linearizability::{
+    Answer, History, KvModel, Limit, Operation, check, conflict,
+};
+use raft_conformance::simulate::shrink::shrink;
 use raft_conformance::simulate::{self, Length, Outcome};
 use raft_trace::ClusterTrace;
 use serde_json::json;
@@ -40,7 +44,8 @@ pub(crate) struct Args {
     /// For how long things go wrong in each run, in simulated time.
     #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
     chaos: Duration,
-    /// Save the trace of a failure here, cut down as far as possible.
+    /// Save what shows a failure here, cut down as far as possible: a trace, or if no server differs
+    /// from the model and clients were told wrong things, the history of these.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Also print what each run came to: its hash is the same whenever the seed is.
@@ -107,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     bar.finish_and_clear();
     let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     sum.hashes.sort_unstable();
-    sum.failed.sort_by_key(|outcome| outcome.seed);
+    sum.failed.sort_by_key(|outcome| outcome.variant.seed);
     let seconds = began.elapsed().as_secs_f64();
     print(args, &sum, seconds);
     if let Some(path) = &args.save {
@@ -135,45 +140,90 @@ impl Sum {
         self.crashes += outcome.counters.crashes;
         self.snapshots += outcome.counters.snapshots;
         self.delivered += outcome.counters.delivered;
-        self.hashes.push((outcome.seed, outcome.hash));
+        self.hashes.push((outcome.variant.seed, outcome.hash));
         if outcome.broken.is_some() {
             self.failed.push(outcome);
         }
     }
 }
 
-/// Runs the seed that failed soonest again, with a record, and cuts the record down to what one server
-/// needs to differ from the model. Where no server differs, the trace is the whole run.
+/// What is shown and saved of a failure.
+struct Kept {
+    /// How many of what: `12 steps`.
+    length: String,
+    bytes: Vec<u8>,
+    shown: String,
+}
+
+/// Looks for a smaller run than the seed that failed soonest, and keeps what shows the failure: what
+/// leads one server to differ from the model; where none differs, the answers to clients that are in
+/// conflict; or else the whole run.
 fn save(path: &Path, failed: &[Outcome], length: Length) -> Result<(), Failure> {
-    let cut_down = |failed: &Outcome| {
-        let recorded = simulate::run(failed.seed, failed.servers, length, true);
-        let whole = simulate::trace::trace(&recorded);
-        let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
-        match held {
-            Ok((_, Some(found))) => {
-                let shown = conform::show::divergence(&whole.about, &found, &again(path));
-                (ClusterTrace { about: whole.about, ..found.trace }, shown)
-            }
-            Ok((_, None)) => {
-                let steps = whole.actions.len();
-                (
-                    whole,
-                    format!(
-                        "Each server does what the model does; the trace has all {steps} steps."
-                    ),
-                )
-            }
-            Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
-        }
-    };
     // The one that failed soonest has the shortest history.
-    let soonest = failed.iter().min_by_key(|failed| failed.simulated);
-    let Some((trace, shown)) = soonest.map(cut_down) else { return Ok(()) };
-    println!("\n{shown}");
+    let Some(soonest) = failed.iter().min_by_key(|failed| failed.simulated) else { return Ok(()) };
+    let smallest = shrink(soonest, length);
+    println!("\n{}", describe(&smallest));
+    let written = |source| Failure::Write { path: path.to_owned(), source };
+    let kept = keep(path, &smallest).map_err(written)?;
+    println!("\n{}", kept.shown);
+    write_new(path, &kept.bytes, "choose another name")?;
+    println!("Saved {} to {}.", kept.length, path.display());
+    Ok(())
+}
+
+fn describe(smallest: &Outcome) -> String {
+    let Outcome { variant, faults, simulated, steps, broken, .. } = smallest;
+    let what = broken.as_ref().map_or("", |broken| broken.property);
+    let names: Vec<String> = faults.iter().map(|fault| format!("{fault:?}")).collect();
+    let faults = if names.is_empty() { "no faults".to_owned() } else { names.join(", ") };
+    format!(
+        "The smallest run like seed {} that breaks {what}: {} servers, {faults},\n{steps} steps in \
+         {:.1} simulated seconds.",
+        variant.seed,
+        variant.servers,
+        simulated.as_secs_f64(),
+    )
+}
+
+fn keep(path: &Path, outcome: &Outcome) -> std::io::Result<Kept> {
+    let whole = simulate::trace::trace(outcome);
+    let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
+    let (trace, shown) = match held {
+        Ok((_, Some(found))) => {
+            let shown = conform::show::divergence(&whole.about, &found, &again(path));
+            (ClusterTrace { about: whole.about, ..found.trace }, shown)
+        }
+        Ok((_, None)) => {
+            if let Some(history) = &outcome.history {
+                return keep_history(history);
+            }
+            let shown = "Each server does what the model does: the trace is the whole run, for \
+                         raftcheck replay and raftcheck show.";
+            (whole, shown.to_owned())
+        }
+        Err(error) => (whole, format!("The model cannot follow the run, so it is whole: {error}.")),
+    };
     let mut bytes = Vec::new();
-    let written = trace.write(&mut bytes);
-    written.map_err(|source| Failure::Write { path: path.to_owned(), source })?;
-    write_new(path, &bytes, "choose another name")
+    trace.write(&mut bytes)?;
+    Ok(Kept { length: format!("{} steps", trace.actions.len()), bytes, shown })
+}
+
+/// The answers in conflict.
+fn keep_history(history: &History<Operation, Answer>) -> std::io::Result<Kept> {
+    let report = check::<KvModel>(history, Limit::default());
+    let Some(conflict) = conflict::<KvModel>(history, &report) else {
+        let mut bytes = Vec::new();
+        history.write(&mut bytes)?;
+        let length = format!("{} operations", history.calls().len());
+        return Ok(Kept { length, bytes, shown: report.to_string() });
+    };
+    let shown = format!(
+        "Each server does what the model does; what clients were told shows the failure.\n\n{conflict}"
+    );
+    let length = format!("{} operations", conflict.calls.len());
+    let mut bytes = Vec::new();
+    History::new(conflict.calls).map_err(std::io::Error::other)?.write(&mut bytes)?;
+    Ok(Kept { length, bytes, shown })
 }
 
 fn again(path: &Path) -> String {
@@ -218,9 +268,13 @@ fn print(args: &Args, sum: &Sum, seconds: f64) {
     );
     for failed in &sum.failed {
         let Some(broken) = &failed.broken else { continue };
-        println!("\nseed {} breaks {}:\n{}", failed.seed, broken.property, broken.what);
+        println!("\nseed {} breaks {}:\n{}", failed.variant.seed, broken.property, broken.what);
         println!("  with {:?}", failed.faults);
-        println!("  again: raftgate simulate --seeds {}..{}", failed.seed, failed.seed + 1);
+        println!(
+            "  again: raftgate simulate --seeds {}..{}",
+            failed.variant.seed,
+            failed.variant.seed + 1
+        );
     }
     if sum.failed.is_empty() {
         println!("Nothing was found. That is no proof.");
@@ -231,7 +285,7 @@ fn as_json(sum: &Sum, seconds: f64) -> serde_json::Value {
     let failed = sum.failed.iter().map(|failed| {
         let broken = failed.broken.as_ref();
         json!({
-            "seed": failed.seed,
+            "seed": failed.variant.seed,
             "property": broken.map(|broken| broken.property),
             "what": broken.map(|broken| &broken.what),
         })
