@@ -135,6 +135,8 @@ pub struct Lockstep<'w> {
     /// The entries that the state machine applied in the last step, with its answers.
     applied: Vec<(Entry, Bytes)>,
     timer_set: Option<Divergence>,
+    /// What was drawn for the election timeout last, as far as it can be told from the timer.
+    drawn: Option<u128>,
     /// What was on the disk durably when that was last read, and the files in which it was.
     durable: RefCell<Option<(DirectoryContents, PersistentState)>>,
 }
@@ -179,6 +181,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            drawn: None,
             durable: RefCell::default(),
         };
         lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
@@ -222,6 +225,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            drawn: self.drawn,
             durable: self.durable.clone(),
         }))
     }
@@ -230,6 +234,7 @@ impl<'w> Lockstep<'w> {
         let observer = self.watcher.clone() as Observer;
         let running = Running::start(&self.setup, &self.disk, self.now, 1, Some(observer))?;
         self.running = Some(running);
+        self.drawn = None;
         self.save_state_machine()
     }
 
@@ -318,6 +323,14 @@ impl<'w> Lockstep<'w> {
         let say = |anew| if anew { "starts anew" } else { "goes on" };
         self.timer_set = (!right)
             .then(|| Divergence::of("the election timer", say(watcher.reset), say(!watcher.reset)));
+        if watcher.reset || fires {
+            // Time passes here in steps of the delay, so the rest is what was drawn.
+            let drawn = after.saturating_sub(self.now).as_nanos() % APPLY_DELAY.as_nanos();
+            if self.drawn.replace(drawn) == Some(drawn) {
+                let (model, node) = ("is drawn anew", "is the one before");
+                self.timer_set = Some(Divergence::of("the election timeout", model, node));
+            }
+        }
     }
 
     /// Lets something happen to production.

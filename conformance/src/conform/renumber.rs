@@ -228,3 +228,85 @@ fn action_without_term(action: &Action, term: Term) -> Action {
     }
     action
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Bytes, Limits, Payload, ReadRound};
+    use raft_trace::{ApplyMode, DiskMode, Envelope};
+
+    use super::*;
+
+    const FOLLOWER: NodeId = NodeId(1);
+
+    fn settings() -> Settings {
+        let limits = Limits { batch: 8, window: 8, reads: 8 };
+        Settings { servers: 3, limits, disk: DiskMode::Queued, apply: ApplyMode::Separate }
+    }
+
+    /// A leader of a term sends an entry that follows another one.
+    fn entry(term: u64, prev: (u64, u64), name: &str, commit: u64) -> [Action; 2] {
+        let prev_log = LogPosition { term: Term(prev.0), index: Index(prev.1) };
+        let payload = Payload::Command(Bytes::from(name));
+        let request = AppendEntries {
+            term: Term(term),
+            prev_log,
+            entries: vec![Entry { term: Term(term), payload }],
+            leader_commit: Index(commit),
+            read_round: ReadRound(0),
+        };
+        let message = Message::AppendEntries(request);
+        let envelope = Envelope { from: NodeId(2), to: FOLLOWER, message };
+        [Action::Deliver(envelope), Action::Sync { server: FOLLOWER, writes: 9 }]
+    }
+
+    fn log_after(actions: &[Action]) -> Vec<(u64, String)> {
+        let mut server = Server::boot(&settings(), &Paper, FOLLOWER);
+        for action in actions {
+            server.run(&settings(), &Paper, action).expect("it is possible");
+        }
+        let up = server.process.expect("it is up");
+        let entry = |entry: &Entry| match &entry.payload {
+            Payload::Noop => (entry.term.0, String::new()),
+            Payload::Command(name) => (entry.term.0, name.to_string()),
+        };
+        up.node.log.entries().iter().map(entry).collect()
+    }
+
+    fn three_entries() -> Vec<Action> {
+        let sent = [entry(1, (0, 0), "a", 0), entry(1, (1, 1), "b", 2), entry(2, (1, 2), "c", 3)];
+        possible(&settings(), FOLLOWER, sent.into_iter().flatten().collect())
+    }
+
+    #[test]
+    fn without_an_entry_those_behind_it_move_up() {
+        let actions = three_entries();
+        assert_eq!(actions.len(), 6);
+        let numbers = Numbers::of(&settings(), FOLLOWER, &actions);
+        assert_eq!(numbers.indexes(), [Index(3), Index(2), Index(1)]);
+        let shorter = numbers.without_index(&actions, Index(2));
+        let shorter = possible(&settings(), FOLLOWER, shorter);
+        assert_eq!(log_after(&shorter), [(1, "a".to_owned()), (2, "c".to_owned())]);
+        let first = possible(&settings(), FOLLOWER, numbers.without_index(&actions, Index(1)));
+        assert_eq!(log_after(&first), [(1, "b".to_owned()), (2, "c".to_owned())]);
+    }
+
+    #[test]
+    fn without_a_term_later_ones_are_one_lower() {
+        let actions = three_entries();
+        let numbers = Numbers::of(&settings(), FOLLOWER, &actions);
+        assert_eq!(numbers.terms(), [Term(2), Term(1)]);
+        let shorter = possible(&settings(), FOLLOWER, numbers.without_term(&actions, Term(2)));
+        let all = ["a", "b", "c"].map(|name| (1, name.to_owned()));
+        assert_eq!(log_after(&shorter), all);
+    }
+
+    #[test]
+    fn what_is_not_possible_is_left_out() {
+        let server = FOLLOWER;
+        let mut actions = three_entries();
+        actions.push(Action::Restart { server });
+        actions.push(Action::Sync { server, writes: 1 });
+        actions.push(Action::FinishSnapshot { server });
+        assert_eq!(possible(&settings(), FOLLOWER, actions), three_entries());
+    }
+}

@@ -272,7 +272,7 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
         let soon = cluster.now() + Duration::from_millis(500);
         pass(cluster, clients, soon)?;
         if clients.are_idle() && are_equal(cluster) {
-            return Ok(());
+            return check_states(cluster);
         }
     }
     let ids: Vec<NodeId> = cluster.ids().collect();
@@ -287,6 +287,19 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
     let what =
         format!("all is well, and they do not agree: {}", standing.collect::<Vec<_>>().join(", "));
     cluster.checks().complain("convergence", what);
+    Ok(())
+}
+
+/// Each store holds what the log makes, and nothing beside it.
+fn check_states(cluster: &Cluster) -> Result<(), Failure> {
+    for id in cluster.ids() {
+        let Some(running) = cluster.running(id) else { continue };
+        let (found, expected) = (running.reader.whole()?, &cluster.host(id).reference);
+        if let Some(difference) = expected.difference(&found) {
+            let what = format!("all is well, and {id}: {difference}");
+            cluster.checks().complain("state-machine-safety", what);
+        }
+    }
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! Simulated clusters: a seed is a run, nothing is found, and each server does what the model does.
 
+mod shrinking;
+mod snapshots;
+
 use std::time::Duration;
 
 use raft_checker::search::Control;
