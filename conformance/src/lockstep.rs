@@ -2,6 +2,7 @@
 //! then they must be in the same state and have sent the same messages.
 
 mod accepts;
+mod clients;
 mod compare;
 mod divergence;
 
@@ -15,7 +16,7 @@ use raft_checker::cluster::server::Server;
 use raft_checker::protocol::{Memory, Protocol};
 use raft_core::{
     AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
-    Node, NodeId, Paper, Payload, PersistentState, ReadId, Rejection, step,
+    Node, NodeId, Paper, PersistentState, ReadId, Rejection, step,
 };
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
 use raft_node::shell::{Observe, ProposalId};
@@ -27,7 +28,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, Sent, Setup, Told, frames};
+use crate::server::{Applied, Failure, Running, Sent, Setup, frames};
 use crate::words::Words;
 pub use divergence::{Divergence, Narrowed};
 
@@ -472,31 +473,6 @@ impl<'w> Lockstep<'w> {
                 return Ok(());
             }
             self.now += APPLY_DELAY;
-        }
-    }
-
-    /// Clients are told something: that a command was applied only if it just was, with this answer.
-    fn hear_as_client(&mut self, told: Vec<Told>) {
-        for told in told {
-            match told {
-                Told::Read(reader, result) => {
-                    let read = self.clients.reads.remove(&reader);
-                    self.served[1].extend(read.filter(|_| result.is_ok()));
-                }
-                Told::Proposal(id, result) => {
-                    let command = self.clients.proposals.remove(&id);
-                    let Ok(answer) = result else { continue };
-                    let right = self.applied.iter().any(|(entry, given)| {
-                        *given == answer
-                            && matches!(&entry.payload, Payload::Command(applied)
-                                if Some(applied) == command.as_ref())
-                    });
-                    if !right {
-                        let what = "what a client is told about its command";
-                        self.complaint = Some(Divergence::of(what, &self.applied, &command));
-                    }
-                }
-            }
         }
     }
 }
