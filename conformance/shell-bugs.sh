@@ -121,7 +121,7 @@ try_tests() {
             { tail -20 "$work/log" >&2 && fail "$bug: does not compile"; }
         began=$SECONDS
         # shellcheck disable=SC2086
-        (cd "$source" && bounded ${test/cargo test/cargo test --locked} --no-fail-fast) \
+        (cd "$source" && bounded ${test/cargo test/cargo test --locked --no-fail-fast}) \
             >"$work/$bug.test" 2>&1 </dev/null
         code=$?
         failed=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$work/$bug.test" | sort | head -1)
