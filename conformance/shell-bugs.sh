@@ -62,12 +62,12 @@ put() {
         tar --null -T - -cf -) | tar -xf - -C "$source"
     # The copy keeps the times of files: what cargo has built of them stays. What the last bug has
     # changed must look newer than what was built from it.
-    if [ -f "$work/changed" ]; then (cd "$source" && xargs touch -c <"$work/changed"); fi
+    if [ -f "$work/changed" ]; then (cd "$source" && xargs -r touch -c <"$work/changed"); fi
     : >"$work/changed"
     [ $# -gt 0 ] || return 0
     local patch=$root/specs/shell-bugs/$1.patch
     sed -n 's|^+++ b/||p' "$patch" >"$work/changed"
-    (cd "$source" && git apply -C1 "$patch" && xargs touch <"$work/changed") >"$work/log" 2>&1
+    (cd "$source" && git apply -C1 "$patch" && xargs -r touch <"$work/changed") >"$work/log" 2>&1
 }
 
 # Every patch fits, has a sentence, and is in the table; and the table has nothing else.
