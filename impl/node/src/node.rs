@@ -102,9 +102,9 @@ impl RunningNode {
     ) -> Result<RunningNode, NodeError> {
         // Wrong options make no directory.
         check(&options)?;
-        let directory = OsDirectory::at(&options.data)
+        let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
             .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
-        RunningNode::start_in(directory, options, machine)
+        RunningNode::start_in(&directory, options, machine)
     }
 
     /// As [`start`](RunningNode::start), with the data in a directory that need not be one of the
@@ -114,7 +114,7 @@ impl RunningNode {
     ///
     /// As for [`start`](RunningNode::start).
     pub fn start_in(
-        directory: Arc<dyn Directory>,
+        directory: &Arc<dyn Directory>,
         options: Options,
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
@@ -128,8 +128,7 @@ impl RunningNode {
             log_sizes: Sizes::default(),
             seed: rand::random(),
         };
-        let Started { node, log, snapshots, applier, state } =
-            start(&directory, &startup, machine)?;
+        let Started { node, log, snapshots, applier, state } = start(directory, &startup, machine)?;
         let trace = options.trace_log.clone().map(|path| {
             let log = NodeLog::open(&path, &startup.config, &state, applier.applied());
             log.map_err(|error| NodeError::File { path, error })

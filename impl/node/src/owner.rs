@@ -254,8 +254,7 @@ impl Owner {
             }
             Order::SendSnapshot { to, offer } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    let snapshots = self.world.snapshots.clone();
-                    peer.snapshot.start(peer.dialler.clone(), offer, snapshots);
+                    peer.snapshot.start(peer.dialler.clone(), offer, &self.world.snapshots);
                 }
             }
             Order::Commit { mark, writes } => self.commit(mark, writes)?,

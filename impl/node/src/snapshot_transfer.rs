@@ -114,13 +114,12 @@ impl Outbound {
         chunk: usize,
     ) -> Result<Attempt, SnapshotError> {
         // To a later term the old message would be stale.
-        match self.unfinished.take().filter(|unfinished| unfinished.offer.term == offer.term) {
-            Some(unfinished) => Ok(unfinished),
-            None => {
-                let sending = Sending::begin(&offer, store, chunk)?;
-                Ok(Attempt { offer, sending, known: 0, stalls: 0 })
-            }
+        let unfinished = self.unfinished.take();
+        if let Some(attempt) = unfinished.filter(|attempt| attempt.offer.term == offer.term) {
+            return Ok(attempt);
         }
+        let sending = Sending::begin(&offer, store, chunk)?;
+        Ok(Attempt { offer, sending, known: 0, stalls: 0 })
     }
 
     /// The connection broke. Whether the next one will go on with this snapshot.

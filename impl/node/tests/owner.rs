@@ -171,12 +171,12 @@ async fn a_command_is_neither_durable_nor_answered_while_the_disk_is_still_busy_
     let place = tempfile::tempdir().unwrap();
     let gate = Arc::<Gate>::default();
     let inner = OsDirectory::at(place.path()).unwrap();
-    let directory = Arc::new(Gated { inner, gate: gate.clone() });
+    let directory: Arc<dyn Directory> = Arc::new(Gated { inner, gate: gate.clone() });
     let id = NodeId(1);
     let voters = BTreeMap::from([(id, "127.0.0.1:1".to_owned())]);
     let address = ([127, 0, 0, 1], 0).into();
     let options = Options::new("gated", id, voters, address, place.path().to_owned());
-    let node = RunningNode::start_in(directory, options, Box::new(Echo::default())).unwrap();
+    let node = RunningNode::start_in(&directory, options, Box::new(Echo::default())).unwrap();
     // Until it leads.
     while node.handle.propose(Bytes::from("first")).await.is_err() {
         tokio::task::yield_now().await;

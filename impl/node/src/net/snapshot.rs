@@ -44,13 +44,13 @@ impl SnapshotLink {
 
     /// Begins to send a snapshot, or goes on with the one that a broken connection left unfinished,
     /// unless one is on its way. Must be called on a runtime.
-    pub(crate) fn start(&self, dialler: Dialler, offer: InstallSnapshot, store: SnapshotStore) {
+    pub(crate) fn start(&self, dialler: Dialler, offer: InstallSnapshot, store: &SnapshotStore) {
         let mut progress = self.lock();
         if progress.busy {
             return;
         }
         let peer = dialler.hello.to;
-        let attempt = match progress.outbound.attempt(offer, &store, CHUNK) {
+        let attempt = match progress.outbound.attempt(offer, store, CHUNK) {
             Ok(attempt) => attempt,
             Err(error) => return debug!(%peer, %error, "a snapshot cannot be sent"),
         };
