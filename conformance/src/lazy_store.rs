@@ -32,8 +32,8 @@ static KNOWN: LazyLock<Mutex<HashMap<DirectoryContents, Known>>> = LazyLock::new
 struct Known {
     /// The last index that they reflect.
     applied: Index,
-    /// The values of keys that were asked for.
-    values: HashMap<Vec<u8>, Option<Versioned>>,
+    /// Everything that they hold, if that was asked for.
+    whole: Option<Reference>,
 }
 
 /// A production store on a simulated disk. Clones share it.
@@ -88,7 +88,7 @@ impl LazyStore {
             if known.len() >= REMEMBERED {
                 known.clear();
             }
-            known.insert(contents, Known { applied: store.applied(), values: HashMap::new() });
+            known.insert(contents, Known { applied: store.applied(), whole: None });
             Inner::Open(store)
         };
         Ok(LazyStore(Arc::new(Mutex::new(inner))))
@@ -105,25 +105,42 @@ impl LazyStore {
     ///
     /// The store cannot be opened or read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Versioned>, Failure> {
-        let mut inner = lock(&self.0);
-        if let Inner::Unopened { disk, contents, known } = &mut *inner {
-            if let Some(value) = known.values.get(key) {
-                return Ok(value.clone());
-            }
-            // Opening changes the files, so another copy is asked.
-            let value = open(&disk.moment().after_kill())?.reader().get(key)?;
-            known.values.insert(key.to_vec(), value.clone());
-            if let Some(all) = lock(&KNOWN).get_mut(contents) {
-                all.values.insert(key.to_vec(), value.clone());
-            }
-            return Ok(value);
+        if let Inner::Open(store) = &*lock(&self.0) {
+            return Ok(store.reader().get(key)?);
         }
-        if let Inner::Reference(reference) = &*inner {
-            let found = reference.keys.get(key).cloned();
-            return Ok(found.map(|(version, value)| Versioned { version, value }));
-        }
-        Ok(inner.open()?.reader().get(key)?)
+        let found = self.whole()?.keys.remove(key);
+        Ok(found.map(|(version, value)| Versioned { version, value }))
     }
+
+    /// Everything that the store holds, sessions included, as its snapshot says.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened or read.
+    pub fn whole(&self) -> Result<Reference, Failure> {
+        match &mut *lock(&self.0) {
+            Inner::Reference(reference) => Ok(reference.clone()),
+            Inner::Open(store) => whole(store),
+            Inner::Unopened { disk, contents, known } => {
+                if let Some(found) = &known.whole {
+                    return Ok(found.clone());
+                }
+                // Opening changes the files, so another copy is asked.
+                let found = whole(&open(&disk.moment().after_kill())?)?;
+                known.whole = Some(found.clone());
+                if let Some(all) = lock(&KNOWN).get_mut(contents) {
+                    all.whole = Some(found.clone());
+                }
+                Ok(found)
+            }
+        }
+    }
+}
+
+fn whole(store: &KvStore) -> Result<Reference, Failure> {
+    let mut bytes = Vec::new();
+    store.snapshot()?.write_to(&mut bytes)?;
+    Reference::read(&bytes).ok_or_else(|| "the store writes something that is no snapshot".into())
 }
 
 impl StateMachine for LazyStore {

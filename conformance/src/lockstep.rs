@@ -2,6 +2,7 @@
 //! then they must be in the same state and have sent the same messages.
 
 mod accepts;
+mod clients;
 mod compare;
 mod debug_value;
 mod difference;
@@ -17,7 +18,7 @@ use raft_checker::cluster::server::Server;
 use raft_checker::protocol::{Memory, Protocol};
 use raft_core::{
     AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
-    Node, NodeId, Paper, Payload, PersistentState, ReadId, Rejection, step,
+    Node, NodeId, Paper, PersistentState, ReadId, Rejection, step,
 };
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
 use raft_node::shell::{Observe, ProposalId};
@@ -29,7 +30,7 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use crate::disk::{DirectoryContents, Disk, Moment};
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, SMALL_FILES, Sent, Setup, Told, frames};
+use crate::server::{Applied, Failure, Running, SMALL_FILES, Sent, Setup, frames};
 use crate::words::Words;
 pub use difference::Difference;
 pub use divergence::Divergence;
@@ -139,6 +140,8 @@ pub struct Lockstep<'w> {
     /// The entries that the state machine applied in the last step, with its answers.
     applied: Vec<(Entry, Bytes)>,
     timer_set: Option<Divergence>,
+    /// What was drawn for the election timeout last, as far as it can be told from the timer.
+    drawn: Option<u128>,
     /// What was on the disk durably when that was last read, and the files in which it was.
     durable: RefCell<Option<(DirectoryContents, PersistentState)>>,
 }
@@ -191,6 +194,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            drawn: None,
             durable: RefCell::default(),
         };
         lockstep.start().map_err(|failure| Divergence::failure("the start", &failure))?;
@@ -234,6 +238,7 @@ impl<'w> Lockstep<'w> {
             served: Default::default(),
             applied: Vec::new(),
             timer_set: None,
+            drawn: self.drawn,
             durable: self.durable.clone(),
         }))
     }
@@ -242,6 +247,7 @@ impl<'w> Lockstep<'w> {
         let observer = self.watcher.clone() as Observer;
         let running = Running::start(&self.setup, &self.disk, self.now, 1, Some(observer))?;
         self.running = Some(running);
+        self.drawn = None;
         self.save_state_machine()
     }
 
@@ -330,6 +336,14 @@ impl<'w> Lockstep<'w> {
         let say = |anew| if anew { "starts anew" } else { "goes on" };
         self.timer_set = (!right)
             .then(|| Divergence::of("the election timer", say(watcher.reset), say(!watcher.reset)));
+        if watcher.reset || fires {
+            // Time passes here in steps of the delay, so the rest is what was drawn.
+            let drawn = after.saturating_sub(self.now).as_nanos() % APPLY_DELAY.as_nanos();
+            if self.drawn.replace(drawn) == Some(drawn) {
+                let (model, node) = ("is drawn anew", "is the one before");
+                self.timer_set = Some(Divergence::of("the election timeout", model, node));
+            }
+        }
     }
 
     /// Lets something happen to production.
@@ -471,31 +485,6 @@ impl<'w> Lockstep<'w> {
                 return Ok(());
             }
             self.now += APPLY_DELAY;
-        }
-    }
-
-    /// Clients are told something: that a command was applied only if it just was, with this answer.
-    fn hear_as_client(&mut self, told: Vec<Told>) {
-        for told in told {
-            match told {
-                Told::Read(reader, result) => {
-                    let read = self.clients.reads.remove(&reader);
-                    self.served[1].extend(read.filter(|_| result.is_ok()));
-                }
-                Told::Proposal(id, result) => {
-                    let command = self.clients.proposals.remove(&id);
-                    let Ok(answer) = result else { continue };
-                    let right = self.applied.iter().any(|(entry, given)| {
-                        *given == answer
-                            && matches!(&entry.payload, Payload::Command(applied)
-                                if Some(applied) == command.as_ref())
-                    });
-                    if !right {
-                        let what = "what a client is told about its command";
-                        self.complaint = Some(Divergence::of(what, &self.applied, &command));
-                    }
-                }
-            }
         }
     }
 }

@@ -41,6 +41,61 @@ impl Reference {
         reference
     }
 
+    /// The state that a snapshot of the production store says it is; none if it is no snapshot. The
+    /// format is that of `raft_kv::store`.
+    pub fn read(snapshot: &[u8]) -> Option<Reference> {
+        let mut rest = snapshot.strip_prefix(b"RAFT-KV\0")?.strip_prefix(&2u32.to_le_bytes())?;
+        let rest = &mut rest;
+        let mut reference = Reference { applied: Index(number(rest)?), ..Reference::default() };
+        loop {
+            match take(rest, 1)? {
+                [1] => {
+                    let (key, value) = (length(take(rest, 4)?)?, length(take(rest, 4)?)?);
+                    let key = take(rest, key)?.to_vec();
+                    let version = number(rest)?;
+                    reference.keys.insert(key, (version, take(rest, value)?.to_vec()));
+                }
+                [2] => {
+                    let (client, owner) = (number(rest)?, Owner(number(rest)?));
+                    let (used, serial) = (number(rest)?, number(rest)?);
+                    let length = length(take(rest, 1)?)?;
+                    let answer = Bytes::from(take(rest, length)?);
+                    let session = Session { owner, used, serial, answer };
+                    reference.sessions.insert(client, session);
+                }
+                _ => break,
+            }
+        }
+        let counts = (number(rest)?, number(rest)?);
+        let held = (reference.keys.len() as u64, reference.sessions.len() as u64);
+        (counts == held && rest.is_empty()).then_some(reference)
+    }
+
+    /// How a state differs from this one, which it should be; none if it does not.
+    pub fn difference(&self, found: &Reference) -> Option<String> {
+        let mut differences = Vec::new();
+        if found.applied != self.applied {
+            differences.push(format!("reflects index {}, not {}", found.applied, self.applied));
+        }
+        let text = |key: &Vec<u8>| format!("key {:?}", String::from_utf8_lossy(key));
+        let value = |(version, value): &Versioned| {
+            format!("{:?} of version {version}", String::from_utf8_lossy(value))
+        };
+        compare(&self.keys, &found.keys, text, value, &mut differences);
+        let name = |client: &u64| format!("session {client}");
+        let session = |session: &Session| {
+            let Session { owner, used, serial, answer } = session;
+            format!("of {owner:?}, last used at {used} with serial {serial} and answer {answer:?}")
+        };
+        compare(&self.sessions, &found.sessions, name, session, &mut differences);
+        if differences.len() > SHOWN {
+            let more = differences.len() - SHOWN;
+            differences.truncate(SHOWN);
+            differences.push(format!("{more} more differences"));
+        }
+        (*self != *found).then(|| differences.join("; "))
+    }
+
     /// Applies the next entry, and answers it.
     pub fn apply(&mut self, entry: &Entry) -> Bytes {
         self.applied = self.applied.next();
@@ -135,5 +190,108 @@ impl Reference {
             .iter()
             .max_by_key(|(owner, (count, (used, _)))| (*count, Reverse(*used), **owner));
         loser.map(|(_, (_, (_, client)))| *client)
+    }
+}
+
+/// How many differences are named.
+const SHOWN: usize = 4;
+
+/// What is missing, surplus or different in `found`.
+fn compare<K: Ord, V: PartialEq>(
+    expected: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+    name: impl Fn(&K) -> String,
+    show: impl Fn(&V) -> String,
+    differences: &mut Vec<String>,
+) {
+    for (key, value) in expected {
+        match found.get(key) {
+            None => differences.push(format!("{} is missing", name(key))),
+            Some(other) if other != value => {
+                let (other, value) = (show(other), show(value));
+                differences.push(format!("{} is {other}, not {value}", name(key)));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in found.keys().filter(|key| !expected.contains_key(key)) {
+        differences.push(format!("{} should not be there", name(key)));
+    }
+}
+
+/// Takes so many bytes from the beginning.
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, left) = rest.split_at_checked(count)?;
+    *rest = left;
+    Some(taken)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    take(rest, 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// A length, little-endian.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    usize::try_from(length).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(keys: &[(&str, u64)], sessions: &[u64]) -> Reference {
+        let key = |(key, version): &(&str, u64)| (key.as_bytes().to_vec(), (*version, Vec::new()));
+        let session = |client: &u64| {
+            let (owner, used) = (Owner::UNKNOWN, *client);
+            (*client, Session { owner, used, serial: 0, answer: Bytes::empty() })
+        };
+        Reference {
+            applied: Index(9),
+            keys: keys.iter().map(key).collect(),
+            sessions: sessions.iter().map(session).collect(),
+        }
+    }
+
+    #[test]
+    fn surplus_keys_and_sessions_are_differences_like_missing_ones() {
+        let expected = state(&[("a", 1), ("b", 2)], &[3]);
+        assert_eq!(expected.difference(&expected.clone()), None);
+        let found = state(&[("a", 1), ("c", 2)], &[3, 4]);
+        let difference = expected.difference(&found).expect("they differ");
+        for part in [
+            "key \"b\" is missing",
+            "key \"c\" should not be there",
+            "session 4 should not be there",
+        ] {
+            assert!(difference.contains(part), "{difference}");
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_of_the_production_store_holds_is_what_its_log_means() {
+        use raft_kv::store::KvStore;
+        use raft_node::StateMachine as _;
+
+        let operations = [
+            (None, Operation::OpenSession),
+            (Some(1), Operation::Put { key: "a".into(), value: "".into() }),
+            (None, Operation::Append { key: "b".into(), suffix: "x".into() }),
+            (Some(2), Operation::Delete { key: "b".into() }),
+        ];
+        let entries = operations.map(|(serial, operation)| {
+            let request = serial.map(|serial| RequestId { client: ClientId(1), serial });
+            let command = Command { request, operation }.encode().expect("it is short");
+            let payload = Payload::Command(command.into());
+            Entry { term: raft_core::Term(1), payload }
+        });
+        let disk = crate::disk::Disk::default();
+        let directory = disk.root().directory("kv").expect("the disk is sound");
+        let mut store = KvStore::open_in(directory, 1 << 20).expect("the disk is sound");
+        store.apply(Index(1), &entries).expect("the disk is sound");
+        let mut bytes = Vec::new();
+        store.snapshot().expect("it can").write_to(&mut bytes).expect("a vector takes everything");
+        assert_eq!(Reference::read(&bytes), Some(Reference::of(&entries)));
+        assert_eq!(Reference::read(&bytes[..bytes.len() - 1]), None);
     }
 }

@@ -54,6 +54,11 @@ impl Words {
         Words { plain: true, ..Words::default() }
     }
 
+    /// Whether commands are requests of the key-value service already.
+    pub fn is_of_service(&self) -> bool {
+        self.plain
+    }
+
     /// A command.
     ///
     /// # Panics

@@ -122,7 +122,13 @@ impl Checks {
             || node.commit_index < before.commit
             || node.last_applied < before.applied
         {
-            self.complain("monotonic", format!("{id} goes back: {before:?}"));
+            let Seen { term, commit, applied, .. } = before;
+            let what = format!(
+                "{id} goes back: it is in term {}, has committed {} and applied {}; before, it was in \
+                 term {term}, had committed {commit} and applied {applied}",
+                node.current_term, node.commit_index, node.last_applied
+            );
+            self.complain("monotonic", what);
         }
         for effect in effects {
             self.watch_effect(node, effect);

@@ -192,7 +192,7 @@ impl Cluster {
 
     /// Lets a server do what is due, and sees to what it wants done.
     pub(super) fn touch(&mut self, id: NodeId) {
-        let sending = self.transfers.sending(id);
+        let sending = self.transfers.sending(id, self.now);
         let host = &mut self.hosts[place(id)];
         let clock = host.clock(self.now);
         let Some(running) = host.running.as_mut().filter(|_| !host.paused) else { return };

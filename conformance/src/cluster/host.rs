@@ -173,10 +173,11 @@ impl Host {
         let before = std::mem::replace(&mut self.durable, self.left.clone());
         Ok(kept(before.clone(), &pending, &self.left).ok_or_else(|| {
             format!(
-                "{}: after a crash the disk holds {:?}; before, it held {before:?}, and on the way \
-                 there were {pending:?}",
+                "{}: after a crash the disk holds {}; before, it held {}, and {} writes were on the way",
                 self.id(),
-                self.left
+                summary(&self.left),
+                summary(&before),
+                pending.len()
             )
         }))
     }
@@ -198,18 +199,11 @@ impl Host {
     pub(super) fn check_state(&mut self, entries: &[Entry]) -> Result<(), String> {
         self.reference = Reference::of(entries);
         let Some(running) = &self.running else { return Ok(()) };
-        for (key, expected) in &self.reference.keys {
-            let found = running.reader.get(key).map_err(|error| error.to_string())?;
-            let found = found.map(|found| (found.version, found.value));
-            if found.as_ref() != Some(expected) {
-                let key = String::from_utf8_lossy(key);
-                return Err(format!(
-                    "{}: the state holds {found:?} for {key}, and not {expected:?}",
-                    self.id()
-                ));
-            }
+        let found = running.reader.whole().map_err(|error| error.to_string())?;
+        match self.reference.difference(&found) {
+            None => Ok(()),
+            Some(difference) => Err(format!("{}: {difference}", self.id())),
         }
-        Ok(())
     }
 }
 
@@ -222,6 +216,17 @@ fn kept(mut state: PersistentState, pending: &[Write], found: &PersistentState) 
         state.write(write);
     }
     (state == *found).then_some(pending.len())
+}
+
+/// Where a disk stands, in a line.
+fn summary(state: &PersistentState) -> String {
+    let PersistentState { current_term, voted_for, log } = state;
+    let vote = voted_for.map_or_else(|| "no vote".to_owned(), |vote| format!("a vote for {vote}"));
+    let (base, last) = (log.base(), log.last());
+    format!(
+        "term {current_term} with {vote}, a snapshot up to {}, and entries up to {} of term {}",
+        base.index, last.index, last.term
+    )
 }
 
 fn scale(time: Duration, by: u32, of: u32) -> Duration {

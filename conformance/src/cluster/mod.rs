@@ -323,36 +323,40 @@ impl Cluster {
         }
     }
 
-    /// Ends a server's process, the hard way: the power goes, or only the process is killed.
+    /// Ends a server's process, the hard way: the power goes, or only the process is killed. That what
+    /// is left is nothing that a crash may leave is a property that does not hold.
     ///
     /// # Errors
     ///
-    /// What is left is nothing that a crash may leave.
+    /// The simulation itself fails.
     pub fn crash(&mut self, id: NodeId, left: Left) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         if host.running.is_none() {
             return Ok(());
         }
         self.counters.crashes += 1;
-        let kept = host.crash(left, &mut self.random)?;
-        match kept {
-            Ok(writes_kept) => {
+        match host.crash(left, &mut self.random) {
+            Err(failure) => {
+                let what = format!("{id}: after a crash its log cannot be read: {failure}");
+                self.checks().complain("disk-is-fact", what);
+            }
+            Ok(Ok(writes_kept)) => {
                 // Until the next start says better.
                 let applied_kept = self.host(id).left.log.base().index;
                 let action = Action::Crash { server: id, writes_kept, applied_kept };
                 self.hosts[place(id)].crashed_at = self.record(action);
             }
-            Err(what) => self.checks().complain("disk-is-fact", what),
+            Ok(Err(what)) => self.checks().complain("disk-is-fact", what),
         }
         self.transfers.forget(id);
         Ok(())
     }
 
-    /// Starts a server that is down.
+    /// Starts a server that is down. That it does not start is a property that does not hold.
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The simulation itself fails.
     pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         if host.running.is_some() {
@@ -360,7 +364,11 @@ impl Cluster {
         }
         let seed = self.random.random();
         let observer = Arc::clone(&self.checks) as Arc<Mutex<dyn Observe + Send>> as Observer;
-        host.start(self.now, seed, observer)?;
+        if let Err(failure) = host.start(self.now, seed, observer) {
+            let what = format!("{id} does not start again from what is on its disk: {failure}");
+            self.checks().complain("nobody-halts", what);
+            return Ok(());
+        }
         let Some(running) = &host.running else { return Ok(()) };
         let applied = running.reader_applied();
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,6 +37,8 @@ pub struct Network {
     pub reply_holdup: (PerMille, Span),
     /// After how long a connection sends again what was lost of a snapshot. Without, it breaks.
     pub resend: Option<Duration>,
+    /// After how many frames of a snapshot its connection breaks; never, without.
+    pub snapshot_frames: Option<u64>,
     /// By how much longer what comes from or goes to a slow server takes.
     pub slowness: Duration,
     slow: Vec<bool>,
@@ -54,6 +56,7 @@ impl Network {
             holdup: (0, Span(Duration::ZERO, Duration::ZERO)),
             reply_holdup: (0, Span(Duration::ZERO, Duration::ZERO)),
             resend: None,
+            snapshot_frames: None,
             slowness: Duration::ZERO,
             slow: vec![false; servers],
             cut: vec![vec![false; servers]; servers],

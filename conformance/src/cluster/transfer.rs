@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_core::{InstallSnapshot, Message, NodeId};
-use raft_node::snapshot_transfer::{Receiving, Sending};
+use raft_node::snapshot_transfer::{Attempt, Outbound, Receiving};
 use raft_node::wire::Frame;
 use rand::RngExt;
 
@@ -19,57 +19,82 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long the connection takes to notice that the other side is gone.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// A transfer.
+/// How long a leader keeps what follows a snapshot whose connection broke.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A transfer over one connection.
 struct Transfer {
     from: NodeId,
     to: NodeId,
-    offer: InstallSnapshot,
-    sending: Sending,
+    /// None when the connection broke; another one may begin after this.
+    attempt: Option<Attempt>,
     receiving: Option<Receiving>,
-    /// It broke, and another one may begin after this.
-    broken: bool,
+    /// How many frames the connection has carried.
+    frames: u64,
 }
 
 /// All transfers, by number.
 #[derive(Default)]
 pub(super) struct Transfers {
     under_way: BTreeMap<u64, Transfer>,
+    outbound: BTreeMap<(NodeId, NodeId), Outbound>,
+    /// Until when connections that broke are expected to be gone on with.
+    expected: BTreeMap<(NodeId, NodeId), Duration>,
     begun: u64,
 }
 
 impl Transfers {
-    /// Whether somebody receives a snapshot from this server.
-    pub(super) fn sending(&self, from: NodeId) -> bool {
-        self.under_way
-            .values()
-            .any(|transfer| transfer.from == from && transfer.receiving.is_some())
+    /// Whether somebody receives a snapshot from this server, or is about to go on with one.
+    pub(super) fn sending(&self, from: NodeId, now: Duration) -> bool {
+        let receives = |transfer: &Transfer| transfer.from == from && transfer.receiving.is_some();
+        let expected =
+            |((sender, _), until): (&(NodeId, NodeId), &Duration)| *sender == from && *until > now;
+        self.under_way.values().any(receives) || self.expected.iter().any(expected)
     }
 
     /// A server is gone, and with it its connections.
     pub(super) fn forget(&mut self, id: NodeId) {
         self.under_way.retain(|_, transfer| transfer.from != id);
+        self.outbound.retain(|(from, _), _| *from != id);
+        self.expected.retain(|(from, to), _| *from != id && *to != id);
         for transfer in self.under_way.values_mut().filter(|transfer| transfer.to == id) {
             transfer.receiving = None;
-            transfer.broken = true;
+            if let Some(attempt) = transfer.attempt.take() {
+                self.outbound.entry((transfer.from, id)).or_default().broke(attempt);
+            }
+        }
+    }
+
+    /// The connection of a transfer breaks, and another one may begin later.
+    fn break_off(&mut self, transfer: &mut Transfer, now: Duration) {
+        let link = (transfer.from, transfer.to);
+        let received = transfer.receiving.take().is_some();
+        let Some(attempt) = transfer.attempt.take() else { return };
+        let goes_on = self.outbound.entry(link).or_default().broke(attempt);
+        if goes_on && received {
+            self.expected.insert(link, now + PATIENCE);
+        } else {
+            self.expected.remove(&link);
         }
     }
 }
 
 impl Cluster {
-    /// Begins to send a snapshot, unless one is on its way.
+    /// Begins to send a snapshot, or goes on with an unfinished one, unless one is on its way.
     pub(super) fn begin_transfer(&mut self, from: NodeId, to: NodeId, offer: InstallSnapshot) {
         let busy = |transfer: &Transfer| transfer.from == from && transfer.to == to;
         if self.transfers.under_way.values().any(busy) {
             return;
         }
         let Some(running) = &self.hosts[place(from)].running else { return };
+        let outbound = self.transfers.outbound.entry((from, to)).or_default();
         // The log may have moved on, and the file with it.
-        let Ok(sending) = Sending::begin(&offer, &running.snapshots, SMALL_CHUNK * 4) else {
-            return;
-        };
+        let attempt = outbound.attempt(offer, &running.snapshots, SMALL_CHUNK * 4);
+        let Ok(attempt) = attempt else { return };
         self.transfers.begun += 1;
         let number = self.transfers.begun;
-        let transfer = Transfer { from, to, offer, sending, receiving: None, broken: false };
+        let attempt = Some(attempt);
+        let transfer = Transfer { from, to, attempt, receiving: None, frames: 0 };
         self.transfers.under_way.insert(number, transfer);
         let time = self.network.latency(from, to, &mut self.random);
         self.events.push(self.now + time, Event::Transfer(number));
@@ -77,9 +102,8 @@ impl Cluster {
 
     pub(super) fn go_on_with_transfer(&mut self, number: u64) -> Result<(), Failure> {
         let Some(mut transfer) = self.transfers.under_way.remove(&number) else { return Ok(()) };
-        if transfer.broken {
-            return Ok(());
-        }
+        let Some(attempt) = &transfer.attempt else { return Ok(()) };
+        let offer = attempt.offer.clone();
         let (from, to) = (transfer.from, transfer.to);
         let lost = self.random.random_range(0..1000) < self.network.loss;
         if let Some(wait) = self.network.resend.filter(|_| lost) {
@@ -97,8 +121,9 @@ impl Cluster {
         let time = self.network.latency(from, to, &mut self.random);
         match progress {
             Ok(true) => {
+                self.transfers.expected.remove(&(from, to));
                 self.touch(from);
-                self.arrive_snapshot(from, to, Message::InstallSnapshot(transfer.offer));
+                self.arrive_snapshot(from, to, Message::InstallSnapshot(offer));
             }
             Ok(false) => {
                 self.transfers.under_way.insert(number, transfer);
@@ -107,8 +132,7 @@ impl Cluster {
             Err(_) => {
                 // Until then nothing else is sent there.
                 let failed = self.hosts[place(to)].disk.failed() > 0;
-                transfer.receiving = None;
-                transfer.broken = true;
+                self.transfers.break_off(&mut transfer, self.now);
                 self.transfers.under_way.insert(number, transfer);
                 let wait = if gone { SILENCE } else { RETRY };
                 self.events.push(self.now + wait, Event::Transfer(number));
@@ -124,15 +148,20 @@ impl Cluster {
     fn transfer_frame(&mut self, transfer: &mut Transfer) -> Result<bool, Failure> {
         let host = &mut self.hosts[place(transfer.to)];
         let running = host.running.as_mut().ok_or("nobody is there")?;
+        let attempt = transfer.attempt.as_mut().ok_or("the connection broke")?;
+        transfer.frames += 1;
+        if self.network.snapshot_frames.is_some_and(|most| transfer.frames > most) {
+            return Err("the connection broke".into());
+        }
         let Some(receiving) = &mut transfer.receiving else {
-            let offer = over_the_wire(&Frame::SnapshotOffer(transfer.offer.clone()))?;
+            let offer = over_the_wire(&Frame::SnapshotOffer(attempt.offer.clone()))?;
             let Frame::SnapshotOffer(offer) = offer else { return Err("not an offer".into()) };
             let receiving = Receiving::begin(&offer, &running.snapshots)?;
-            transfer.sending.go_on_at(receiving.here());
+            attempt.go_on_at(receiving.here());
             transfer.receiving = Some(receiving);
             return Ok(false);
         };
-        if let Some(frame) = transfer.sending.next_chunk()? {
+        if let Some(frame) = attempt.sending.next_chunk()? {
             let Frame::SnapshotChunk(chunk) = over_the_wire(&frame)? else {
                 return Err("not a chunk".into());
             };

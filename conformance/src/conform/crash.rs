@@ -80,12 +80,10 @@ impl Allowed {
         let Some(entries) = known.get(..count).filter(|_| applied >= base) else {
             return Err(differs(&format!("{known:?}"), format!("applied up to {applied}")));
         };
-        for (key, expected) in &Reference::of(entries).keys {
-            let read = looked.get(key).map(|read| read.map(|read| (read.version, read.value)));
-            if read.as_ref().ok() != Some(&Some(expected.clone())) {
-                let node = format!("applied up to {applied} with {read:?}");
-                return Err(differs(&format!("{entries:?}"), node));
-            }
+        let read = looked.whole();
+        if read.as_ref().ok() != Some(&Reference::of(entries)) {
+            let node = format!("applied up to {applied} with {read:?}");
+            return Err(differs(&format!("{entries:?}"), node));
         }
         Ok(())
     }

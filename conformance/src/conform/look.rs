@@ -10,12 +10,12 @@ use std::io::Read;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{Bytes, Entry, Index, PersistentState};
-use raft_kv::store::Versioned;
 use raft_node::start::start;
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::Disk;
 use crate::lazy_store::LazyStore;
+use crate::reference::Reference;
 use crate::server::{Failure, Setup, open_log, startup};
 
 /// How many restored snapshots are remembered.
@@ -53,13 +53,13 @@ impl Looked {
         self.machine.applied()
     }
 
-    /// A key's value.
+    /// Everything that the state machine holds.
     ///
     /// # Errors
     ///
     /// The store cannot be opened or read.
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Versioned>, Failure> {
-        self.machine.store().get(key)
+    pub(super) fn whole(&self) -> Result<Reference, Failure> {
+        self.machine.store().whole()
     }
 }
 

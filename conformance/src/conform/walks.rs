@@ -50,7 +50,7 @@ pub fn walk(config: &BoundedConfig, words: &Words, control: &Control) -> (Walks,
             let tried =
                 |projected: &Projected<'_>| projected.hold(words, Effort::default(), control).1;
             if let Some(found) = tried(&projected) {
-                return (walks, Some(minimise(&projected, found, tried)));
+                return (walks, Some(minimise(&projected, found, 1, tried)));
             }
         }
     }

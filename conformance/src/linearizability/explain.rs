@@ -54,7 +54,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn new<O: fmt::Display, A: fmt::Display>(place: usize, call: &Call<O, A>) -> Line {
+    pub(super) fn new<O: fmt::Display, A: fmt::Display>(place: usize, call: &Call<O, A>) -> Line {
         Line {
             place,
             client: call.client,
@@ -196,7 +196,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-fn write_table<'a>(
+pub(super) fn write_table<'a>(
     f: &mut fmt::Formatter<'_>,
     rows: impl Iterator<Item = (String, &'a Line)>,
 ) -> fmt::Result {

@@ -26,6 +26,7 @@
 //! ```
 
 mod bytes;
+mod conflict;
 mod explain;
 mod history;
 mod kv;
@@ -39,6 +40,7 @@ mod values;
 mod window;
 
 pub use bytes::Bytes;
+pub use conflict::{Conflict, conflict};
 pub use explain::{Explanation, Line};
 pub use history::{Call, History, HistoryError, Outcome, Recorder, Ticket};
 pub use kv::{Answer, KvModel, KvState, Operation};

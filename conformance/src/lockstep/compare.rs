@@ -142,13 +142,8 @@ fn compare_nodes(model: &Node, node: &Node) -> Result<(), Divergence> {
 fn compare_state(entries: &[raft_core::Entry], running: &Running) -> Result<(), Divergence> {
     let reference = Reference::of(entries);
     same("the applied index of the state", &reference.applied, &running.reader.applied())?;
-    for (key, expected) in &reference.keys {
-        let found = running
-            .reader
-            .get(key)
-            .map_err(|error| Divergence::of("the state", expected, error.to_string()))?;
-        let found = found.map(|found| (found.version, found.value));
-        same("the state", &Some(expected.clone()), &found)?;
-    }
-    Ok(())
+    let found = running.reader.whole();
+    let found =
+        found.map_err(|error| Divergence::of("the state", &reference, error.to_string()))?;
+    same("the state", &reference, &found)
 }

@@ -7,6 +7,7 @@
 //! linearizable.
 
 pub mod plan;
+pub mod shrink;
 pub mod trace;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use raft_trace::Action;
 use crate::clients::Clients;
 use crate::cluster::checks::Broken;
 use crate::cluster::{Cluster, Counters};
-use crate::linearizability::{KvModel, Limit, check};
+use crate::linearizability::{Answer, History, KvModel, Limit, Operation as Asked, check};
 use crate::server::Failure;
 use plan::{Fault, Plan};
 
@@ -43,13 +44,57 @@ impl Default for Length {
     }
 }
 
+/// Which run: a seed's, or a smaller one like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The seed.
+    pub seed: u64,
+    /// How many servers there are.
+    pub servers: u64,
+    /// The faults that the seed picks and that are left out.
+    pub without: Vec<Fault>,
+    /// How many clients there are at most.
+    pub clients: u64,
+    /// How many keys they share at most.
+    pub keys: u64,
+    /// For how long things go wrong at most.
+    pub chaos: Duration,
+    /// What is drawn anew, but for the plan; 0 is what the seed has.
+    pub chance: u64,
+}
+
+impl Variant {
+    /// The run that belongs to a seed.
+    pub fn of(seed: u64, servers: u64) -> Variant {
+        Variant {
+            seed,
+            servers,
+            without: Vec::new(),
+            clients: u64::MAX,
+            keys: u64::MAX,
+            chaos: Duration::MAX,
+            chance: 0,
+        }
+    }
+
+    fn plan(&self, length: Length, record: bool) -> Plan {
+        let calm_at = length.chaos.min(self.chaos);
+        let mut plan = Plan::new(self.seed, self.servers, calm_at, &self.without);
+        plan.workload.clients = plan.workload.clients.min(self.clients);
+        plan.workload.keys = plan.workload.keys.min(self.keys);
+        plan.options.record = record;
+        if self.chance > 0 {
+            plan.vary(self.chance);
+        }
+        plan
+    }
+}
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The seed.
-    pub seed: u64,
-    /// How many servers there were.
-    pub servers: u64,
+    /// Which run it was.
+    pub variant: Variant,
     /// What could be under way to one follower.
     pub limits: Limits,
     /// What could go wrong.
@@ -72,12 +117,19 @@ pub struct Outcome {
     pub recorded: Vec<Action>,
     /// Everything that was decided, for reading the record.
     pub decided: Vec<raft_core::Entry>,
+    /// What clients saw, if that is what is wrong.
+    pub history: Option<History<Asked, Answer>>,
 }
 
 /// Runs one seed.
 pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
-    let mut plan = Plan::new(seed, servers, length.chaos);
-    plan.options.record = record;
+    run_variant(&Variant::of(seed, servers), length, record)
+}
+
+/// Runs one seed, or something smaller like it.
+pub fn run_variant(variant: &Variant, length: Length, record: bool) -> Outcome {
+    let mut plan = variant.plan(length, record);
+    let variant = variant.clone();
     let (faults, limits) = (plan.faults.clone(), plan.options.limits);
     let outcome = Cluster::new(plan.options.clone());
     let mut cluster = match outcome {
@@ -85,8 +137,7 @@ pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
         Err(error) => {
             let broken = Broken { property: "simulation", what: error.to_string() };
             return Outcome {
-                seed,
-                servers,
+                variant,
                 limits,
                 faults,
                 hash: 0,
@@ -98,44 +149,63 @@ pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
                 broken: Some(broken),
                 recorded: Vec::new(),
                 decided: Vec::new(),
+                history: None,
             };
         }
     };
-    let mut answered = 0;
-    if let Err(error) = run_on(&mut cluster, &mut plan, length, &mut answered) {
+    let mut seen = Seen::default();
+    if let Err(error) = run_on(&mut cluster, &mut plan, length, &mut seen) {
         cluster.checks().complain("simulation", error.to_string());
     }
     let counters = cluster.counters;
     let mut checks = cluster.checks();
     Outcome {
-        seed,
-        servers,
+        variant,
         limits,
         faults,
         hash: checks.hash(),
         simulated: cluster.now(),
         steps: checks.steps,
         elections: checks.elections,
-        answered,
+        answered: seen.answered,
         counters,
         broken: checks.broken.clone(),
         recorded: checks.recorded.take().unwrap_or_default(),
         decided: checks.decided.clone(),
+        history: seen.history,
     }
+}
+
+/// What clients saw.
+#[derive(Default)]
+struct Seen {
+    answered: u64,
+    history: Option<History<Asked, Answer>>,
+}
+
+/// How often it is looked whether something is broken already, so that a record ends soon after.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Lets time pass, as long as nothing is broken.
+fn pass(cluster: &mut Cluster, clients: &mut Clients, end: Duration) -> Result<(), Failure> {
+    while cluster.now() < end && cluster.broken().is_none() {
+        clients.run_until(cluster, end.min(cluster.now() + GLANCE))?;
+    }
+    Ok(())
 }
 
 fn run_on(
     cluster: &mut Cluster,
     plan: &mut Plan,
     length: Length,
-    answered: &mut u64,
+    seen: &mut Seen,
 ) -> Result<(), Failure> {
     plan.begin(cluster);
     let mut clients = Clients::new(plan.workload.clone(), cluster, plan.options.seed);
     let calm_at = plan.calm_at;
     while cluster.now() < calm_at && cluster.broken().is_none() {
         let end = (cluster.now() + plan.pause()).min(calm_at);
-        clients.run_until(cluster, end)?;
+        pass(cluster, &mut clients, end)?;
         plan.strike(cluster)?;
     }
     clients.stop_at = cluster.now() + length.recovery;
@@ -147,13 +217,15 @@ fn run_on(
         plan.heal_all(cluster)?;
         converge(cluster, &mut clients, length)?;
     }
-    *answered = clients.answered;
+    seen.answered = clients.answered;
     if let Some(complaint) = clients.complaint.take() {
         cluster.checks().complain("answers", complaint);
     }
-    let report = check::<KvModel>(&clients.into_history(), Limit::default());
+    let history = clients.into_history();
+    let report = check::<KvModel>(&history, Limit::default());
     if !report.is_linearizable() {
         cluster.checks().complain("linearizability", report.to_string());
+        seen.history = Some(history);
     }
     Ok(())
 }
@@ -179,7 +251,7 @@ fn recover(
         let proposal = asked.and_then(|leader| {
             Some((leader, cluster.propose(leader, command.clone().into()).ok()?))
         });
-        clients.run_until(cluster, soon)?;
+        pass(cluster, clients, soon)?;
         let committed = |(leader, id)| cluster.has_done(leader, id);
         if cluster.broken().is_some() || proposal.is_some_and(committed) {
             return Ok(());
@@ -197,9 +269,10 @@ fn recover(
 fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Result<(), Failure> {
     let end = cluster.now() + length.convergence;
     while cluster.now() < end && cluster.broken().is_none() {
-        clients.run_until(cluster, cluster.now() + Duration::from_millis(500))?;
+        let soon = cluster.now() + Duration::from_millis(500);
+        pass(cluster, clients, soon)?;
         if clients.are_idle() && are_equal(cluster) {
-            return Ok(());
+            return check_states(cluster);
         }
     }
     let ids: Vec<NodeId> = cluster.ids().collect();
@@ -214,6 +287,19 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
     let what =
         format!("all is well, and they do not agree: {}", standing.collect::<Vec<_>>().join(", "));
     cluster.checks().complain("convergence", what);
+    Ok(())
+}
+
+/// Each store holds what the log makes, and nothing beside it.
+fn check_states(cluster: &Cluster) -> Result<(), Failure> {
+    for id in cluster.ids() {
+        let Some(running) = cluster.running(id) else { continue };
+        let (found, expected) = (running.reader.whole()?, &cluster.host(id).reference);
+        if let Some(difference) = expected.difference(&found) {
+            let what = format!("all is well, and {id}: {difference}");
+            cluster.checks().complain("state-machine-safety", what);
+        }
+    }
     Ok(())
 }
 

@@ -99,12 +99,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed, for so many servers.
-    pub fn new(seed: u64, servers: u64, calm_at: Duration) -> Plan {
+    /// The plan of a seed, for so many servers, without some of the faults that it would pick.
+    pub fn new(seed: u64, servers: u64, calm_at: Duration, without: &[Fault]) -> Plan {
         let mut random = SmallRng::seed_from_u64(seed ^ 0x5eed);
         let likely = random.random_range(1..=6u32);
         let faults = Fault::ALL.into_iter().filter(|_| random.random_range(0..8) < likely);
-        let faults: Vec<Fault> = faults.collect();
+        let mut faults: Vec<Fault> = faults.collect();
+        faults.retain(|fault| !without.contains(fault));
         let mut options = Options::new(servers, random.random());
         if faults.contains(&Fault::Drift) {
             options.drift = 100;
@@ -127,6 +128,12 @@ impl Plan {
             workload.network.1 = 150;
         }
         Plan { faults, options, workload, calm_at, random }
+    }
+
+    /// Keeps what the plan is, and draws everything else anew.
+    pub fn vary(&mut self, chance: u64) {
+        self.options.seed ^= chance;
+        self.random = SmallRng::seed_from_u64(self.options.seed);
     }
 
     fn has(&self, fault: Fault) -> bool {

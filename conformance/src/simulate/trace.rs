@@ -10,7 +10,7 @@ use super::Outcome;
 /// whose contents follow from what was decided; the model's stand in their handles.
 pub fn trace(outcome: &Outcome) -> ClusterTrace {
     let settings = Settings {
-        servers: outcome.servers,
+        servers: outcome.variant.servers,
         limits: outcome.limits,
         disk: DiskMode::Queued,
         apply: ApplyMode::Separate,
@@ -23,7 +23,7 @@ pub fn trace(outcome: &Outcome) -> ClusterTrace {
         outcome.recorded.iter().map(|action| in_words_of_the_model(action, &outcome.decided));
     ClusterTrace {
         settings,
-        about: format!("seed {}: {what}", outcome.seed),
+        about: format!("seed {}: {what}", outcome.variant.seed),
         actions: actions.collect(),
     }
 }

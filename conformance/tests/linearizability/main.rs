@@ -2,6 +2,7 @@
 //! people's checkers, limits, and how histories are stored.
 
 mod compare;
+mod conflicts;
 mod named;
 mod oracle;
 mod plain;

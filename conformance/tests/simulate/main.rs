@@ -1,5 +1,8 @@
 //! Simulated clusters: a seed is a run, nothing is found, and each server does what the model does.
 
+mod shrinking;
+mod snapshots;
+
 use std::time::Duration;
 
 use raft_checker::search::Control;
@@ -11,7 +14,7 @@ fn short() -> Length {
 }
 
 fn passed(outcome: &Outcome) {
-    assert_eq!(outcome.broken, None, "seed {} with {:?}", outcome.seed, outcome.faults);
+    assert_eq!(outcome.broken, None, "seed {} with {:?}", outcome.variant.seed, outcome.faults);
 }
 
 #[test]

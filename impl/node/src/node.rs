@@ -121,6 +121,24 @@ impl RunningNode {
         options: Options,
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
+        // Wrong options make no directory.
+        check(&options)?;
+        let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
+            .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
+        RunningNode::start_in(&directory, options, machine)
+    }
+
+    /// As [`start`](RunningNode::start), with the data in a directory that need not be one of the
+    /// operating system.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](RunningNode::start).
+    pub fn start_in(
+        directory: &Arc<dyn Directory>,
+        options: Options,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<RunningNode, NodeError> {
         check(&options)?;
         let identity = identity(&options);
         let (id, voters) = (identity.node, identity.voters.clone());
@@ -131,10 +149,7 @@ impl RunningNode {
             log_sizes: Sizes::default(),
             seed: rand::random(),
         };
-        let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
-            .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
-        let Started { node, log, snapshots, applier, state } =
-            start(&directory, &startup, machine)?;
+        let Started { node, log, snapshots, applier, state } = start(directory, &startup, machine)?;
         let trace = options.trace_log.clone().map(|path| {
             let log = NodeLog::open(&path, &startup.config, &state, applier.applied());
             log.map_err(|error| NodeError::File { path, error })

@@ -286,8 +286,7 @@ impl Owner {
             Order::SendSnapshot { to, offer } => {
                 if let Some(peer) = self.peers.get(&to) {
                     let World { snapshots, supervisor, .. } = &self.world;
-                    let dialler = peer.dialler.clone();
-                    peer.snapshot.start(dialler, offer, snapshots.clone(), supervisor);
+                    peer.snapshot.start(peer.dialler.clone(), offer, snapshots, supervisor);
                 }
             }
             Order::Commit { mark, writes } => self.commit(mark, writes)?,

@@ -11,17 +11,19 @@
 //! The receiver's node learns of the snapshot when its file is whole, durable and under its name, and
 //! not before.
 
+use std::sync::Arc;
+
 use raft_core::{Bytes, InstallSnapshot};
 
 use crate::directory::File;
 use crate::snapshot_store::{Incoming, SnapshotError, SnapshotName, SnapshotStore};
 use crate::wire::{Chunk, Frame};
 
-/// The sending side.
-#[derive(Debug)]
+/// The sending side. A copy reads the same file.
+#[derive(Clone, Debug)]
 pub struct Sending {
     name: SnapshotName,
-    file: File,
+    file: Arc<File>,
     offset: u64,
     chunk: usize,
 }
@@ -39,7 +41,7 @@ impl Sending {
         chunk: usize,
     ) -> Result<Sending, SnapshotError> {
         let name = SnapshotName::of(&offer.snapshot)?;
-        Ok(Sending { name, file: store.open(name)?, offset: 0, chunk })
+        Ok(Sending { name, file: Arc::new(store.open(name)?), offset: 0, chunk })
     }
 
     /// What is sent.
@@ -68,6 +70,72 @@ impl Sending {
         let offset = self.offset;
         self.offset += data.len() as u64;
         Ok(Some(Frame::SnapshotChunk(Chunk { offset, data: Bytes::from(data) })))
+    }
+}
+
+/// How many connections in a row may bring nothing of a snapshot before it is given up for the newest.
+const STALLS: u32 = 3;
+
+/// What one follower is sent, from connection to connection.
+///
+/// A leader offers its newest snapshot each time, and a receiver keeps the parts of one only. On a
+/// connection that breaks again and again, while snapshots are taken, no offer would ever arrive whole.
+/// So what was begun is gone on with, as long as the same leadership offers; the file stays readable as
+/// long as it is open here, also after it was removed.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    unfinished: Option<Attempt>,
+}
+
+/// A snapshot on its way over one connection.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The message that the receiver's node gets when all is there.
+    pub offer: InstallSnapshot,
+    /// The sending side.
+    pub sending: Sending,
+    /// How many bytes the receiver had when it last said so.
+    known: u64,
+    /// How many connections brought nothing, one after the other.
+    stalls: u32,
+}
+
+impl Outbound {
+    /// What to send now that the leader makes this offer: what a broken connection has left unfinished,
+    /// or what is offered.
+    ///
+    /// # Errors
+    ///
+    /// What is offered is not here.
+    pub fn attempt(
+        &mut self,
+        offer: InstallSnapshot,
+        store: &SnapshotStore,
+        chunk: usize,
+    ) -> Result<Attempt, SnapshotError> {
+        // To a later term the old message would be stale.
+        let unfinished = self.unfinished.take();
+        if let Some(attempt) = unfinished.filter(|attempt| attempt.offer.term == offer.term) {
+            return Ok(attempt);
+        }
+        let sending = Sending::begin(&offer, store, chunk)?;
+        Ok(Attempt { offer, sending, known: 0, stalls: 0 })
+    }
+
+    /// The connection broke. Whether the next one will go on with this snapshot.
+    pub fn broke(&mut self, attempt: Attempt) -> bool {
+        let useful = attempt.stalls < STALLS && (attempt.known > 0 || attempt.sending.offset > 0);
+        self.unfinished = useful.then_some(attempt);
+        useful
+    }
+}
+
+impl Attempt {
+    /// The receiver says how many bytes it has.
+    pub fn go_on_at(&mut self, here: u64) {
+        self.stalls = if here > self.known { 0 } else { self.stalls + 1 };
+        self.known = here;
+        self.sending.go_on_at(here);
     }
 }
 

@@ -14,6 +14,10 @@ use raft_cli::options::{ThreadsArgs, duration, positive_duration, seeds, shell_w
 use raft_cli::output::Output;
 use raft_cli::progress::{Progress, Share};
 use raft_conformance::conform;
+use raft_conformance::linearizability::{
+    Answer, History, KvModel, Limit, Operation, check, conflict,
+};
+use raft_conformance::simulate::shrink::shrink;
 use raft_conformance::simulate::{self, Length, Outcome};
 use raft_trace::ClusterTrace;
 use serde_json::json;
@@ -44,7 +48,8 @@ pub(crate) struct Args {
     /// For how long things go wrong in each run, in simulated time.
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration)]
     chaos: Duration,
-    /// Save the trace of a failure here, cut down as far as possible.
+    /// Save what shows a failure here, cut down as far as possible: a trace, or if no server differs
+    /// from the model and clients were told wrong things, the history of these.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Also print what each run came to: its hash is the same whenever the seed is.
@@ -123,7 +128,7 @@ fn run_all(args: &Args, interrupt: &Interrupt, began: Instant) -> Sum {
             Some(if interrupted { StopReason::Interrupted } else { StopReason::TimeLimit });
     }
     sum.hashes.sort_unstable();
-    sum.failed.sort_by_key(|outcome| outcome.seed);
+    sum.failed.sort_by_key(|outcome| outcome.variant.seed);
     sum
 }
 
@@ -137,14 +142,24 @@ impl Sum {
         self.crashes += outcome.counters.crashes;
         self.snapshots += outcome.counters.snapshots;
         self.delivered += outcome.counters.delivered;
-        self.hashes.push((outcome.seed, outcome.hash));
+        self.hashes.push((outcome.variant.seed, outcome.hash));
         if outcome.broken.is_some() {
             self.failed.push(outcome);
         }
     }
 }
 
-/// Saves the trace of the seed that failed soonest, which has the shortest history.
+/// What is shown and saved of a failure.
+struct Kept {
+    /// How many of what: `12 steps`.
+    length: String,
+    bytes: Vec<u8>,
+    shown: String,
+}
+
+/// Looks for a smaller run than the seed that failed soonest, and keeps what shows the failure: what
+/// leads one server to differ from the model; where none differs, the answers to clients that are in
+/// conflict; or else the whole run.
 fn save(
     out: &mut Output,
     path: &Path,
@@ -153,45 +168,84 @@ fn save(
     args: &Args,
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
-    let soonest = failed.iter().min_by_key(|failed| failed.simulated);
-    let Some(soonest) = soonest else { return Ok(()) };
-    let (seed, servers, length) = (soonest.seed, soonest.servers, length(args));
+    // The one that failed soonest has the shortest history.
+    let Some(soonest) = failed.iter().min_by_key(|failed| failed.simulated) else { return Ok(()) };
+    let (soonest, length) = (soonest.clone(), length(args));
     let again = format!("raftgate conform --trace {}", shell_word(&path.to_string_lossy()));
     let mut made = None;
-    let job = move |_| cut_down(seed, servers, length, &again);
+    let job = move |_| {
+        let smallest = shrink(&soonest, length);
+        let kept = keep(&smallest, &again);
+        (describe(&smallest), kept)
+    };
     jobs::run(1, 1, interrupt, job, |result| {
         made = result.or(made.take());
         Next::Begin
     });
-    let Some((trace, shown)) = made else {
-        writeln!(out, "\nIt was interrupted before a trace was saved.");
+    let Some((described, kept)) = made else {
+        writeln!(out, "\nIt was interrupted before anything was saved.");
         return Ok(());
     };
-    writeln!(out, "\n{shown}");
-    let mut bytes = Vec::new();
-    trace.write(&mut bytes).expect("a vector takes everything");
-    Ok(file.write(&bytes)?)
+    writeln!(out, "\n{described}\n\n{}", kept.shown);
+    file.write(&kept.bytes)?;
+    writeln!(out, "Saved {} to {}.", kept.length, path.display());
+    Ok(())
 }
 
-/// Runs a seed again, with a record, and cuts the record down to what one server needs to differ from
-/// the model. Where no server differs, the trace is the whole run.
-fn cut_down(seed: u64, servers: u64, length: Length, again: &str) -> (ClusterTrace, String) {
-    let recorded = simulate::run(seed, servers, length, true);
-    let whole = simulate::trace::trace(&recorded);
+fn describe(smallest: &Outcome) -> String {
+    let Outcome { variant, faults, simulated, steps, broken, .. } = smallest;
+    let what = broken.as_ref().map_or("", |broken| broken.property);
+    let names: Vec<String> = faults.iter().map(|fault| format!("{fault:?}")).collect();
+    let faults = if names.is_empty() { "no faults".to_owned() } else { names.join(", ") };
+    format!(
+        "The smallest run like seed {} that breaks {what}: {} servers, {faults},\n{steps} steps in \
+         {:.1} simulated seconds.",
+        variant.seed,
+        variant.servers,
+        simulated.as_secs_f64(),
+    )
+}
+
+fn keep(outcome: &Outcome, again: &str) -> Kept {
+    let whole = simulate::trace::trace(outcome);
     let held = conform::trace::hold(&whole, &Control::default(), &conform::Progress::default());
-    match held {
+    let (trace, shown) = match held {
         Ok((_, Some(found))) => {
             let shown = conform::show::divergence(&whole.about, &found, again);
             (ClusterTrace { about: whole.about, ..found.trace }, shown)
         }
         Ok((_, None)) => {
-            let steps = whole.actions.len();
-            let shown =
-                format!("Each server does what the model does; the trace has all {steps} steps.");
-            (whole, shown)
+            if let Some(history) = &outcome.history {
+                return keep_history(history);
+            }
+            let shown = "Each server does what the model does: the trace is the whole run, for \
+                         raftcheck replay and raftcheck show.";
+            (whole, shown.to_owned())
         }
-        Err(error) => (whole, format!("The model cannot follow the run: {error}.")),
-    }
+        Err(error) => (whole, format!("The model cannot follow the run, so it is whole: {error}.")),
+    };
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes).expect("a vector takes everything");
+    Kept { length: format!("{} steps", trace.actions.len()), bytes, shown }
+}
+
+/// The answers in conflict.
+fn keep_history(history: &History<Operation, Answer>) -> Kept {
+    let report = check::<KvModel>(history, Limit::default());
+    let Some(conflict) = conflict::<KvModel>(history, &report) else {
+        let mut bytes = Vec::new();
+        history.write(&mut bytes).expect("a vector takes everything");
+        let length = format!("{} operations", history.calls().len());
+        return Kept { length, bytes, shown: report.to_string() };
+    };
+    let shown = format!(
+        "Each server does what the model does; what clients were told shows the failure.\n\n{conflict}"
+    );
+    let length = format!("{} operations", conflict.calls.len());
+    let mut bytes = Vec::new();
+    let history = History::new(conflict.calls).expect("a part of a history is one");
+    history.write(&mut bytes).expect("a vector takes everything");
+    Kept { length, bytes, shown }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -226,9 +280,10 @@ fn print(out: &mut Output, args: &Args, sum: &Sum, seconds: f64) {
     );
     for failed in &sum.failed {
         let Some(broken) = &failed.broken else { continue };
-        writeln!(out, "\nseed {} breaks {}:\n{}", failed.seed, broken.property, broken.what);
+        let seed = failed.variant.seed;
+        writeln!(out, "\nseed {seed} breaks {}:\n{}", broken.property, broken.what);
         writeln!(out, "  with {:?}", failed.faults);
-        writeln!(out, "  again: raftgate simulate --seeds {}..{}", failed.seed, failed.seed + 1);
+        writeln!(out, "  again: raftgate simulate --seeds {seed}..{}", seed + 1);
     }
     if let Some(reason) = sum.stopped {
         let (runs, all) = (count(sum.runs), count(args.seeds.end - args.seeds.start));
@@ -242,7 +297,7 @@ fn as_json(args: &Args, sum: &Sum, exit: Exit, seconds: f64) -> serde_json::Valu
     let failed = sum.failed.iter().map(|failed| {
         let broken = failed.broken.as_ref();
         json!({
-            "seed": failed.seed,
+            "seed": failed.variant.seed,
             "property": broken.map(|broken| broken.property),
             "what": broken.map(|broken| &broken.what),
         })

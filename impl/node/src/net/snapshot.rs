@@ -1,7 +1,6 @@
 //! Snapshots on their way: offered, resumed where a broken connection left off, and stored.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use raft_core::{InstallSnapshot, Message, NodeId};
@@ -12,7 +11,7 @@ use super::{Connection, Dialler, FromPeer, NetError};
 use crate::metrics::{Direction, OpenConnection, SnapshotOperation};
 use crate::replica::Said;
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
-use crate::snapshot_transfer::{Receiving, Sending};
+use crate::snapshot_transfer::{Attempt, Outbound, Receiving};
 use crate::supervisor::Supervisor;
 use crate::wire::{CHUNK, Frame, MAX_BODY};
 
@@ -22,94 +21,115 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long to wait after a snapshot did not arrive.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Whether a snapshot is on its way to a server.
+/// Snapshots on their way to one server, one at a time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SnapshotLink(Arc<Progress>);
+pub(crate) struct SnapshotLink(Arc<Mutex<Progress>>);
 
 #[derive(Debug, Default)]
 struct Progress {
     /// Somebody is trying.
-    busy: AtomicBool,
-    /// The other side has answered and is receiving.
-    receiving: AtomicBool,
+    busy: bool,
+    /// When the other side last took a part, if it is to get more.
+    took: Option<Instant>,
+    outbound: Outbound,
 }
 
 impl SnapshotLink {
-    /// Whether the other side is receiving a snapshot.
+    /// Whether the other side is receiving a snapshot, or is about to go on with one.
     pub(crate) fn is_receiving(&self) -> bool {
-        self.0.receiving.load(Ordering::Acquire)
+        self.lock().took.is_some_and(|took| took.elapsed() < SILENCE)
     }
 
-    /// Begins to send a snapshot, unless one is on its way. Must be called on a runtime.
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to send a snapshot, or goes on with the one that a broken connection left unfinished,
+    /// unless one is on its way. Must be called on a runtime.
     pub(crate) fn start(
         &self,
         dialler: Dialler,
         offer: InstallSnapshot,
-        store: SnapshotStore,
+        store: &SnapshotStore,
         supervisor: &Supervisor,
     ) {
-        if self.0.busy.swap(true, Ordering::AcqRel) {
+        let mut progress = self.lock();
+        if progress.busy {
             return;
         }
-        let progress = self.0.clone();
+        let peer = dialler.hello.to;
+        let attempt = match progress.outbound.attempt(offer, store, CHUNK) {
+            Ok(attempt) => attempt,
+            Err(error) => return debug!(%peer, %error, "a snapshot cannot be sent"),
+        };
+        progress.busy = true;
+        drop(progress);
+        let link = self.clone();
         supervisor.task("raft-send-snapshot", async move {
-            let (peer, index) = (dialler.hello.to, offer.snapshot.last_included_index);
-            match send_snapshot(&dialler, offer, &store, &progress.receiving).await {
+            let index = attempt.offer.snapshot.last_included_index;
+            match link.send(&dialler, attempt).await {
                 Ok(()) => info!(%peer, %index, "the snapshot is there"),
                 Err(error) => {
                     // That nobody is there, the other connection has said.
-                    if progress.receiving.load(Ordering::Acquire) {
-                        warn!(%peer, %index, %error, "a snapshot did not arrive");
+                    if link.lock().took.is_some() {
+                        warn!(%peer, %index, %error, "a snapshot did not arrive; it is tried again");
                         SnapshotOperation::Send.failed();
                     } else {
                         debug!(%peer, %index, %error, "a snapshot cannot be sent");
                     }
-                    progress.receiving.store(false, Ordering::Release);
                     tokio::time::sleep(RETRY).await;
                 }
             }
-            progress.receiving.store(false, Ordering::Release);
-            progress.busy.store(false, Ordering::Release);
+            link.lock().busy = false;
         });
     }
-}
 
-/// Sends a snapshot; when this returns, the other side has stored it.
-async fn send_snapshot(
-    dialler: &Dialler,
-    offer: InstallSnapshot,
-    store: &SnapshotStore,
-    receiving: &AtomicBool,
-) -> Result<(), NetError> {
-    let mut sending = Sending::begin(&offer, store, CHUNK)?;
-    let mut connection = dialler.dial().await?;
-    let _open = OpenConnection::new(Direction::Outgoing);
-    let began = Instant::now();
-    receiving.store(true, Ordering::Release);
-    let (peer, name) = (dialler.hello.to, sending.name());
-    info!(%peer, index = %name.last_included.index, bytes = name.length, "sending a snapshot");
-    connection.send(&Frame::SnapshotOffer(offer)).await?;
-    let Frame::SnapshotWanted(offset) = silent(connection.receive(MAX_BODY)).await? else {
-        return Err(NetError::OutOfTurn);
-    };
-    sending.go_on_at(offset);
-    loop {
-        let (returned, chunk) = blocking(move || {
-            let chunk = sending.next_chunk()?;
-            Ok((sending, chunk))
-        })
-        .await?;
-        sending = returned;
-        let Some(chunk) = chunk else { break };
-        silent(connection.send(&chunk)).await?;
-    }
-    match silent(connection.receive(MAX_BODY)).await? {
-        Frame::SnapshotStored => {
-            SnapshotOperation::Send.done(began, name.length);
-            Ok(())
+    /// Sends a snapshot; when this returns, the other side has stored it.
+    async fn send(&self, dialler: &Dialler, mut attempt: Attempt) -> Result<(), NetError> {
+        let sent = match dialler.dial().await {
+            Ok(mut connection) => self.send_on(&mut connection, &mut attempt).await,
+            Err(error) => {
+                self.lock().took = None;
+                Err(error)
+            }
+        };
+        let mut progress = self.lock();
+        if sent.is_ok() || !progress.outbound.broke(attempt) {
+            progress.took = None;
         }
-        Frame::Refused(why) => Err(NetError::Refused(why)),
-        _ => Err(NetError::OutOfTurn),
+        sent
+    }
+
+    async fn send_on(
+        &self,
+        connection: &mut Connection,
+        attempt: &mut Attempt,
+    ) -> Result<(), NetError> {
+        let (name, began) = (attempt.sending.name(), Instant::now());
+        let _open = OpenConnection::new(Direction::Outgoing);
+        info!(index = %name.last_included.index, bytes = name.length, "sending a snapshot");
+        connection.send(&Frame::SnapshotOffer(attempt.offer.clone())).await?;
+        let Frame::SnapshotWanted(offset) = silent(connection.receive(MAX_BODY)).await? else {
+            return Err(NetError::OutOfTurn);
+        };
+        attempt.go_on_at(offset);
+        loop {
+            self.lock().took = Some(Instant::now());
+            let mut sending = attempt.sending.clone();
+            let read = blocking(move || sending.next_chunk().map(|chunk| (sending, chunk)));
+            let (sending, chunk) = read.await?;
+            attempt.sending = sending;
+            let Some(chunk) = chunk else { break };
+            silent(connection.send(&chunk)).await?;
+        }
+        match silent(connection.receive(MAX_BODY)).await? {
+            Frame::SnapshotStored => {
+                SnapshotOperation::Send.done(began, name.length);
+                Ok(())
+            }
+            Frame::Refused(why) => Err(NetError::Refused(why)),
+            _ => Err(NetError::OutOfTurn),
+        }
     }
 }
 
