@@ -129,7 +129,7 @@ impl Names {
 
     /// All files.
     fn files(&self) -> impl Iterator<Item = (&String, usize)> {
-        self.live.iter().filter_map(|(name, named)| Some((name, named.file()?)))
+        self.live.iter().filter_map(|(name, entry)| Some((name, entry.file()?)))
     }
 }
 
@@ -140,7 +140,7 @@ fn inside(path: &str, name: &str) -> String {
 
 fn change(names: &mut BTreeMap<String, Named>, change: &NameChange) {
     match change {
-        NameChange::Put(name, named) => drop(names.insert(name.clone(), *named)),
+        NameChange::Put(name, entry) => drop(names.insert(name.clone(), *entry)),
         NameChange::Rename { from, to, file } => {
             names.remove(from);
             names.insert(to.clone(), Named::File(*file));
@@ -333,7 +333,7 @@ impl Moment {
             for done in names.unsynced.iter().take_while(|_| kept()) {
                 change(&mut left, done);
             }
-            let directory = left.iter().filter(|(_, named)| **named == Named::Directory);
+            let directory = left.iter().filter(|(_, entry)| **entry == Named::Directory);
             there.extend(directory.map(|(name, _)| inside(&path, name)));
             let names = Names { durable: left.clone(), live: left, unsynced: Vec::new() };
             directories.insert(path, names);

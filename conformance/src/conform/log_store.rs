@@ -196,7 +196,7 @@ fn go_on(
         open(disk, sizes, 4).map_err(|error| story.differs("it starts", error.to_string()))
     };
     let opened = open(disk, sizes, 3);
-    let (mut store, mut state) =
+    let (mut log, mut state) =
         opened.map_err(|error| story.differs("it starts", error.to_string()))?;
     let operations = disk.operations();
     if state != expected.state && expected.perhaps.as_ref() != Some(&state) {
@@ -209,7 +209,7 @@ fn go_on(
     }
     for write in later_script(&state) {
         state.write(&write);
-        store.commit(vec![write]).map_err(|error| story.differs("goes on", error.to_string()))?;
+        log.commit(vec![write]).map_err(|error| story.differs("goes on", error.to_string()))?;
     }
     let loss = story.then("a start, more transactions, a power loss");
     for kept in [false, true] {
