@@ -182,3 +182,34 @@ fn who_opens_too_many_sessions_ends_its_own() {
     assert!(!is_there(ClientId(3)) && !is_there(ClientId(104)));
     assert!(is_there(ClientId(105)));
 }
+
+#[test]
+fn of_owners_with_equally_many_sessions_the_one_loses_that_used_its_own_least_recently() {
+    let (dir, other) = (directory(), directory());
+    let (mut store, mut restored) = (open(dir.path()), open(other.path()));
+    let of = |owner| Operation::OpenSessionFor { owner: Owner(owner) };
+    let owners = || 1..=MAX_SESSIONS / 2;
+    let all: Vec<_> = owners().chain(owners()).map(|owner| command(None, of(owner))).collect();
+    store.apply(Index(1), &all).expect("applied");
+    // The first owner uses both of its sessions, the second one of them.
+    let second = MAX_SESSIONS / 2;
+    for client in [1, second + 1, 2] {
+        ask(&mut store, Some((ClientId(client), 1)), put("k", "v"));
+    }
+    let (index, data) = snapshot(&store);
+    restored.restore(index, &mut data.as_slice()).expect("restored");
+    for store in [&mut store, &mut restored] {
+        let mut is_there = |client| {
+            ask(store, Some((ClientId(client), 2)), put("k", "v")) != Answer::UnknownSession
+        };
+        assert!([1, 2, 3, second + 1, second + 2].into_iter().all(&mut is_there));
+        // Whose oldest session was not used since it was opened.
+        ask(store, None, of(0));
+        let mut is_there = |client| {
+            ask(store, Some((ClientId(client), 3)), put("k", "v")) != Answer::UnknownSession
+        };
+        assert!([1, 2, 3, second + 1, second + 2].into_iter().all(&mut is_there));
+        assert!(!is_there(4) && is_there(second + 3));
+    }
+    assert_eq!(snapshot(&restored), snapshot(&store));
+}
