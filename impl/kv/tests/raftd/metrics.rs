@@ -143,8 +143,8 @@ fn a_follower_that_is_away_lags_and_comes_back_with_a_snapshot() {
     let mut client = cluster.client();
     let mut put = |keys: std::ops::Range<u32>| {
         for key in keys {
-            let put = client.put(&key.to_be_bytes(), vec![b'v'; 100_000]);
-            cluster.runtime.block_on(put).unwrap();
+            let key = key.to_be_bytes();
+            cluster.runtime.block_on(client.put(&key, vec![b'v'; 100_000])).unwrap();
         }
     };
     put(0..8);
