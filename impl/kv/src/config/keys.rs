@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
     key("snapshots", "log_mib", "MiB", Value("32"), "A snapshot is taken when the log is this long, or a quarter of the last snapshot if that is more; 1 to 256."),
     key("snapshots", "mib_per_second", "MiB/s", Value("16"), "How fast snapshots are written, but for their first 128 MiB, at 4 times that; at least 1."),
     key("tls", "authority", "path", Refused, "The certificate of the authority that signs those of servers and clients."),
-    key("tls", "certificate", "path", Refused, "This server's certificate; it names node-<id>, and the host that clients use."),
+    key("tls", "certificate", "path", Refused, "This server's certificate; it names node-ID, with this server's id, and the host that clients use."),
     key("tls", "key", "path", Refused, "The private key of the certificate."),
     key("tls", "clients_need_certificates", "true or false", Value("false"), "Whether clients have to show a certificate of the authority."),
 ];

@@ -188,9 +188,8 @@ impl RequestUnderWay {
     fn answered(&mut self, response: &Response) {
         self.outcome = match response.extensions().get() {
             Some(Outcome::Unknown) => "unknown",
-            Some(Outcome::NotDone) => "not_done",
             None if response.status().is_success() => "done",
-            None => "not_done",
+            Some(Outcome::NotDone) | None => "not_done",
         };
         let code = response.status().as_str().to_owned();
         metrics::counter!("http_responses_total", "code" => code).increment(1);

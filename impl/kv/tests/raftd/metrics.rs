@@ -144,8 +144,7 @@ fn a_follower_that_is_away_lags_and_comes_back_with_a_snapshot() {
     let mut put = |keys: std::ops::Range<u32>| {
         for key in keys {
             let key = key.to_be_bytes();
-            let put = client.put(&key, vec![b'v'; 100_000]);
-            cluster.runtime.block_on(put).unwrap();
+            cluster.runtime.block_on(client.put(&key, vec![b'v'; 100_000])).unwrap();
         }
     };
     put(0..8);
