@@ -100,7 +100,9 @@ fn a_reader_that_goes_away_is_no_error_and_the_verdict_stands() {
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         assert_exit(&output, 0);
-        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+        // A slow run says how far it is, and nothing else.
+        let stderr = text(&output.stderr);
+        assert!(!stderr.contains("panicked") && !stderr.contains("error"), "{stderr}");
     }
     assert_eq!(json(&file)["verdict"], "CONFORMS");
 }

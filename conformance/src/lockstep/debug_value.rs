@@ -21,7 +21,7 @@ pub(super) enum Value {
 impl Value {
     /// Reads a value. What `Debug` did not write, such as a sentence, is a leaf as a whole.
     pub(super) fn parse(text: &str) -> Value {
-        let mut parser = Parser { rest: text.trim() };
+        let mut parser = Parser { rest: text.trim(), depth: 0 };
         match parser.value() {
             Some(value) if parser.rest.is_empty() => value,
             _ => Value::Leaf(text.to_owned()),
@@ -58,12 +58,27 @@ impl std::fmt::Display for Value {
     }
 }
 
+/// How deep values may lie in each other. Those of this workspace are far below that, and what is deeper
+/// is no value.
+const MAX_DEPTH: usize = 64;
+
 struct Parser<'a> {
     rest: &'a str,
+    depth: usize,
 }
 
 impl Parser<'_> {
     fn value(&mut self) -> Option<Value> {
+        if self.depth == MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let value = self.value_at_depth();
+        self.depth -= 1;
+        value
+    }
+
+    fn value_at_depth(&mut self) -> Option<Value> {
         let head = self.leaf();
         let is_name =
             |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');

@@ -395,6 +395,7 @@ const EMBEDDED: &[(&str, &str)] = &embedded![
     "replication-3",
     "replication-3-batches",
     "replication-3-wide",
+    "restore-3-queue",
     "snapshot-2",
     "snapshot-3",
     "snapshot-3-terms",
