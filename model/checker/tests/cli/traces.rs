@@ -1,6 +1,8 @@
 //! Runs as traces, and what is wrong with some.
 
-use crate::support::{SMALL, assert_exit, folder_with, raftcheck, stderr, stdout};
+use std::path::{Path, PathBuf};
+
+use crate::support::{SMALL, assert_exit, folder_with, raftcheck, stderr};
 
 /// A trace of a run to a witness, made by the program itself.
 fn make_trace(folder: &Path) -> PathBuf {
