@@ -124,11 +124,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     run.stopped = watch.control.stopped();
     run.seconds = watch.began.elapsed().as_secs_f64();
     let exit = run.exit();
-    if let Some((_, found)) = run.found() {
-        files.save(found)?;
-    }
-    files.json.write(&run.to_json(exit))?;
+    let saved = run.found().map_or(Ok(()), |(_, found)| files.save(found));
+    let written = files.json.write(&run.to_json(exit));
     files.out.print(&run.show(&replay_advice(args)));
+    saved?;
+    written?;
     files.out.finish()?;
     Ok(exit)
 }
@@ -148,10 +148,8 @@ fn run_trace(args: &Args, path: &Path) -> Result<Exit, Failure> {
         (None, Some(_)) => Exit::Incomplete,
         (None, None) => Exit::Fine,
     };
-    if let Some(found) = &found {
-        files.save(found)?;
-    }
-    files.json.write(&report::trace_json(held, found.as_ref(), exit))?;
+    let saved = found.as_ref().map_or(Ok(()), |found| files.save(found));
+    let written = files.json.write(&report::trace_json(held, found.as_ref(), exit));
     files.out.print(&report::trace(&trace, held, exit, stopped, watch.began.elapsed()));
     if let Some(found) = &found {
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
@@ -159,6 +157,8 @@ fn run_trace(args: &Args, path: &Path) -> Result<Exit, Failure> {
         let shown = show::divergence(&name, found, &replay_advice(args));
         files.out.print(&format!("\n{shown}"));
     }
+    saved?;
+    written?;
     files.out.finish()?;
     Ok(exit)
 }

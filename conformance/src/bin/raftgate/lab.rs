@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         Exit::Fine
     };
-    json.write(&report::as_json(&tallies, &args.seeds, exit, seconds))?;
+    let written = json.write(&report::as_json(&tallies, &args.seeds, exit, seconds));
     out.print(&report::show(&tallies, seconds));
     if runs < wanted {
         let (runs, wanted) = (count(runs), count(wanted));
@@ -92,6 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             }
         }
     }
+    written?;
     out.finish()?;
     Ok(exit)
 }

@@ -92,11 +92,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         (true, Some(_)) => Exit::Incomplete,
         (true, None) => Exit::Fine,
     };
-    json.write(&as_json(args, &sum, exit, seconds))?;
+    let written = json.write(&as_json(args, &sum, exit, seconds));
     print(&mut out, args, &sum, seconds);
     if let (Some(path), Some(file)) = (&args.save, &file) {
         save(&mut out, path, file, &sum.failed, args, &interrupt)?;
     }
+    written?;
     out.finish()?;
     Ok(exit)
 }

@@ -42,8 +42,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         what: error.to_string(),
         advice: "give the whole trace log of each server, one file for each".to_owned(),
     })?;
-    json.write(&report.to_json())?;
+    let written = json.write(&report.to_json());
     out.print(&show(&report));
+    written?;
     out.finish()?;
     Ok(if report.is_explained() { Exit::Fine } else { Exit::Diverged })
 }

@@ -49,19 +49,21 @@ fn mutants_that_nobody_reads_about_are_not_run() {
 #[cfg(target_os = "linux")]
 fn a_full_device_is_said_in_one_message() {
     let (folder, _) = folder_with("small.toml", SMALL);
-    for arguments in [
-        &["check", "small.toml", "--json", "r.json"][..],
-        &["list"],
-        &["check", "small.toml", "--json", "/dev/full"],
-    ] {
-        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
-        let output = command(arguments, folder.path()).stdout(full).output().expect("it ends");
-        assert_exit(&output, 2);
-        let message = stderr(&output);
+    let says_it = |output: &std::process::Output| {
+        assert_exit(output, 2);
+        let message = stderr(output);
         assert!(message.contains("cannot ") && message.contains("No space left"), "{message}");
         assert!(!message.contains("panicked") && message.lines().count() <= 2, "{message}");
+    };
+    for arguments in [&["check", "small.toml", "--json", "r.json"][..], &["list"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        says_it(&command(arguments, folder.path()).stdout(full).output().expect("it ends"));
     }
     assert_eq!(json(&folder.path().join("r.json"))["verdict"], "HOLDS", "the results are there");
+
+    let output = raftcheck(&["check", "small.toml", "--json", "/dev/full"], folder.path());
+    says_it(&output);
+    assert!(stdout(&output).contains("HOLDS: "), "the text is there");
 }
 
 #[test]

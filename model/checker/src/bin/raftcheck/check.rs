@@ -51,10 +51,11 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
         reports.push(report);
     }
     let total = Total::new(&reports, &configs);
-    json.write(&total.json())?;
+    let written = json.write(&total.json());
     out.print(&table::results(&reports));
     counterexample::print(&mut out, &reports, &traces, &|name| by_name(folder, args, name));
     out.print(&total.show(options.symmetry));
+    written?;
     out.finish()?;
     not_kept.map_or_else(|| Ok(total.exit()), Err)
 }

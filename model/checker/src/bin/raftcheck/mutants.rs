@@ -115,7 +115,10 @@ impl<'a> Results<'a> {
             configs.iter().filter(|config| config.tier == Tier::Smoke).cloned().collect();
         let mut tried = attempt(&of_smoke, watch);
         let enough = of_smoke.len() == configs.len() || tried.is_killed_as_named(mutant);
-        if !enough && !only_smoke && !watch.is_interrupted() {
+        if !enough && !only_smoke {
+            if watch.is_interrupted() {
+                return;
+            }
             tried = attempt(configs, watch);
         }
         if watch.is_interrupted() && tried.cut {
