@@ -71,8 +71,8 @@ fn late_snapshots_conform() {
         states: 197,
         transitions: 1066,
         second_ways: 870,
-        batches: 5572,
-        longer: 880,
+        batches: 5585,
+        longer: 893,
         walked: 324,
     };
     assert_eq!(counts, expected);
@@ -83,10 +83,10 @@ fn the_end_of_figure_8_conforms() {
     let counts = conforms("figure-8-end-3");
     let expected = Counts {
         states: 111,
-        transitions: 770,
-        second_ways: 662,
-        batches: 7301,
-        longer: 758,
+        transitions: 760,
+        second_ways: 652,
+        batches: 6303,
+        longer: 748,
         walked: 822,
     };
     assert_eq!(counts, expected);
