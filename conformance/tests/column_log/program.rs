@@ -80,7 +80,7 @@ fn the_picture_is_as_wide_as_asked_for_and_leaves_nothing_out() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         String::from_utf8(output.stdout).expect("text")
     };
-    for width in [60, 80, 100, 160] {
+    for width in [40, 80, 100, 160] {
         let text = text(&["--width", &width.to_string()]);
         let longest = text.lines().skip(2).map(str::len).max().unwrap_or(0);
         assert!(longest <= width, "{longest} columns:\n{text}");

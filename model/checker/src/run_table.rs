@@ -73,11 +73,11 @@ fn fit(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
 
 /// The same rows with one column for all servers. A step changes one server at most.
 fn share_column(rows: &[Vec<String>], width: usize) -> (Vec<Vec<String>>, Vec<usize>) {
-    let (names, steps) = rows.split_first().map_or((&[][..], rows), |(head, steps)| (head, steps));
+    let (head, steps) = rows.split_first().map_or((&[][..], rows), |(head, steps)| (head, steps));
     let mut shared = vec![vec!["action".to_owned(), "server".to_owned()]];
     shared.extend(steps.iter().map(|row| {
-        let named = names.iter().zip(row).skip(1).filter(|(_, cell)| !cell.is_empty());
-        let cells: Vec<String> = named.map(|(name, cell)| format!("{name} {cell}")).collect();
+        let changed = head.iter().zip(row).skip(1).filter(|(_, cell)| !cell.is_empty());
+        let cells: Vec<String> = changed.map(|(name, cell)| format!("{name} {cell}")).collect();
         vec![row[0].clone(), cells.join(", ")]
     }));
     let half = (width - LEFT - BAR.len()) / 2;

@@ -224,16 +224,27 @@ fn a_trace_replays_and_draws_and_overwrites_nothing() {
 fn a_table_is_as_wide_as_asked_for_and_a_picture_has_the_theme_asked_for() {
     let (folder, _) = folder_with("small.toml", SMALL);
     make_trace(folder.path());
-    let longest = |arguments: &[&str]| {
-        let all = [&["replay", "run.jsonl"], arguments].concat();
+    let figure_8 = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../specs/corpus/figure-8-older-entry-overwritten.jsonl"
+    );
+    let table = |arguments: &[&str]| {
+        let all = [&["replay", figure_8], arguments].concat();
         let output = raftcheck(&all, folder.path());
         assert_exit(&output, 0);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines().filter(|line| line.contains(" | ")).map(str::len).max().unwrap_or(0)
+        let lines: Vec<String> = text.lines().skip(2).map(str::to_owned).collect();
+        (lines.iter().map(String::len).max().unwrap_or(0), lines[0].clone())
     };
-    assert!((41..=80).contains(&longest(&["--width", "80"])));
-    assert!((81..=100).contains(&longest(&[])), "100 columns where there is no terminal");
-    assert!((101..=300).contains(&longest(&["--width", "300"])));
+    for (arguments, most, last_column) in [
+        (&["--width", "40"][..], 40, "| server"),
+        (&[], 100, "| server"),
+        (&["--width", "160"], 160, "| n5"),
+    ] {
+        let (longest, head) = table(arguments);
+        assert!(longest <= most, "{arguments:?}: {longest}");
+        assert!(head.ends_with(last_column), "{arguments:?}: {head}");
+    }
 
     let dark = ["replay", "run.jsonl", "--svg", "dark.svg", "--theme", "dark"];
     assert_exit(&raftcheck(&dark, folder.path()), 0);

@@ -15,6 +15,8 @@
 //!   channel  labels        channel  labels
 //! ```
 
+use std::fmt::Write as _;
+
 use raft_core::NodeId;
 use raft_trace::Action;
 
@@ -258,12 +260,12 @@ impl Picture {
             Some((place, broken)) => {
                 let names: Vec<&str> = broken.iter().map(Property::name).collect();
                 let names = names.join(", ");
-                outcome.push_str(&format!("step {} breaks {names}", place + 1));
+                let _ = write!(outcome, "step {} breaks {names}", place + 1);
             }
             None => outcome.push_str("nothing is broken"),
         }
         if let Some(earlier) = replay.contradicted() {
-            outcome.push_str(&format!(", and contradicts step {}", earlier + 1));
+            let _ = write!(outcome, ", and contradicts step {}", earlier + 1);
         }
         self.write(&outcome, TextStyle::Detail, at)
     }
