@@ -67,6 +67,11 @@ impl Columns {
         Columns { servers, layout, headed: false }
     }
 
+    /// The width of the whole picture.
+    pub fn width(&self) -> usize {
+        self.layout.width
+    }
+
     /// Writes an event, below the servers' names if it is the first.
     ///
     /// # Errors
