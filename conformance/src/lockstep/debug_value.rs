@@ -1,6 +1,9 @@
 //! What `Debug` wrote, read back as a tree, so that two values of any type can be compared part by
 //! part.
 
+/// How deep values may be nested; deeper ones are leaves as a whole.
+const DEEPEST: usize = 64;
+
 /// A value as `Debug` writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
@@ -21,7 +24,7 @@ pub(super) enum Value {
 impl Value {
     /// Reads a value. What `Debug` did not write, such as a sentence, is a leaf as a whole.
     pub(super) fn parse(text: &str) -> Value {
-        let mut parser = Parser { rest: text.trim() };
+        let mut parser = Parser { rest: text.trim(), depth: 0 };
         match parser.value() {
             Some(value) if parser.rest.is_empty() => value,
             _ => Value::Leaf(text.to_owned()),
@@ -60,6 +63,8 @@ impl std::fmt::Display for Value {
 
 struct Parser<'a> {
     rest: &'a str,
+    /// In how many brackets the rest begins.
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -111,13 +116,21 @@ impl Parser<'_> {
         end: &str,
         mut item: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return None;
+        }
         let mut items = Vec::new();
         while !self.take(end) {
             items.push(item(self)?);
             if !self.take(",") {
-                return self.take(end).then_some(items);
+                if !self.take(end) {
+                    return None;
+                }
+                break;
             }
         }
+        self.depth -= 1;
         Some(items)
     }
 
@@ -184,6 +197,15 @@ mod tests {
         }
         assert!(matches!(Value::parse("{1: 2}"), Value::Map(_)));
         assert!(matches!(Value::parse("{1, 2}"), Value::Set(_)));
+    }
+
+    #[test]
+    fn a_value_that_is_nested_too_deep_is_a_leaf() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(matches!(Value::parse(&nested(DEEPEST)), Value::List(_)));
+        for text in [nested(DEEPEST + 1), nested(100_000), "[".repeat(100_000)] {
+            assert_eq!(Value::parse(&text), Value::Leaf(text.clone()));
+        }
     }
 
     #[test]
