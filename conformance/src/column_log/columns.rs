@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Every line stands for itself, so that other tools can cut and search the picture: where a text
-//! goes on in the next line, that has the step and the topic again. What is wrong with an event
+//! goes on in the next line, that has the step and the topic again. Where columns would be too narrow
+//! to be read, all servers share one, and every line names its server. What is wrong with an event
 //! ([`Flag`](super::event::Flag)) stands in the margin, or `>` at a step that was asked for.
 
 use std::fmt::Write as _;
@@ -21,8 +22,8 @@ use raft_core::NodeId;
 use super::event::Event;
 use super::topic::Topic;
 
-/// No column gets narrower, however narrow the terminal is and however many servers there are.
-pub const NARROWEST: usize = 8;
+/// The servers share a column rather than that each gets a narrower one.
+pub const NARROWEST: usize = 12;
 
 /// Margin, step and topic.
 const LEFT: usize = 1 + 7 + 1 + 5;
@@ -66,6 +67,11 @@ impl Columns {
         Columns { servers, layout, headed: false }
     }
 
+    /// The width of the whole picture.
+    pub fn width(&self) -> usize {
+        self.layout.width
+    }
+
     /// Writes an event, below the servers' names if it is the first.
     ///
     /// # Errors
@@ -79,17 +85,21 @@ impl Columns {
         if !std::mem::replace(&mut self.headed, true) {
             self.write_names(&mut out)?;
         }
-        let width = self.column_width();
+        let (columns, width) = self.columns();
+        let (place, name) = if columns == self.servers.len() {
+            (place, String::new())
+        } else {
+            (0, format!("{} ", event.server))
+        };
         let mark = match event.flag.mark() {
             ' ' if self.layout.around == Some(event.step) => '>',
             mark => mark,
         };
-        let texts = if self.layout.cut {
-            vec![cut(&event.text, width)]
-        } else {
-            wrapped(&event.text, width)
-        };
+        let room = width.saturating_sub(name.len());
+        let texts =
+            if self.layout.cut { vec![cut(&event.text, room)] } else { wrapped(&event.text, room) };
         for text in texts {
+            let text = format!("{name}{text}");
             write!(out, "{mark}{:>7} ", event.step)?;
             self.styled(event.topic, format_args!("{:<5}", event.topic.name()), &mut out)?;
             for _ in 0..place {
@@ -97,10 +107,9 @@ impl Columns {
             }
             out.write_all(BAR.as_bytes())?;
             self.styled(event.topic, format_args!("{text}"), &mut out)?;
-            if place + 1 < self.servers.len() {
+            if place + 1 < columns {
                 write!(out, "{:pad$}", "", pad = width.saturating_sub(text.chars().count()))?;
-                let after = self.servers.len() - place - 2;
-                for _ in 0..after {
+                for _ in place + 2..columns {
                     write!(out, "{BAR}{:width$}", "")?;
                 }
                 out.write_all(BAR.trim_end().as_bytes())?;
@@ -118,12 +127,17 @@ impl Columns {
     }
 
     fn write_names(&self, mut out: impl Write) -> io::Result<()> {
-        let width = self.column_width();
+        let (columns, width) = self.columns();
+        let names: Vec<String> = if columns == self.servers.len() {
+            self.servers.iter().map(NodeId::to_string).collect()
+        } else {
+            vec!["server".to_owned()]
+        };
         let bold =
             if self.layout.coloured { Style::new().effects(Effects::BOLD) } else { Style::new() };
         let mut line = format!("{:>8} {:<5}", "step", "topic");
-        for server in &self.servers {
-            let _ = write!(line, "{BAR}{:width$}", server.to_string());
+        for name in names {
+            let _ = write!(line, "{BAR}{name:width$}");
         }
         writeln!(out, "{bold}{}{bold:#}", line.trim_end())
     }
@@ -142,11 +156,14 @@ impl Columns {
         }
     }
 
-    /// What every server gets of the width.
-    fn column_width(&self) -> usize {
-        let servers = self.servers.len().max(1);
-        let share = self.layout.width.saturating_sub(LEFT) / servers;
-        share.saturating_sub(BAR.len()).max(NARROWEST)
+    /// How many columns there are, one for each server or one for all, and how wide each is.
+    fn columns(&self) -> (usize, usize) {
+        let room = self.layout.width.saturating_sub(LEFT);
+        let width = |columns: usize| (room / columns).saturating_sub(BAR.len());
+        match self.servers.len() {
+            servers if servers > 0 && width(servers) >= NARROWEST => (servers, width(servers)),
+            _ => (1, width(1).max(NARROWEST)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use raft_checker::view::wrap;
+use raft_checker::view::wrap_to;
 use raft_core::NodeId;
 use raft_trace::{ClusterTrace, NODE_LOG_SCHEMA, SCHEMA, TraceError};
 use serde::{Deserialize, Serialize};
@@ -291,7 +291,7 @@ impl Printer<'_> {
                 }
                 if let Some(about) = about {
                     let about = about.replace(char::is_control, " ");
-                    writeln!(out, "{}\n", wrap(&about, ""))?;
+                    writeln!(out, "{}\n", wrap_to(&about, "", self.columns.width()))?;
                 }
             }
             Form::Json | Form::JsonStats => {

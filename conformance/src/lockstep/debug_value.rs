@@ -1,6 +1,9 @@
 //! What `Debug` wrote, read back as a tree, so that two values of any type can be compared part by
 //! part.
 
+/// How deep values may be nested; deeper ones are leaves as a whole.
+const DEEPEST: usize = 64;
+
 /// A value as `Debug` writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
@@ -58,27 +61,14 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// How deep values may lie in each other. Those of this workspace are far below that, and what is deeper
-/// is no value.
-const MAX_DEPTH: usize = 64;
-
 struct Parser<'a> {
     rest: &'a str,
+    /// In how many brackets the rest begins.
     depth: usize,
 }
 
 impl Parser<'_> {
     fn value(&mut self) -> Option<Value> {
-        if self.depth == MAX_DEPTH {
-            return None;
-        }
-        self.depth += 1;
-        let value = self.value_at_depth();
-        self.depth -= 1;
-        value
-    }
-
-    fn value_at_depth(&mut self) -> Option<Value> {
         let head = self.leaf();
         let is_name =
             |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
@@ -126,13 +116,21 @@ impl Parser<'_> {
         end: &str,
         mut item: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return None;
+        }
         let mut items = Vec::new();
         while !self.take(end) {
             items.push(item(self)?);
             if !self.take(",") {
-                return self.take(end).then_some(items);
+                if !self.take(end) {
+                    return None;
+                }
+                break;
             }
         }
+        self.depth -= 1;
         Some(items)
     }
 
@@ -199,6 +197,15 @@ mod tests {
         }
         assert!(matches!(Value::parse("{1: 2}"), Value::Map(_)));
         assert!(matches!(Value::parse("{1, 2}"), Value::Set(_)));
+    }
+
+    #[test]
+    fn a_value_that_is_nested_too_deep_is_a_leaf() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(matches!(Value::parse(&nested(DEEPEST)), Value::List(_)));
+        for text in [nested(DEEPEST + 1), nested(100_000), "[".repeat(100_000)] {
+            assert_eq!(Value::parse(&text), Value::Leaf(text.clone()));
+        }
     }
 
     #[test]

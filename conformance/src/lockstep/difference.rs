@@ -116,8 +116,8 @@ fn log_by_index(value: &Value) -> Option<Value> {
     let Value::Struct(_, position) = snapshot else { return None };
     let (_, base) = position.iter().find(|(field, _)| field == "last_included_index")?;
     let Value::Leaf(base) = base.bare() else { return None };
-    let base: u64 = base.parse().ok()?;
-    let entries = (base + 1..).zip(entries).map(|(index, entry)| (format!("[{index}]"), entry));
+    let first = base.parse::<u64>().ok()?.checked_add(1)?;
+    let entries = (first..).zip(entries).map(|(index, entry)| (format!("[{index}]"), entry));
     let parts = std::iter::once(("snapshot".to_owned(), snapshot)).chain(entries);
     Some(Value::Struct(name.clone(), parts.map(|(name, value)| (name, value.clone())).collect()))
 }

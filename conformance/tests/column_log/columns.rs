@@ -67,15 +67,22 @@ fn what_is_cut_says_so_and_what_is_wrapped_is_all_there() {
 }
 
 #[test]
-fn no_column_is_too_narrow_to_say_something() {
-    let layout = Layout { width: 10, cut: true, ..Layout::default() };
-    let mut columns = Columns::new(vec![NodeId(1), NodeId(2)], layout);
-    let mut out = Vec::new();
-    columns.write(&event(2, "0123456789"), &mut out).expect("memory takes it");
-    let text = String::from_utf8(out).expect("text");
-    let cell = text.trim_end().rsplit("| ").next().expect("a cell");
-    assert_eq!(cell, "012345..");
-    assert_eq!(cell.len(), NARROWEST);
+fn servers_share_a_column_rather_than_get_one_too_narrow_to_be_read() {
+    let text = |width: usize| {
+        let layout = Layout { width, cut: true, ..Layout::default() };
+        let mut columns = Columns::new(vec![NodeId(1), NodeId(2)], layout);
+        let mut out = Vec::new();
+        columns.write(&event(2, "0123456789 0123456789 0123456789"), &mut out).expect("memory");
+        String::from_utf8(out).expect("text")
+    };
+    // Margin, step and topic take 14 columns, each bar two.
+    let least = 14 + 2 * (2 + NARROWEST);
+    let lines: Vec<String> = text(least).lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "    step topic| n1          | n2");
+    assert_eq!(lines[1], "      12 CMIT |             | 0123456789..");
+    let lines: Vec<String> = text(least - 1).lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "    step topic| server");
+    assert_eq!(lines[1], "      12 CMIT | n2 0123456789 012345678..");
 }
 
 fn event(server: u64, text: &str) -> Event {

@@ -218,8 +218,9 @@ pub fn wrap(text: &str, indent: &str) -> String {
     wrap_to(text, indent, WIDTH)
 }
 
-/// Breaks a text into indented lines of at most `most` columns, or [`WIDTH`] if that is less.
-fn wrap_to(text: &str, indent: &str, most: usize) -> String {
+/// Breaks a text into indented lines of at most `most` columns, or [`WIDTH`] if that is less. A word
+/// is never broken.
+pub fn wrap_to(text: &str, indent: &str, most: usize) -> String {
     let most = most.min(WIDTH);
     let (mut out, mut width) = (indent.to_owned(), indent.len());
     for word in text.split_whitespace() {

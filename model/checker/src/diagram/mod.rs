@@ -4,7 +4,7 @@
 //! Replay --flights--> messages and their fates --layout--> Picture --svg--> text
 //! ```
 //!
-//! [`layout`] computes coordinates and knows nothing of SVG; [`svg`] writes them down and computes
+//! [`layout`] computes coordinates and knows nothing of SVG; [`mod@svg`] writes them down and computes
 //! nothing. Tests look at the coordinates.
 
 mod flights;

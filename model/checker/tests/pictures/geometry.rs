@@ -210,5 +210,5 @@ fn crosses(area: Area, from: Point, to: Point) -> bool {
         side(area.left, area.bottom),
         side(area.right, area.bottom),
     ];
-    !beside && !(corners == [1; 4] || corners == [-1; 4])
+    !(beside || corners == [1; 4] || corners == [-1; 4])
 }

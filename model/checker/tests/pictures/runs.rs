@@ -88,8 +88,8 @@ pub(crate) fn small() -> Replay {
     act(&mut cluster, crash(2));
     let vote = message(&cluster, 1, 3, any);
     act(&mut cluster, Action::Drop(vote));
-    let reply = message(&cluster, 2, 1, any);
-    act(&mut cluster, Action::Deliver(reply));
+    let granted = message(&cluster, 2, 1, any);
+    act(&mut cluster, Action::Deliver(granted));
     act(&mut cluster, Action::Restart { server: NodeId(2) });
     let entries = message(&cluster, 1, 3, append);
     act(&mut cluster, Action::Duplicate(entries.clone()));
