@@ -70,6 +70,10 @@ impl JsonFile {
     /// # Errors
     ///
     /// [`FileError`].
+    ///
+    /// # Panics
+    ///
+    /// If the results are no plain data: a map whose keys are no texts, or a number that is none.
     pub fn write(&self, results: &impl Serialize) -> Result<(), FileError> {
         let Some(destination) = &self.0 else { return Ok(()) };
         let text = serde_json::to_string_pretty(results).expect("results are plain data");

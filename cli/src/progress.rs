@@ -1,7 +1,7 @@
 //! How far a long work is, on standard error: on a terminal a line that changes, elsewhere a line every
 //! ten seconds.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -113,11 +113,11 @@ fn line(
     let mut out = what.to_string();
     if let Some(Share { done, all }) = share {
         let percent = u128::from(done) * 100 / u128::from(all.max(1));
-        out += &format!("  {} of {} ({percent} %)", count(done), count(all));
+        let _ = write!(out, "  {} of {} ({percent} %)", count(done), count(all));
     }
-    out += &format!("  {}", whole(elapsed));
+    let _ = write!(out, "  {}", whole(elapsed));
     if let Some(left) = left {
-        out += &format!(", about {} left", whole(left));
+        let _ = write!(out, ", about {} left", whole(left));
     }
     out
 }

@@ -180,9 +180,12 @@ pub fn conform(
     let model = ClusterModel::new(config.clone(), true);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let explored = outcome.complete && outcome.found_at.is_none();
-    let paths = Paths::of(&model);
+    let paths = Paths::of(&model, control);
     drop(model);
     let mut known = Conformed { config: config.name.clone(), ..Conformed::default() };
+    if control.is_interrupted() {
+        return known;
+    }
     (known.states, known.unreached) = (paths.states() as u64, paths.unreached as u64);
     for step in paths.steps() {
         let key = (kind(&step.action), role(paths.server(step)));

@@ -12,6 +12,7 @@ use raft_checker::cluster::rename::Renaming;
 use raft_checker::cluster::server::Server;
 use raft_checker::config::BoundedConfig;
 use raft_checker::packed::ClusterModel;
+use raft_checker::search::Control;
 use raft_core::{NodeId, Paper};
 use raft_trace::Action;
 
@@ -95,8 +96,8 @@ impl Classes {
 }
 
 impl Paths {
-    /// The paths of a configuration that has been explored.
-    pub fn of(model: &ClusterModel) -> Paths {
+    /// The paths of a configuration that has been explored; some of them, if it is interrupted.
+    pub fn of(model: &ClusterModel, control: &Control) -> Paths {
         let config = model.config();
         let mut classes =
             Classes { renamings: Renaming::all(config.settings.servers), known: HashMap::new() };
@@ -106,11 +107,17 @@ impl Paths {
         }
         let mut samples: HashMap<Server, Vec<Action>> = HashMap::new();
         for (server, action) in model.samples() {
+            if control.is_interrupted() {
+                break;
+            }
             let (canonical, action) = classes.canonical_step(&server, &action);
             samples.entry(canonical).or_default().push(action);
         }
         let mut queue: VecDeque<usize> = (0..paths.states.len()).collect();
         while let Some(state) = queue.pop_front() {
+            if control.is_interrupted() {
+                break;
+            }
             let (canonical, representative) = classes.canonical(&paths.states[state].server);
             let back = classes.renamings[representative].inverse();
             let mut here = samples.remove(&canonical).unwrap_or_default();

@@ -102,8 +102,10 @@ mod tests {
         let interrupt = Interrupt::default();
         let mut done = Vec::new();
         let job = |place| {
-            while place == 1 {
-                std::thread::park();
+            if place == 1 {
+                loop {
+                    std::thread::park();
+                }
             }
             place
         };

@@ -75,7 +75,7 @@ pub(crate) fn parse(text: &str) -> serde_json::Value {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends a signal to a process that catches it, and returns its end and how long that took.
-pub(crate) fn end_with(signal: &str, child: Child) -> (Output, Duration) {
+pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
     let began = Instant::now();
     while !catches_signals(child.id()) {
         assert!(began.elapsed() < PATIENCE, "it does not catch signals");
@@ -84,8 +84,13 @@ pub(crate) fn end_with(signal: &str, child: Child) -> (Output, Duration) {
     let sent = Instant::now();
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());
-    let output = child.wait_with_output().expect("it ends");
-    (output, sent.elapsed())
+    // Killed if it does not end, so that a failure leaves nothing behind.
+    while child.try_wait().expect("its state").is_none() && sent.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    let elapsed = sent.elapsed();
+    let _ = child.kill();
+    (child.wait_with_output().expect("it ends"), elapsed)
 }
 
 /// Whether a process catches SIGINT and SIGTERM, as Linux tells.

@@ -90,8 +90,8 @@ fn what_was_not_tested_is_named_and_never_claimed() {
 
     let report = json(&folder.path().join("r.json"));
     let names = |of: &serde_json::Value, field: &str| -> Vec<String> {
-        let list = of[field].as_array().unwrap_or_else(|| panic!("{field} is missing"));
-        list.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
+        let names = of[field].as_array().unwrap_or_else(|| panic!("{field} is missing"));
+        names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
     };
     for of in [&report, &report["configs"][0]] {
         let (tested, not) = (names(of, "properties_tested"), names(of, "properties_not_tested"));
