@@ -124,6 +124,12 @@ pub fn install() -> Result<PrometheusHandle, ServerError> {
     describe(all());
     metrics::gauge!("raftd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     drop(connections());
+    // Those that are there before their first event.
+    for reason in ["address", "server"] {
+        drop(metrics::counter!("http_refused_connections_total", "reason" => reason));
+    }
+    drop(metrics::counter!("http_closed_idle_connections_total"));
+    drop(metrics::counter!("http_refused_requests_total"));
     Ok(handle)
 }
 

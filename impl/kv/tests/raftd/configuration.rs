@@ -65,7 +65,7 @@ fn a_mistake_is_shown_with_its_key_its_file_and_its_line() {
         text.replace("data = \"node-1\"\n", "") + "data = \"node-1\"\n",
     )
     .unwrap();
-    let words = ["`data` stands inside the table [[members]]", "move `data` up", "node-1.toml:16"];
+    let words = ["`data` stands inside the table [[members]]", "move `data` up", "node-1.toml:17"];
     refused(&check(&cluster.config(1)), &words);
     refused(&failing(&cluster.config(1)), &words);
 

@@ -283,9 +283,9 @@ mod tests {
     }
 
     const GOLDEN: &str = "\x20id address               role     term leader      last    commit   applied  snapshot      log
- n1 http://127.0.0.1:7101 leader      3 n1     123456789 123456789 123456789 123456000 123.4 MB
- n2 http://127.0.0.1:7102 follower    3 n1     123456789 123456789 123456789 123456000 123.4 MB
- n3 http://127.0.0.1:7103 follower    3 n1     123456789 123456789 123456789 123456000 123.4 MB
+ n1 http://127.0.0.1:7101 leader      3 n1     123456789 123456789 123456789 123456000 123.5 MB
+ n2 http://127.0.0.1:7102 follower    3 n1     123456789 123456789 123456789 123456000 123.5 MB
+ n3 http://127.0.0.1:7103 follower    3 n1     123456789 123456789 123456789 123456000 123.5 MB
 
 The others, as n1 sees them:
  id last heard       match     lag state
