@@ -184,8 +184,11 @@ impl Model {
     fn last_within(&self, limit: LogPosition) -> Option<LogPosition> {
         let base = [(self.base, self.base_term)];
         let all = base.iter().chain(&self.entries);
-        let within = all.filter(|(index, term)| *index <= limit.index.0 && *term <= limit.term.0);
-        within.last().map(|(index, term)| LogPosition { term: Term(*term), index: Index(*index) })
+        let mut within =
+            all.filter(|(index, term)| *index <= limit.index.0 && *term <= limit.term.0);
+        within
+            .next_back()
+            .map(|(index, term)| LogPosition { term: Term(*term), index: Index(*index) })
     }
 
     fn is_valid(&self) -> bool {
@@ -278,7 +281,7 @@ fn a_log_gives_its_entries_by_index_one_or_many() {
 fn a_log_finds_its_last_entry_that_can_agree_with_another_log() {
     fn law(operations: Vec<Operation>) {
         always_of_logs(operations, |log, model| {
-            for (index, term) in indexes(model).into_iter().cartesian_product(0..6) {
+            for (index, term) in indexes(model).cartesian_product(0..6) {
                 let limit = LogPosition { term: Term(term), index: Index(index) };
                 let found = log.last_within(limit);
                 // Terms that go down are nobody's log; but nothing panics.
