@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{Bytes, Entry, Index};
-use raft_kv::store::{KvStore, Versioned};
+use raft_kv::store::{KvReader, KvStore, Versioned};
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::{DirectoryContents, Disk};
@@ -123,6 +123,33 @@ impl LazyStore {
             return Ok(found.map(|(version, value)| Versioned { version, value }));
         }
         Ok(inner.open()?.reader().get(key)?)
+    }
+}
+
+impl LazyStore {
+    /// A way to read the store that works as long as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened, or there is none.
+    pub fn reader(&self) -> Result<KvReader, Failure> {
+        Ok(lock(&self.0).open()?.reader())
+    }
+
+    /// The whole state, as a snapshot has it: equal states are equal bytes.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened or read.
+    pub fn snapshot_bytes(&self) -> Result<Vec<u8>, Failure> {
+        let view = match &mut *lock(&self.0) {
+            // Opening changes the files, so another copy is asked.
+            Inner::Unopened { disk, .. } => open(&disk.moment().after_kill())?.snapshot()?,
+            inner => inner.open()?.snapshot()?,
+        };
+        let mut bytes = Vec::new();
+        view.write_to(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

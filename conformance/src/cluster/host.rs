@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use super::events::Event;
+use super::http::HttpServer;
 use crate::disk::Disk;
 use crate::reference::Reference;
 use crate::server::{Failure, Running, Setup, open_log};
@@ -33,6 +34,8 @@ pub struct Host {
     pub disk: Disk,
     /// The process, if it is up.
     pub running: Option<Running>,
+    /// What serves its clients, from the first request on.
+    pub(super) http: Option<HttpServer>,
     /// How often it was started.
     pub incarnation: u64,
     /// Whether the process stands still.
@@ -43,7 +46,7 @@ pub struct Host {
     pub(super) held: Vec<Event>,
     /// What the state machine should hold.
     pub reference: Reference,
-    /// Commands that clients gave it.
+    /// Commands that clients gave it and that are not answered.
     pub(super) proposed: HashMap<ProposalId, Bytes>,
     /// Commands that it said it has applied.
     pub(super) done: HashSet<ProposalId>,
@@ -72,6 +75,7 @@ impl Host {
             setup,
             disk: Disk::default(),
             running: None,
+            http: None,
             incarnation: 0,
             paused: false,
             stopped: None,
@@ -149,6 +153,7 @@ impl Host {
         random: &mut SmallRng,
     ) -> Result<Result<usize, String>, Failure> {
         let Some(mut running) = self.running.take() else { return Ok(Ok(0)) };
+        self.http = None;
         let queued = running.replica.shell().queues().writes.to_vec();
         let pending: Vec<Write> =
             running.writes.iter().map(|(_, write)| write.clone()).chain(queued).collect();
@@ -192,6 +197,24 @@ impl Host {
             self.durable.write(write);
         }
         Ok(())
+    }
+
+    /// Requests that clients wait for and that the replica does not know of (any more), in words.
+    pub(super) fn forgotten_requests(&self) -> Option<String> {
+        let replica = &self.running.as_ref()?.replica;
+        let commands = (self.proposed.len(), replica.shell().unanswered());
+        let reads = (self.http.as_ref().map_or(0, |http| http.waiting.reads()), replica.reads());
+        let [commands, reads] = [("commands", commands), ("reads", reads)].map(
+            |(what, (waiting, known))| {
+                (waiting > known).then(|| format!("{waiting} {what} wait, and it knows of {known}"))
+            },
+        );
+        Some(format!("{}: {}", self.id(), commands.or(reads)?))
+    }
+
+    /// Whether a client waits for its replica.
+    pub fn owes_answers(&self) -> bool {
+        !self.proposed.is_empty() || self.http.as_ref().is_some_and(|http| http.waiting.reads() > 0)
     }
 
     /// Compares the state machine with what these entries make, all of which it should reflect.

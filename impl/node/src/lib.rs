@@ -48,10 +48,11 @@ pub mod snapshot_transfer;
 pub mod start;
 mod state_machine;
 pub mod timers;
+pub mod waiting;
 pub mod wire;
 mod workers;
 
-pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError};
+pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError, Request};
 pub use net::{Security, certificate_name};
 pub use node::{NodeError, RunningNode};
 pub use options::{Bounds, Options};

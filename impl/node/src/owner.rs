@@ -1,21 +1,22 @@
 //! The one task that runs the replica: it drains its inboxes, and does what comes out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use raft_core::{Bytes, Index, Mark, Node, NodeId, Write};
-use tokio::sync::{mpsc, oneshot};
+use raft_core::{Mark, Node, NodeId, Write};
+use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::handle::{ProposeError, ReadError, Request};
+use crate::handle::{ProposeError, Request};
 use crate::net::{Dialler, FromPeer, Link, SnapshotLink};
 use crate::node::NodeError;
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::replica::{Free, Observer, Order, ReaderId, Replica};
-use crate::shell::{ProposalId, Task};
+use crate::replica::{Free, Observer, Order, Replica};
+use crate::shell::Task;
 use crate::snapshot_store::SnapshotStore;
+use crate::waiting::Waiting;
 use crate::wire::{Hello, Purpose};
 use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
@@ -25,9 +26,6 @@ const DRAIN: usize = 1024;
 /// How often the connections get a chance to deliver before an election is called: once to read, once
 /// to hand on, and once more.
 const LAST_CALLS: usize = 3;
-
-type Proposer = oneshot::Sender<Result<Bytes, ProposeError>>;
-type Reader = oneshot::Sender<Result<Index, ReadError>>;
 
 /// A connection to another server, for messages and for snapshots.
 struct Peer {
@@ -58,8 +56,7 @@ pub(crate) struct Owner {
     peers: BTreeMap<NodeId, Peer>,
     world: World,
     trace: Option<Arc<Mutex<NodeLog>>>,
-    proposers: HashMap<ProposalId, Proposer>,
-    readers: HashMap<ReaderId, Reader>,
+    waiting: Waiting,
     free: Free,
     shutting_down: bool,
 }
@@ -99,8 +96,7 @@ impl Owner {
             peers,
             world,
             trace,
-            proposers: HashMap::new(),
-            readers: HashMap::new(),
+            waiting: Waiting::default(),
             free: Free { disk: true, machine: true },
             shutting_down: false,
         }
@@ -192,21 +188,13 @@ impl Owner {
 
     fn request(&mut self, request: Request) {
         match request {
+            Request::Propose(_, answer) if self.shutting_down => {
+                let _ = answer.send(Err(ProposeError::Overloaded));
+            }
             Request::Propose(command, answer) => {
-                let proposed = if self.shutting_down {
-                    Err(ProposeError::Overloaded)
-                } else {
-                    self.replica.propose(command)
-                };
-                match proposed {
-                    Ok(id) => drop(self.proposers.insert(id, answer)),
-                    // Whoever no longer waits has given up.
-                    Err(error) => drop(answer.send(Err(error))),
-                }
+                self.waiting.propose(&mut self.replica, command, answer);
             }
-            Request::Read(answer) => {
-                self.readers.insert(self.replica.read(), answer);
-            }
+            Request::Read(answer) => self.waiting.read(&mut self.replica, answer),
             Request::Status(answer) => {
                 let _ = answer.send(self.replica.status());
             }
@@ -221,14 +209,7 @@ impl Owner {
     /// Does what is due, and hands everything that is ready to the network, the disk, the state
     /// machine and the clients.
     fn advance(&mut self) -> Result<(), NodeError> {
-        let readers = &mut self.readers;
-        self.replica.retain_reads(|id| {
-            let wanted = readers.get(&id).is_some_and(|reader| !reader.is_closed());
-            if !wanted {
-                readers.remove(&id);
-            }
-            wanted
-        });
+        self.waiting.forget_abandoned_reads(&mut self.replica);
         let sending = self.peers.values().any(|peer| peer.snapshot.is_receiving());
         self.replica.advance(self.now(), sending);
         loop {
@@ -268,16 +249,8 @@ impl Owner {
             Order::RemoveSnapshots { keep } => {
                 workers::remove_snapshots(self.world.snapshots.clone(), keep);
             }
-            Order::AnswerProposal(id, result) => {
-                if let Some(proposer) = self.proposers.remove(&id) {
-                    let _ = proposer.send(result);
-                }
-            }
-            Order::AnswerRead(id, result) => {
-                if let Some(reader) = self.readers.remove(&id) {
-                    let _ = reader.send(result);
-                }
-            }
+            Order::AnswerProposal(id, result) => self.waiting.answer_proposal(id, result),
+            Order::AnswerRead(id, result) => self.waiting.answer_read(id, result),
         }
         Ok(())
     }

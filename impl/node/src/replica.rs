@@ -381,6 +381,11 @@ impl Replica {
         id
     }
 
+    /// How many reads wait for their answer.
+    pub fn reads(&self) -> usize {
+        self.waiting_reads.len() + self.readers.values().map(BTreeSet::len).sum::<usize>()
+    }
+
     /// Forgets the reads whose proof of leadership has not begun and that nobody wants any more.
     pub fn retain_reads(&mut self, mut wanted: impl FnMut(ReaderId) -> bool) {
         self.waiting_reads.retain(|reader| wanted(*reader));

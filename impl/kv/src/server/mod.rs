@@ -11,14 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use raft_node::{NodeError, RunningNode};
+use raft_node::{NodeError, NodeHandle, RunningNode};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
-use crate::store::{KvStore, StoreError};
+use crate::store::{KvReader, KvStore, StoreError};
 use routes::Service;
 
 /// Why a server does not start, or has stopped.
@@ -118,7 +119,7 @@ pub fn run(
     let handle = node.handle.clone();
     let (stopping, stopped) = watch::channel(false);
     let max_connections = config.max_connections;
-    let service = Arc::new(Service::new(config, handle.clone(), reader, metrics.clone()));
+    let router = router(config, handle.clone(), reader, metrics.clone());
     let upkeep = async {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -126,7 +127,6 @@ pub fn run(
         }
     };
     runtime.block_on(async {
-        let router = service.router();
         let http = tokio::spawn(http::serve(socket, router, acceptor, max_connections, stopped));
         tokio::select! {
             () = stop => {}
@@ -143,6 +143,16 @@ pub fn run(
     runtime.shutdown_timeout(GOODBYE);
     node.join()?;
     Ok(())
+}
+
+/// The answers to clients' requests, for a node and a store that somebody else runs.
+pub fn router(
+    config: Config,
+    node: NodeHandle,
+    reader: KvReader,
+    metrics: PrometheusHandle,
+) -> Router {
+    Arc::new(Service::new(config, node, reader, metrics)).router()
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
