@@ -95,6 +95,7 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     snapshot_rate: u64::MAX,
     log_bytes: u64::MAX,
     unanswered: usize::MAX,
+    request_timeout: Duration::MAX,
     apply_backlog: u64::MAX,
 };
 
@@ -333,13 +334,13 @@ impl<'w> Lockstep<'w> {
             Action::Propose { command, .. } => {
                 let command = self.words.command(command);
                 let running = self.running()?;
-                let id = running.replica.propose(command.clone())?;
+                let id = running.replica.propose(now, command.clone())?;
                 running.replica.advance(now, false);
                 self.clients.proposals.insert(id, command);
             }
             Action::Read { id, .. } => {
                 let running = self.running()?;
-                let reader = running.replica.read();
+                let reader = running.replica.read(now);
                 running.replica.advance(now, false);
                 self.clients.reads.insert(reader, *id);
                 let named = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).read.take();

@@ -209,7 +209,7 @@ impl Running {
             reader,
             free: self.free,
             batch: self.batch,
-            log: open_log(&disk, id)?.0,
+            log: open_log(&disk, id, &self.replica.shell().node().config.voters)?.0,
         };
         Ok(Some((running, disk)))
     }
@@ -379,19 +379,23 @@ impl Running {
 /// # Errors
 ///
 /// It is damaged.
-pub fn open_log(disk: &Disk, id: NodeId) -> Result<(LogStore, PersistentState), Failure> {
+pub fn open_log(
+    disk: &Disk,
+    id: NodeId,
+    voters: &BTreeSet<NodeId>,
+) -> Result<(LogStore, PersistentState), Failure> {
     let directory = disk.root().directory("node")?;
     let [first, second, witness] =
         [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
     let files = Files { logs: [first?, second?], witness: witness? };
-    Ok(LogStore::open(files, &identity(id), id.0, SIZES)?)
+    Ok(LogStore::open(files, &identity(id, voters), id.0, SIZES)?)
 }
 
 /// What a server knows about itself when it starts.
 pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
     let Setup { id, voters, limits, .. } = setup.clone();
     Startup {
-        identity: identity(id),
+        identity: identity(id, &voters),
         config: Config { id, voters, limits },
         snapshot_rate: u64::MAX,
         log_sizes: SIZES,
@@ -399,8 +403,9 @@ pub(crate) fn startup(setup: &Setup, seed: u64) -> Startup {
     }
 }
 
-fn identity(id: NodeId) -> Identity {
-    Identity { cluster: "simulated".to_owned(), node: id, disk: id.0 }
+fn identity(id: NodeId, voters: &BTreeSet<NodeId>) -> Identity {
+    let (cluster, voters) = ("simulated".to_owned(), voters.clone());
+    Identity { cluster, node: id, voters, disk: id.0 }
 }
 
 /// The frames in some bytes.

@@ -203,7 +203,7 @@ impl Cluster {
         let Some(running) = host.running.as_mut().filter(|_| !host.paused) else { return };
         if let Some(http) = &mut host.http {
             while let Some(request) = http.next_request() {
-                http.ask(&mut running.replica, request, &mut host.proposed);
+                http.ask(&mut running.replica, clock, request, &mut host.proposed);
             }
             http.waiting.forget_abandoned_reads(&mut running.replica);
         }

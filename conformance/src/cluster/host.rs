@@ -174,7 +174,7 @@ impl Host {
             Left::Anything => moment.after_power_loss(|| random.random()),
         };
         drop(running);
-        self.left = open_log(&self.disk.moment().after_kill(), self.id())?.1;
+        self.left = open_log(&self.disk.moment().after_kill(), self.id(), &self.setup.voters)?.1;
         let before = std::mem::replace(&mut self.durable, self.left.clone());
         Ok(kept(before.clone(), &pending, &self.left).ok_or_else(|| {
             format!(

@@ -192,17 +192,18 @@ impl HttpServer {
     pub(super) fn ask(
         &mut self,
         replica: &mut Replica,
+        now: Duration,
         request: node::Request,
         proposed: &mut HashMap<ProposalId, Bytes>,
     ) {
         match request {
             node::Request::Propose(command, answer) => {
-                let taken = self.waiting.propose(replica, command.clone(), answer);
+                let taken = self.waiting.propose(replica, now, command.clone(), answer);
                 proposed.extend(taken.map(|id| (id, command)));
             }
-            node::Request::Read(answer) => self.waiting.read(replica, answer),
+            node::Request::Read(answer) => self.waiting.read(replica, now, answer),
             node::Request::Status(answer) => {
-                let _ = answer.send(replica.status());
+                let _ = answer.send(replica.status(now));
             }
             node::Request::TakeSnapshot(answer) => {
                 replica.take_snapshot();

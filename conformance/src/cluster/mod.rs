@@ -149,7 +149,7 @@ impl Cluster {
                 voters: voters.clone(),
                 limits: options.limits,
                 timing: options.timing,
-                bounds: options.bounds,
+                bounds: Bounds { request_timeout: options.request_timeout, ..options.bounds },
                 batch: options.batch_bytes,
             };
             Host::new(setup, options.drift, random)
@@ -276,8 +276,9 @@ impl Cluster {
         command: Bytes,
     ) -> Result<ProposalId, Option<ProposeError>> {
         let host = &mut self.hosts[place(id)];
+        let clock = host.clock(self.now);
         let (Some(running), false) = (&mut host.running, host.paused) else { return Err(None) };
-        let proposal = running.replica.propose(command.clone()).map_err(Some)?;
+        let proposal = running.replica.propose(clock, command.clone()).map_err(Some)?;
         host.proposed.insert(proposal, command);
         self.touch(id);
         Ok(proposal)

@@ -41,7 +41,8 @@ impl Looked {
         let machine = Machine(Arc::new(Mutex::new(LazyStore::new(disk)?)));
         let directory = disk.root().directory("node")?;
         let started = start(&directory, &startup(setup, 1), Box::new(machine.clone()))?;
-        let durable = open_log(&disk.moment().after_power_loss(|| false), setup.id)?.1;
+        let durable =
+            open_log(&disk.moment().after_power_loss(|| false), setup.id, &setup.voters)?.1;
         if durable != started.state {
             return Err("it relies on what a power loss would still take away".into());
         }

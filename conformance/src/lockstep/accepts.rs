@@ -128,7 +128,7 @@ impl Copy {
     }
 
     fn accepts_command(mut self, command: Bytes) -> bool {
-        let Ok(id) = self.replica.propose(command) else { return false };
+        let Ok(id) = self.replica.propose(self.now, command) else { return false };
         self.replica.advance(self.now, false);
         let orders = self.replica.orders(self.now, BUSY);
         let refused =
@@ -137,7 +137,7 @@ impl Copy {
     }
 
     fn accepts_read(mut self) -> bool {
-        let id = self.replica.read();
+        let id = self.replica.read(self.now);
         self.replica.advance(self.now, false);
         let orders = self.replica.orders(self.now, BUSY);
         let refused = |order: &Order| matches!(order, Order::AnswerRead(of, Err(_)) if *of == id);

@@ -103,7 +103,7 @@ impl Lockstep<'_> {
         if let Some((_, state)) = known.as_ref().filter(|(known, _)| *known == contents) {
             return Ok(state.clone());
         }
-        let (_, state) = open_log(&disk, self.setup.id)
+        let (_, state) = open_log(&disk, self.setup.id, &self.setup.voters)
             .map_err(|failure| Divergence::of("the durable log", expected, failure.to_string()))?;
         *known = Some((contents, state.clone()));
         Ok(state)

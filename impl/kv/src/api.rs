@@ -126,4 +126,30 @@ pub struct Member {
     pub match_index: Option<u64>,
     /// On a leader, the next index that it will send to that server.
     pub next_index: Option<u64>,
+    /// On a leader, how many entries of its log are not known to be on that server's disk.
+    pub lag: Option<u64>,
+    /// How many milliseconds ago the seeing server last heard that one, if ever since it was started.
+    pub last_heard_ms: Option<u64>,
+    /// Why the seeing server refuses that one's connections, if it did so in the last 5 seconds.
+    pub refused: Option<String>,
+    /// Why that one refuses the seeing server's connections, if it did so in the last 5 seconds.
+    pub refuses: Option<String>,
+    /// On a leader, whether that server does its part.
+    pub replication: Option<Replication>,
+}
+
+/// Whether a follower does its part, as the leader sees it: the first that is so, from below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replication {
+    /// It answers, and has the log but for the 8,192 entries that may be under way to it.
+    Current,
+    /// It answers, and lacks more than that.
+    Behind,
+    /// It was not heard for a second, or twice the longest election timeout if that is more.
+    Silent,
+    /// It is being sent a snapshot, and need not answer before it has all of it.
+    Snapshot,
+    /// It refuses the leader, or the leader refuses it.
+    Refused,
 }

@@ -5,7 +5,7 @@
 //! id = 1
 //! data = "data/node-1"            # relative to the file
 //!
-//! [[members]]                     # the same on every server
+//! [[members]]                     # the same on every server; ids never change, addresses may
 //! id = 1
 //! peer = "10.0.0.1:7201"          # where the other servers reach it
 //! client = "10.0.0.1:7101"        # where clients reach it
@@ -272,6 +272,7 @@ impl Config {
         let mut options = Options::new(&self.cluster, NodeId(self.id), voters, listen, data);
         let TimingConfig { election_min, election_max, heartbeat } = self.timing;
         options.timing = Timing { election_min, election_max, heartbeat };
+        options.bounds.request_timeout = self.request_timeout;
         options.bounds.snapshot_log_bytes = self.snapshots.log_mib << 20;
         options.bounds.compaction_patience = self.snapshots.log_mib << 21;
         options.bounds.snapshot_rate = self.snapshots.mib_per_second << 20;

@@ -52,7 +52,9 @@ pub mod waiting;
 pub mod wire;
 mod workers;
 
-pub use handle::{NodeHandle, NodeStatus, ProposeError, ReadError, Request};
+pub use handle::{
+    NodeHandle, NodeStatus, PeerStatus, ProposeError, ReadError, Replication, Request,
+};
 pub use net::{Security, certificate_name};
 pub use node::{NodeError, RunningNode};
 pub use options::{Bounds, Options};

@@ -1,26 +1,27 @@
 //! Starting and stopping a node.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use raft_core::{Config, HaltReason};
+use raft_core::{Config, HaltReason, NodeId};
 use tokio::sync::mpsc;
 
 use crate::applier::ApplyError;
 use crate::directory::{Directory, OsDirectory};
 use crate::handle::NodeHandle;
 use crate::log_store::{Identity, LogStoreError, Sizes};
-use crate::net::Listener;
+use crate::net::{Listener, Refusals};
 use crate::node_log::NodeLog;
 use crate::options::Options;
 use crate::owner::{Inboxes, Owner, World};
 use crate::snapshot_store::SnapshotError;
 use crate::start::{Started, Startup, start};
 use crate::state_machine::StateMachine;
-use crate::wire::MAX_CLUSTER_NAME;
+use crate::wire::{MAX_CLUSTER_NAME, MAX_VOTERS};
 use crate::workers::{Disk, Machine};
 
 /// How many messages of other servers, and how many requests of clients, may wait for the owner.
@@ -101,10 +102,16 @@ impl RunningNode {
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
         check(&options)?;
-        let (id, voters) = (options.id, options.voters.keys().copied().collect());
-        let disk = rand::random();
+        let id = options.id;
+        let voters: BTreeSet<NodeId> = options.voters.keys().copied().collect();
+        let identity = Identity {
+            cluster: options.cluster.clone(),
+            node: id,
+            voters: voters.clone(),
+            disk: rand::random(),
+        };
         let startup = Startup {
-            identity: Identity { cluster: options.cluster.clone(), node: id, disk },
+            identity,
             config: Config { id, voters, limits: options.limits },
             snapshot_rate: options.bounds.snapshot_rate,
             log_sizes: Sizes::default(),
@@ -127,7 +134,7 @@ impl RunningNode {
         let address = socket.local_addr().map_err(listen)?;
 
         let (requests, request_queue) = mpsc::channel(REQUESTS);
-        let disk_name = log.identity().disk;
+        let identity = log.identity().clone();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -136,13 +143,13 @@ impl RunningNode {
             runtime.block_on(async move {
                 let (inbox, from_peers) = mpsc::channel(INBOX);
                 let (reports, from_workers) = mpsc::channel(16);
+                let refusals = Arc::new(Refusals::default());
                 let listener = Arc::new(Listener {
-                    id: options.id,
-                    cluster: options.cluster.clone(),
-                    voters: options.voters.keys().copied().collect(),
+                    identity: identity.clone(),
                     security: options.security.clone(),
                     snapshots: snapshots.clone(),
                     inbox,
+                    refusals: refusals.clone(),
                     live: std::sync::Mutex::default(),
                     disks: std::sync::Mutex::default(),
                 });
@@ -151,7 +158,7 @@ impl RunningNode {
                 let disk = Disk::start(log, reports.clone());
                 let machine = Machine::start(applier, reports.clone());
                 let world = World { disk, machine, snapshots, reports };
-                let owner = Owner::new(&options, node, disk_name, world, trace);
+                let owner = Owner::new(&options, node, &identity, refusals, world, trace);
                 let inboxes = Inboxes { from_workers, from_peers, requests: request_queue };
                 owner.run(inboxes).await
             })
@@ -181,6 +188,8 @@ fn check(options: &Options) -> Result<(), NodeError> {
     let Options { cluster, id, voters, timing, .. } = options;
     let complaint = if cluster.is_empty() || cluster.len() > MAX_CLUSTER_NAME {
         format!("the cluster's name must have 1 to {MAX_CLUSTER_NAME} bytes")
+    } else if voters.len() > MAX_VOTERS {
+        format!("a cluster has at most {MAX_VOTERS} members, these are {}", voters.len())
     } else if !voters.contains_key(id) {
         format!("{id} is not among the voters")
     } else if timing.heartbeat.is_zero() || timing.heartbeat * 2 > timing.election_min {

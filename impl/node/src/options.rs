@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use raft_core::{Limits, NodeId};
 
@@ -17,7 +18,9 @@ pub struct Options {
     pub cluster: String,
     /// This server.
     pub id: NodeId,
-    /// All servers that vote, this one included, with the addresses where their peers reach them.
+    /// All servers that vote, this one included, with the addresses where their peers reach them; at
+    /// most [`MAX_VOTERS`](crate::wire::MAX_VOTERS). The ids belong to the data and never change, the
+    /// addresses may.
     pub voters: BTreeMap<NodeId, String>,
     /// Where this server listens for its peers.
     pub listen: SocketAddr,
@@ -35,7 +38,7 @@ pub struct Options {
     pub trace_log: Option<PathBuf>,
 }
 
-/// Bounds on what a server keeps.
+/// Bounds on what a server keeps, and how long clients wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// A snapshot is taken when the log after the last one takes this many bytes, or a quarter of
@@ -48,8 +51,11 @@ pub struct Bounds {
     pub snapshot_rate: u64,
     /// Commands are refused when the log takes this many bytes.
     pub log_bytes: u64,
-    /// Commands are refused when this many wait for their answer.
+    /// Commands are refused when this many are under way.
     pub unanswered: usize,
+    /// How long a client waits for its answer at most; then it is told that the outcome of its command
+    /// is unknown, or that its read was not served.
+    pub request_timeout: Duration,
     /// Commands are refused, and entries from a leader dropped, when the state machine is this many
     /// entries behind.
     pub apply_backlog: u64,
@@ -63,6 +69,7 @@ impl Default for Bounds {
             snapshot_rate: 16 << 20,
             log_bytes: 1 << 30,
             unanswered: 8192,
+            request_timeout: Duration::from_secs(5),
             apply_backlog: 65_536,
         }
     }

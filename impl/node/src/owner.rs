@@ -8,8 +8,9 @@ use raft_core::{Mark, Node, NodeId, Write};
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::handle::{ProposeError, Request};
-use crate::net::{Dialler, FromPeer, Link, SnapshotLink};
+use crate::handle::{NodeStatus, ProposeError, Request};
+use crate::log_store::Identity;
+use crate::net::{By, Dialler, FromPeer, Link, Refusals, SnapshotLink};
 use crate::node::NodeError;
 use crate::node_log::NodeLog;
 use crate::options::Options;
@@ -22,6 +23,10 @@ use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
 /// How much of one inbox is handled before the results go out.
 const DRAIN: usize = 1024;
+
+/// How long a leader may not have heard a follower that answers: this, or twice the longest election
+/// timeout if that is more.
+const CONTACT: Duration = Duration::from_secs(1);
 
 /// How often the connections get a chance to deliver before an election is called: once to read, once
 /// to hand on, and once more.
@@ -54,6 +59,9 @@ pub(crate) struct Owner {
     replica: Replica,
     began: Instant,
     peers: BTreeMap<NodeId, Peer>,
+    refusals: Arc<Refusals>,
+    /// A follower that was not heard for longer counts as silent.
+    patience: Duration,
     world: World,
     trace: Option<Arc<Mutex<NodeLog>>>,
     waiting: Waiting,
@@ -65,22 +73,25 @@ impl Owner {
     pub(crate) fn new(
         options: &Options,
         node: Node,
-        disk: u64,
+        identity: &Identity,
+        refusals: Arc<Refusals>,
         world: World,
         trace: Option<Arc<Mutex<NodeLog>>>,
     ) -> Owner {
         let peer = |(id, address): (&NodeId, &String)| {
             let hello = |purpose| Hello {
-                cluster: options.cluster.clone(),
-                from: options.id,
+                cluster: identity.cluster.clone(),
+                from: identity.node,
                 to: *id,
-                disk,
+                voters: identity.voters.clone(),
+                disk: identity.disk,
                 purpose,
             };
             let dialler = |purpose| Dialler {
                 address: address.clone(),
                 hello: hello(purpose),
                 security: options.security.clone(),
+                refusals: refusals.clone(),
             };
             let link = Link::start(dialler(Purpose::Messages));
             let snapshot = SnapshotLink::default();
@@ -94,6 +105,8 @@ impl Owner {
             replica: Replica::new(node, timing, bounds, Duration::ZERO, seed, observer),
             began: Instant::now(),
             peers,
+            refusals,
+            patience: CONTACT.max(timing.election_max * 2),
             world,
             trace,
             waiting: Waiting::default(),
@@ -192,11 +205,15 @@ impl Owner {
                 let _ = answer.send(Err(ProposeError::Overloaded));
             }
             Request::Propose(command, answer) => {
-                self.waiting.propose(&mut self.replica, command, answer);
+                let now = self.now();
+                self.waiting.propose(&mut self.replica, now, command, answer);
             }
-            Request::Read(answer) => self.waiting.read(&mut self.replica, answer),
+            Request::Read(answer) => {
+                let now = self.now();
+                self.waiting.read(&mut self.replica, now, answer);
+            }
             Request::Status(answer) => {
-                let _ = answer.send(self.replica.status());
+                let _ = answer.send(self.status());
             }
             Request::TakeSnapshot(answer) => {
                 self.replica.take_snapshot();
@@ -204,6 +221,20 @@ impl Owner {
             }
             Request::Shutdown => self.shutting_down = true,
         }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let mut status = self.replica.status(self.now());
+        let window = self.replica.shell().node().config.limits.window as u64;
+        let now = Instant::now();
+        for (id, peer) in &mut status.peers {
+            let link = self.peers.get(id);
+            peer.receives_snapshot = link.is_some_and(|link| link.snapshot.is_receiving());
+            peer.refused = self.refusals.lately(*id, By::Us, now);
+            peer.refuses = self.refusals.lately(*id, By::Them, now);
+            peer.replication = peer.replication(status.last_index, self.patience, window);
+        }
+        status
     }
 
     /// Does what is due, and hands everything that is ready to the network, the disk, the state

@@ -20,7 +20,7 @@ use rand::{RngExt, SeedableRng};
 use tracing::{info, warn};
 
 use crate::applier::{self, Done};
-use crate::handle::{NodeStatus, ProposeError, ReadError};
+use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
 use crate::numbers::{Numbers, log_bytes};
 use crate::options::Bounds;
 use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
@@ -136,6 +136,13 @@ pub enum Order {
     AnswerRead(ReaderId, Result<Index, ReadError>),
 }
 
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Proposal(ProposalId),
+    Read(ReaderId),
+}
+
 /// Where the making of a snapshot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Snapshotting {
@@ -159,10 +166,15 @@ pub struct Replica {
     bounds: Bounds,
     observer: Option<Observer>,
     next_id: u64,
+    /// What clients wait for, by the number in its id, and until when. Numbers and times ascend
+    /// together.
+    open: BTreeMap<u64, (Duration, Request)>,
     /// Commands that clients asked for since the last step.
     commands: Vec<(ProposalId, Bytes)>,
     waiting_reads: BTreeSet<ReaderId>,
     readers: BTreeMap<ReadId, BTreeSet<ReaderId>>,
+    /// When each other server was last heard.
+    heard: BTreeMap<NodeId, Duration>,
     /// When the state machine was last given something to do.
     applied_at: Duration,
     snapshotting: Snapshotting,
@@ -195,9 +207,11 @@ impl Replica {
             bounds,
             observer,
             next_id: 0,
+            open: BTreeMap::new(),
             commands: Vec::new(),
             waiting_reads: BTreeSet::new(),
             readers: BTreeMap::new(),
+            heard: BTreeMap::new(),
             applied_at: now,
             snapshotting: Snapshotting::Idle,
             wants_view: false,
@@ -240,7 +254,8 @@ impl Replica {
         } else {
             house
         };
-        timer.min(house).min(apply)
+        let answer = self.open.first_key_value().map_or(house, |(_, (until, _))| *until);
+        timer.min(house).min(apply).min(answer)
     }
 
     /// When its timer runs out: for an election, or if it leads, for a heartbeat.
@@ -321,6 +336,7 @@ impl Replica {
 
     /// Another server says something.
     pub fn hear(&mut self, now: Duration, from: NodeId, said: Said) {
+        self.heard.insert(from, now);
         match said {
             Said::LeaderAlive(term) => {
                 if self.shell.heeds_leader(from, term) {
@@ -353,12 +369,13 @@ impl Replica {
     }
 
     /// A client wants a command replicated. It is proposed with the next [`advance`](Self::advance),
-    /// together with all others that came before that.
+    /// together with all others that came before that, and answered within
+    /// [`Bounds::request_timeout`].
     ///
     /// # Errors
     ///
     /// [`ProposeError::Overloaded`]: too much is under way already.
-    pub fn propose(&mut self, command: Bytes) -> Result<ProposalId, ProposeError> {
+    pub fn propose(&mut self, now: Duration, command: Bytes) -> Result<ProposalId, ProposeError> {
         let unanswered = self.shell.unanswered() + self.commands.len();
         if unanswered >= self.bounds.unanswered
             || self.log_bytes >= self.bounds.log_bytes
@@ -369,14 +386,16 @@ impl Replica {
         }
         self.next_id += 1;
         let id = ProposalId(self.next_id);
+        self.open_request(now, Request::Proposal(id));
         self.commands.push((id, command));
         Ok(id)
     }
 
-    /// A client wants to read.
-    pub fn read(&mut self) -> ReaderId {
+    /// A client wants to read. It is answered within [`Bounds::request_timeout`].
+    pub fn read(&mut self, now: Duration) -> ReaderId {
         self.next_id += 1;
         let id = ReaderId(self.next_id);
+        self.open_request(now, Request::Read(id));
         self.waiting_reads.insert(id);
         id
     }
@@ -386,9 +405,21 @@ impl Replica {
         self.waiting_reads.len() + self.readers.values().map(BTreeSet::len).sum::<usize>()
     }
 
+    fn open_request(&mut self, now: Duration, request: Request) {
+        let until = now.saturating_add(self.bounds.request_timeout);
+        self.open.insert(self.next_id, (until, request));
+    }
+
     /// Forgets the reads whose proof of leadership has not begun and that nobody wants any more.
     pub fn retain_reads(&mut self, mut wanted: impl FnMut(ReaderId) -> bool) {
-        self.waiting_reads.retain(|reader| wanted(*reader));
+        let open = &mut self.open;
+        self.waiting_reads.retain(|reader| {
+            let wanted = wanted(*reader);
+            if !wanted {
+                open.remove(&reader.0);
+            }
+            wanted
+        });
     }
 
     /// Does what is due: begins what clients asked for, lets timers fire, and keeps house.
@@ -471,7 +502,25 @@ impl Replica {
         for answer in self.shell.take_answers() {
             self.answer(answer, &mut orders);
         }
+        self.give_up(now, &mut orders);
         orders
+    }
+
+    /// Answers the requests whose time is over. A leader that a majority cannot reach does not notice,
+    /// and would let its clients wait for as long as that lasts. A command that was given up on still
+    /// counts as under way: it is in the log.
+    fn give_up(&mut self, now: Duration, orders: &mut Vec<Order>) {
+        while let Some(oldest) = self.open.first_entry().filter(|oldest| oldest.get().0 <= now) {
+            match oldest.remove().1 {
+                Request::Proposal(id) => {
+                    orders.push(Order::AnswerProposal(id, Err(ProposeError::Unknown)));
+                }
+                Request::Read(id) => {
+                    self.waiting_reads.remove(&id);
+                    orders.push(Order::AnswerRead(id, Err(ReadError::TimedOut)));
+                }
+            }
+        }
     }
 
     /// Gives the state machine everything that it may do. Nobody waits for a follower's, so it is
@@ -509,7 +558,9 @@ impl Replica {
                 return self.answer_reads(id, Err(error), orders);
             }
         };
-        orders.push(Order::AnswerProposal(id, result));
+        if self.open.remove(&id.0).is_some() {
+            orders.push(Order::AnswerProposal(id, result));
+        }
     }
 
     fn answer_reads(
@@ -518,8 +569,9 @@ impl Replica {
         result: Result<Index, ReadError>,
         orders: &mut Vec<Order>,
     ) {
-        let readers = self.readers.remove(&id).into_iter().flatten();
-        orders.extend(readers.map(|reader| Order::AnswerRead(reader, result)));
+        let mut readers = self.readers.remove(&id).unwrap_or_default();
+        readers.retain(|reader| self.open.remove(&reader.0).is_some());
+        orders.extend(readers.into_iter().map(|reader| Order::AnswerRead(reader, result)));
     }
 
     /// Sizes, snapshots and published numbers.
@@ -564,13 +616,18 @@ impl Replica {
         !(needed || sending) || self.log_bytes >= patience
     }
 
-    /// Where it stands.
-    pub fn status(&self) -> NodeStatus {
+    /// Where it stands. Of the others it knows what they said, and if it leads, what it sent them.
+    pub fn status(&self, now: Duration) -> NodeStatus {
         let node = self.shell.node();
         let (role, followers) = match &node.role {
-            Role::Follower { .. } => ("follower", BTreeMap::new()),
-            Role::Candidate { .. } => ("candidate", BTreeMap::new()),
-            Role::Leader(leadership) => ("leader", leadership.followers.clone()),
+            Role::Follower { .. } => ("follower", None),
+            Role::Candidate { .. } => ("candidate", None),
+            Role::Leader(leadership) => ("leader", Some(&leadership.followers)),
+        };
+        let peer = |id: NodeId| PeerStatus {
+            last_heard: self.heard.get(&id).map(|heard| now.saturating_sub(*heard)),
+            progress: followers.and_then(|followers| followers.get(&id)).copied(),
+            ..PeerStatus::default()
         };
         NodeStatus {
             role,
@@ -582,7 +639,7 @@ impl Replica {
             applied_index: node.last_applied,
             snapshot_index: node.log.base().index,
             log_bytes: self.log_bytes,
-            followers,
+            peers: node.peers().map(|id| (id, peer(id))).collect(),
         }
     }
 }

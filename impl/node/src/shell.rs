@@ -19,8 +19,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use raft_core::{
-    Bytes, Effect, Entry, HaltReason, Index, Input, Mark, Message, Node, NodeId, Paper, Payload,
-    ReadId, ReadRefusal, Rejection, Role, Snapshot, Term, Write, step,
+    Bytes, Effect, Entry, HaltReason, Index, Input, LogWrite, Mark, Message, Node, NodeId, Paper,
+    ReadId, ReadRefusal, Rejection, Role, Snapshot, Term, TermAt, Write, step,
 };
 
 /// The caller's name for a command that a client proposed.
@@ -48,7 +48,8 @@ pub enum Answer {
     Applied(ProposalId, Bytes),
     /// The command was not appended, and will never be.
     NotLeader(ProposalId, Option<NodeId>),
-    /// Another entry was committed in the command's place: it will never be applied.
+    /// Another entry is committed in the command's place, or in that of an entry before it: it will
+    /// never be applied.
     Superseded(ProposalId),
     /// Nobody here can tell any more whether the command is or will be applied.
     Unknown(ProposalId),
@@ -71,7 +72,8 @@ pub struct Shell {
     waiting: VecDeque<(Mark, NodeId, Message)>,
     sends: Vec<(NodeId, Message)>,
     tasks: VecDeque<(Option<Mark>, Task)>,
-    /// Commands in the log that are not committed yet, as far as is known here.
+    /// Commands that wait for their entry in this server's log to be committed: there is such an
+    /// entry, at that index and of that term, for each of them.
     proposed: BTreeMap<Index, (Term, ProposalId)>,
     /// Commands that are committed and being applied.
     applying: BTreeMap<Index, ProposalId>,
@@ -194,6 +196,11 @@ impl Shell {
             Effect::Persist { mark, write } => {
                 debug_assert!(mark == self.issued.next(), "writes are numbered one by one");
                 self.issued = mark;
+                match &write.log {
+                    Some(LogWrite::Append { first, .. }) => self.answer_truncated(*first),
+                    Some(LogWrite::Install(_)) => self.answer_replaced(),
+                    Some(LogWrite::Compact(_)) | None => {}
+                }
                 self.writes.push(write);
             }
             Effect::Send { to, message, after } => match after {
@@ -203,11 +210,10 @@ impl Shell {
                 _ => self.sends.push((to, message)),
             },
             Effect::Apply { first, entries } => {
-                self.settle_proposals(first, &entries);
+                self.begin_applying(first.plus(entries.len()));
                 self.tasks.push_back((None, Task::Apply { first, entries }));
             }
             Effect::Restore { snapshot, after } => {
-                self.forget_proposals_up_to(snapshot.last_included_index);
                 self.tasks.push_back((Some(after), Task::Restore(snapshot)));
             }
             Effect::ResetElectionTimer => self.election_timer_reset = true,
@@ -224,28 +230,40 @@ impl Shell {
         }
     }
 
-    /// Entries are committed: the commands at their places are either these, or superseded.
-    fn settle_proposals(&mut self, first: Index, entries: &[Entry]) {
-        let after = first.plus(entries.len());
-        while let Some(found) = self.proposed.first_entry().filter(|found| *found.key() < after) {
-            let (index, (term, id)) = found.remove_entry();
-            let offset = usize::try_from(index.0.wrapping_sub(first.0)).unwrap_or(usize::MAX);
-            match entries.get(offset) {
-                Some(entry) if entry.term == term && entry.payload != Payload::Noop => {
-                    self.applying.insert(index, id);
-                }
-                Some(_) => self.answers.push(Answer::Superseded(id)),
-                None => self.answers.push(Answer::Unknown(id)),
+    /// Entries before `end` are committed, and those of the commands that wait there among them.
+    fn begin_applying(&mut self, end: Index) {
+        let later = self.proposed.split_off(&end);
+        let committed = std::mem::replace(&mut self.proposed, later);
+        self.applying.extend(committed.into_iter().map(|(index, (_, id))| (index, id)));
+    }
+
+    /// The log was overwritten from `first` on. Answers the commands whose entries went, there and
+    /// behind, so that none is forgotten when its index is used again.
+    ///
+    /// What is gone from this log may live on in others, and be committed by one of their servers as
+    /// a later leader (paper, Figure 8): server 1 appends x in term 2 and replicates it to server 2 of
+    /// five; server 3, elected in term 3 by 3, 4 and 5, overwrites it on server 1; server 2, elected
+    /// in term 4 by 2, 4 and 5, commits it after all. So the outcome is unknown. It is known only if
+    /// the entry that came to `first` is committed: every later leader has that one, and no log with
+    /// it holds the command's entry (Log Matching).
+    fn answer_truncated(&mut self, first: Index) {
+        let committed = self.node.commit_index >= first;
+        for (index, (term, id)) in self.proposed.split_off(&first) {
+            if self.node.log.term_at(index) == TermAt::Present(term) {
+                // It was appended just now.
+                self.proposed.insert(index, (term, id));
+            } else if committed {
+                self.answers.push(Answer::Superseded(id));
+            } else {
+                self.answers.push(Answer::Unknown(id));
             }
         }
     }
 
-    /// A snapshot stands for entries that nobody here has seen.
-    fn forget_proposals_up_to(&mut self, last: Index) {
-        while let Some(found) = self.proposed.first_entry().filter(|found| *found.key() <= last) {
-            let (_, id) = found.remove();
-            self.answers.push(Answer::Unknown(id));
-        }
+    /// A snapshot took the place of the whole log: it may reflect the commands, or may not.
+    fn answer_replaced(&mut self) {
+        let gone = std::mem::take(&mut self.proposed);
+        self.answers.extend(gone.into_values().map(|(_, id)| Answer::Unknown(id)));
     }
 
     /// Lets go the messages whose write is durable.

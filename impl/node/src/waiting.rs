@@ -1,6 +1,7 @@
 //! Clients that wait for an answer of the replica, and the way back to each.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use raft_core::{Bytes, Index};
 use tokio::sync::oneshot;
@@ -32,10 +33,11 @@ impl Waiting {
     pub fn propose(
         &mut self,
         replica: &mut Replica,
+        now: Duration,
         command: Bytes,
         answer: Proposer,
     ) -> Option<ProposalId> {
-        match replica.propose(command) {
+        match replica.propose(now, command) {
             Ok(id) => {
                 self.proposers.insert(id, answer);
                 Some(id)
@@ -49,8 +51,8 @@ impl Waiting {
     }
 
     /// Gives a read to the replica.
-    pub fn read(&mut self, replica: &mut Replica, answer: Reader) {
-        self.readers.insert(replica.read(), answer);
+    pub fn read(&mut self, replica: &mut Replica, now: Duration, answer: Reader) {
+        self.readers.insert(replica.read(now), answer);
     }
 
     /// Lets the replica forget the reads that nobody waits for any more.

@@ -12,13 +12,15 @@
 //! its own body is refused, and the connection with it: after that, nothing says where the next
 //! frame begins.
 
+use std::collections::BTreeSet;
+
 use raft_core::{
     AppendEntries, Entry, InstallSnapshot, LogPosition, Message, NodeId, Payload, Term,
 };
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that this program writes, and the only one that it reads.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The length of what stands before the body, in bytes.
 pub const HEADER: usize = 9;
@@ -38,6 +40,10 @@ pub const CHUNK: usize = 256 << 10;
 
 /// The longest name of a cluster, in bytes.
 pub const MAX_CLUSTER_NAME: usize = 64;
+
+/// How many servers may vote in a cluster. Their ids have to fit into a greeting, and into the first
+/// sector of a log file.
+pub const MAX_VOTERS: usize = 32;
 
 /// What one frame says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +77,8 @@ pub struct Hello {
     pub from: NodeId,
     /// The server that it means to reach.
     pub to: NodeId,
+    /// Among whom the dialling server votes.
+    pub voters: BTreeSet<NodeId>,
     /// The name of the dialling server's disk. Two disks under one id are two servers that vote
     /// under one name.
     pub disk: u64,

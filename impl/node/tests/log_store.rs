@@ -13,7 +13,8 @@ use rand::{RngExt, SeedableRng};
 use support::Disk;
 
 fn identity() -> Identity {
-    Identity { cluster: "test".to_owned(), node: NodeId(1), disk: 7 }
+    let voters = [1, 2, 3].map(NodeId).into();
+    Identity { cluster: "test".to_owned(), node: NodeId(1), voters, disk: 7 }
 }
 
 /// The two files and the witness.
@@ -217,6 +218,43 @@ fn a_disk_of_another_server_is_refused() {
         LogStore::open(disks.files(), &other, 1, Sizes::default()),
         Err(LogStoreError::Foreign { .. })
     ));
+}
+
+#[test]
+fn a_disk_that_voted_among_others_is_refused_and_not_touched() {
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
+    let before = disks.after_kill();
+    for voters in [vec![1, 2], vec![1, 2, 4], vec![1, 2, 3, 4, 5]] {
+        let voters = voters.into_iter().map(NodeId).collect();
+        let other = Identity { voters, ..identity() };
+        let refusal = LogStore::open(disks.files(), &other, 1, Sizes::default()).unwrap_err();
+        assert!(matches!(refusal, LogStoreError::OtherVoters { .. }), "{refusal}");
+        assert!(refusal.to_string().contains("the members 1 2 3, the configuration names 1 2"));
+    }
+    for (now, then) in disks.0.iter().zip(&before.0) {
+        assert_eq!(now.contents(), then.contents());
+    }
+}
+
+#[test]
+fn a_disk_of_an_earlier_layout_is_refused_and_not_begun_anew() {
+    let disks = Disks::default();
+    drop(disks.open().unwrap());
+    // Version 2 had no voters. The record is that of "test", n1, disk 7, with a checksum of its own.
+    let mut record = disks.0[0].contents()[..512].to_vec();
+    let body = [&[0, 2, 4][..], b"test", &[1, 7, 0]].concat();
+    record[28..].fill(0);
+    record[28..28 + body.len()].copy_from_slice(&body);
+    record[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&record[4..24]);
+    checksum.update(&body);
+    record[24..28].copy_from_slice(&checksum.finalize().to_le_bytes());
+    let old = Disks([Disk::with(record.clone()), Disk::default(), disks.0[2].clone()]);
+    let refusal = old.open().unwrap_err();
+    assert!(matches!(refusal, LogStoreError::Format(2)), "{refusal}");
+    assert_eq!(old.0[0].contents(), record);
 }
 
 #[test]

@@ -147,16 +147,54 @@ fn who_does_not_lead_says_so_and_appends_nothing() {
     assert_eq!(shell.node().log.last_index(), Index::ZERO);
 }
 
+fn blank(term: u64) -> Entry {
+    Entry { term: Term(term), payload: Payload::Noop }
+}
+
 #[test]
-fn a_command_whose_place_another_leader_took_is_superseded() {
+fn a_command_that_another_leader_overwrites_may_still_be_committed_and_its_client_hears_so_at_once()
+{
     let mut shell = leader();
     propose(&mut shell, 1, "x");
     sync(&mut shell);
-    let blank = Entry { term: Term(1), payload: Payload::Noop };
-    receive(&mut shell, THREE, append(2, vec![blank, entry(2, "y")], 2));
-    assert_eq!(shell.take_answers(), [], "the command may still come back");
+    receive(&mut shell, THREE, append(2, vec![blank(1), blank(2)], 1));
+    assert_eq!(shell.take_answers(), [Answer::Unknown(ProposalId(1))]);
+    assert_eq!(shell.unanswered(), 0);
+}
+
+#[test]
+fn a_command_is_superseded_when_another_entry_is_committed_in_its_place_or_before_it() {
+    let mut shell = leader();
+    propose(&mut shell, 1, "x");
+    propose(&mut shell, 2, "y");
     sync(&mut shell);
-    assert_eq!(shell.take_answers(), [Answer::Superseded(ProposalId(1))]);
+    receive(&mut shell, THREE, append(2, vec![blank(1), blank(2)], 2));
+    let superseded = [1, 2].map(|id| Answer::Superseded(ProposalId(id)));
+    assert_eq!(shell.take_answers(), superseded);
+}
+
+#[test]
+fn commands_behind_an_overwritten_entry_are_answered_and_not_taken_for_later_ones() {
+    let mut shell = leader();
+    for (id, command) in [(1, "a"), (2, "b"), (3, "c")] {
+        propose(&mut shell, id, command);
+    }
+    sync(&mut shell);
+    // The blank of another leader comes to 2, where the first of the three was.
+    receive(&mut shell, THREE, append(2, vec![blank(1), blank(2)], 1));
+    assert_eq!(shell.take_answers(), [1, 2, 3].map(|id| Answer::Unknown(ProposalId(id))));
+    // This server leads again: its own blank is 3, and a new command is 4, where an old one was.
+    shell.input(Input::ElectionTimeout, None);
+    sync(&mut shell);
+    let reply = RequestVoteReply { term: Term(3), granted: true };
+    receive(&mut shell, TWO, Message::RequestVoteReply(reply));
+    propose(&mut shell, 4, "d");
+    sync(&mut shell);
+    assert_eq!(shell.node().log.last_index(), Index(4));
+    acknowledge(&mut shell, 4);
+    apply_all(&mut shell);
+    assert_eq!(shell.take_answers(), [Answer::Applied(ProposalId(4), Bytes::from("d"))]);
+    assert_eq!(shell.unanswered(), 0);
 }
 
 #[test]
@@ -164,8 +202,7 @@ fn a_command_that_a_deposed_leader_appended_is_answered_when_the_next_one_commit
     let mut shell = leader();
     propose(&mut shell, 1, "x");
     sync(&mut shell);
-    let blank = Entry { term: Term(1), payload: Payload::Noop };
-    let entries = vec![blank, entry(1, "x"), entry(2, "y")];
+    let entries = vec![blank(1), entry(1, "x"), entry(2, "y")];
     receive(&mut shell, THREE, append(2, entries, 3));
     sync(&mut shell);
     apply_all(&mut shell);
@@ -173,9 +210,11 @@ fn a_command_that_a_deposed_leader_appended_is_answered_when_the_next_one_commit
 }
 
 #[test]
-fn nobody_knows_what_became_of_a_command_that_a_snapshot_covers() {
+fn nobody_knows_what_became_of_the_commands_in_a_log_that_a_snapshot_replaces() {
     let mut shell = leader();
-    propose(&mut shell, 1, "x");
+    for id in 1..=9 {
+        propose(&mut shell, id, "x");
+    }
     sync(&mut shell);
     let snapshot = Snapshot {
         last_included_index: Index(9),
@@ -185,7 +224,8 @@ fn nobody_knows_what_became_of_a_command_that_a_snapshot_covers() {
     let install =
         InstallSnapshot { term: Term(2), snapshot: snapshot.clone(), read_round: ReadRound(0) };
     receive(&mut shell, THREE, Message::InstallSnapshot(install));
-    assert_eq!(shell.take_answers(), [Answer::Unknown(ProposalId(1))]);
+    let unknown: Vec<_> = (1..=9).map(|id| Answer::Unknown(ProposalId(id))).collect();
+    assert_eq!(shell.take_answers(), unknown, "also behind the snapshot's last entry, at index 10");
     assert_eq!(shell.take_task(), None, "it is restored when it is the log's durable base");
     sync(&mut shell);
     assert_eq!(shell.take_task(), Some(Task::Restore(snapshot)));

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use raft_node::log_store::LogStoreError;
 use raft_node::{NodeError, NodeHandle, RunningNode};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
@@ -48,11 +49,16 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// The exit code of a program that ends with it: 2 configuration, 3 data or disk, 4 an address
+    /// The exit code of a program that ends with it: 2 configuration (also members that are not those
+    /// of the data), 3 data or disk, 4 an address
     /// is taken, 70 the server contradicts itself.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ServerError::Config(_) | ServerError::Node(NodeError::Config(_)) => 2,
+            ServerError::Config(_)
+            | ServerError::Node(
+                NodeError::Config(_)
+                | NodeError::OpenLog { error: LogStoreError::OtherVoters { .. }, .. },
+            ) => 2,
             ServerError::Listen { .. } | ServerError::Node(NodeError::Listen { .. }) => 4,
             ServerError::Node(NodeError::Halt(_) | NodeError::Panicked(_))
             | ServerError::System(_) => 70,

@@ -102,6 +102,9 @@ pub(super) fn not_read(error: ReadError) -> Refusal {
     match error {
         ReadError::NotLeader { .. } => Refusal::no_leader(),
         ReadError::Overloaded => Refusal::overloaded("too many reads, or a leader just elected"),
+        ReadError::TimedOut => {
+            Refusal::overloaded("no majority confirmed in time that this server still leads")
+        }
         ReadError::Stopped => Refusal::overloaded("the server is stopping"),
     }
 }

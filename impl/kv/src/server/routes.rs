@@ -13,7 +13,7 @@ use hyper::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode, Uri};
 use metrics_exporter_prometheus::PrometheusHandle;
 use raft_core::{Bytes, NodeId};
-use raft_node::{NodeHandle, ProposeError, ReadError};
+use raft_node::{NodeHandle, ProposeError, ReadError, Replication};
 use tokio::sync::Semaphore;
 
 use super::reply::{self, Refusal};
@@ -202,16 +202,21 @@ async fn status(State(service): Shared) -> Reply {
     let node = node.ok_or_else(|| Refusal::overloaded("the server is stopping"))?;
     let config = &service.config;
     let member = |member: &crate::config::Member| {
-        let follower = node.followers.get(&NodeId(member.id));
+        let peer = node.peers.get(&NodeId(member.id)).cloned().unwrap_or_default();
+        let progress = peer.progress;
         api::Member {
             id: member.id,
             peer_address: member.peer.clone(),
             client_address: member.client.clone(),
-            match_index: follower.map(|follower| follower.match_index.0),
-            next_index: follower.map(|follower| follower.next_index.0),
+            match_index: progress.map(|progress| progress.match_index.0),
+            next_index: progress.map(|progress| progress.next_index.0),
+            lag: progress.map(|progress| node.last_index.since(progress.match_index)),
+            last_heard_ms: peer.last_heard.map(milliseconds),
+            refused: peer.refused,
+            refuses: peer.refuses,
+            replication: peer.replication.map(replication),
         }
     };
-    let uptime_ms = u64::try_from(service.began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = api::Status {
         id: config.id,
         cluster: config.cluster.clone(),
@@ -224,11 +229,25 @@ async fn status(State(service): Shared) -> Reply {
         applied_index: node.applied_index.0,
         snapshot_index: node.snapshot_index.0,
         log_bytes: node.log_bytes,
-        uptime_ms,
+        uptime_ms: milliseconds(service.began.elapsed()),
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         members: config.members.iter().map(member).collect(),
     };
     Ok(reply::json(StatusCode::OK, &status))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn replication(replication: Replication) -> api::Replication {
+    match replication {
+        Replication::Current => api::Replication::Current,
+        Replication::Behind => api::Replication::Behind,
+        Replication::Snapshot => api::Replication::Snapshot,
+        Replication::Silent => api::Replication::Silent,
+        Replication::Refused => api::Replication::Refused,
+    }
 }
 
 async fn health(State(service): Shared) -> Reply {

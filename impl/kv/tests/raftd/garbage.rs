@@ -55,7 +55,8 @@ fn on_the_port_for_servers() {
     }
     let hello = |cluster: &str, from, to| {
         let (cluster, from, to) = (cluster.to_owned(), NodeId(from), NodeId(to));
-        frame(&Frame::Hello(Hello { cluster, from, to, disk: 1, purpose: Purpose::Messages }))
+        let (voters, purpose) = ([1, 2, 3].map(NodeId).into(), Purpose::Messages);
+        frame(&Frame::Hello(Hello { cluster, from, to, voters, disk: 1, purpose }))
     };
     let mut other_version = hello("test", 2, 1);
     other_version[0] = 9;

@@ -135,10 +135,12 @@ impl File {
     pub(super) fn read(&self) -> Result<Option<Outline>, LogStoreError> {
         let bytes = self.bytes()?;
         let Some(start) = record::read(&bytes) else { return Ok(None) };
-        let Some(Body::Start { format, identity, parts }) = start.body() else { return Ok(None) };
-        if format != FORMAT {
-            return Err(LogStoreError::Format(format));
+        match start.format() {
+            Some(FORMAT) => {}
+            Some(other) => return Err(LogStoreError::Format(other)),
+            None => return Ok(None),
         }
+        let Some(Body::Start { identity, parts, .. }) = start.body() else { return Ok(None) };
         let (mut number, salt) = (start.number, start.salt);
         let (mut end, mut read, mut rules) = (start.size, 0, number == 0);
         while let Some(next) = bytes.get(end..).and_then(record::read) {

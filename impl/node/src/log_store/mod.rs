@@ -37,7 +37,7 @@
 mod file;
 mod record;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use raft_core::{Entry, Index, LogWrite, NodeId, Payload, PersistentState, VoteRecord, Write};
@@ -48,7 +48,7 @@ use file::{File, Outline};
 use record::Body;
 
 /// The version of the layout that this program writes, and the only one that it reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The sizes of files. The defaults are production's; small ones make files change over all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +69,34 @@ impl Default for Sizes {
     }
 }
 
-/// Whose disk this is. Written once, and checked at every start.
+/// Whose disk this is. Written once, and checked at every start. In a sector of a log file, it has to
+/// fit beside the little that stands there with it: see [`MAX_VOTERS`](crate::wire::MAX_VOTERS).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The name of the cluster.
     pub cluster: String,
     /// The server.
     pub node: NodeId,
+    /// Among whom it votes. Two lists of voters have majorities without a common server, so a server
+    /// never changes from one to another. Addresses may change, and are not part of it.
+    pub voters: BTreeSet<NodeId>,
     /// The name of the disk, chosen at random when it was first used.
     pub disk: u64,
+}
+
+impl Identity {
+    /// Whether it is the wanted one, but for the name of the disk.
+    fn check(&self, wanted: &Identity) -> Result<(), LogStoreError> {
+        if (&self.cluster, self.node) != (&wanted.cluster, wanted.node) {
+            let (found, wanted) = (Box::new(self.clone()), Box::new(wanted.clone()));
+            return Err(LogStoreError::Foreign { found, wanted });
+        }
+        if self.voters != wanted.voters {
+            let (found, wanted) = (self.voters.clone(), wanted.voters.clone());
+            return Err(LogStoreError::OtherVoters { found, wanted });
+        }
+        Ok(())
+    }
 }
 
 /// Why a log cannot be opened or written.
@@ -98,6 +117,19 @@ pub enum LogStoreError {
         /// Whose disk was wanted.
         wanted: Box<Identity>,
     },
+    /// It belongs to the right server, but among other voters.
+    #[error(
+        "its data belongs to a cluster of the members {}, the configuration names {}. The members of \
+         a cluster cannot be changed. Nothing was changed; name the same ids again",
+        members(found),
+        members(wanted)
+    )]
+    OtherVoters {
+        /// Among whom the server voted so far.
+        found: BTreeSet<NodeId>,
+        /// Among whom it was to vote.
+        wanted: BTreeSet<NodeId>,
+    },
     /// It was written in another layout.
     #[error("its layout has version {0}, this program reads version {FORMAT}")]
     Format(u32),
@@ -110,6 +142,12 @@ pub enum LogStoreError {
     /// The disk or the file system failed.
     #[error("{0}")]
     Io(io::Error),
+}
+
+/// A list of members for people: `1 2 3`.
+pub(crate) fn members(voters: &BTreeSet<NodeId>) -> String {
+    let ids: Vec<String> = voters.iter().map(|id| id.0.to_string()).collect();
+    ids.join(" ")
 }
 
 impl From<io::Error> for LogStoreError {
@@ -226,10 +264,7 @@ impl LogStore {
             return Err(LogStoreError::Damaged(what.to_owned()));
         }
         let identity = contents.identity.clone();
-        if (&identity.cluster, identity.node) != (&wanted.cluster, wanted.node) {
-            let (found, wanted) = (Box::new(identity), Box::new(wanted.clone()));
-            return Err(LogStoreError::Foreign { found, wanted });
-        }
+        identity.check(wanted)?;
         let state = contents.state()?;
         (files[active].salt, files[active].end) = (contents.salt, contents.end as u64);
         files[active].write_again(&contents, acknowledged)?;

@@ -35,7 +35,8 @@ pub(super) enum Body {
     TakesOver,
 }
 
-/// How the encoding of [`Body::TakesOver`] begins.
+/// How the encodings of [`Body::Start`] and [`Body::TakesOver`] begin.
+const START: u8 = 0;
 const TAKES_OVER: u8 = 2;
 
 /// A record that is whole. What it says is decoded when it is asked for.
@@ -49,6 +50,13 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// The version of the layout, if a file begins here. Every layout has it in this place; what
+    /// follows can be read if the version is the right one.
+    pub(super) fn format(&self) -> Option<u32> {
+        let rest = self.body.strip_prefix(&[START])?;
+        postcard::take_from_bytes(rest).ok().map(|(format, _)| format)
+    }
+
     /// Whether the file takes over here.
     pub(super) fn takes_over(&self) -> bool {
         self.body.first() == Some(&TAKES_OVER)
@@ -112,6 +120,23 @@ pub(super) fn has_salt(bytes: &[u8], salt: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_beginning_of_a_file_fits_into_a_sector_and_says_its_layout() {
+        use crate::wire::{MAX_CLUSTER_NAME, MAX_VOTERS};
+        use raft_core::NodeId;
+
+        let voters = (0..MAX_VOTERS as u64).map(|below| NodeId(u64::MAX - below)).collect();
+        let cluster = "c".repeat(MAX_CLUSTER_NAME);
+        let identity = Identity { cluster, node: NodeId(u64::MAX), voters, disk: u64::MAX };
+        let start = Body::Start { format: u32::MAX, identity, parts: u64::MAX };
+        let record = encode(1, 2, &start);
+        assert_eq!(record.len(), SECTOR);
+        let record = read(&record).expect("it is whole");
+        assert_eq!((record.format(), record.body()), (Some(u32::MAX), Some(start)));
+        let other = encode(1, 2, &Body::Writes(Vec::new()));
+        assert_eq!(read(&other).expect("it is whole").format(), None);
+    }
 
     #[test]
     fn a_file_that_takes_over_says_so() {

@@ -1,13 +1,14 @@
 //! The sending side: one task for each other server, which keeps a connection to it.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use metrics::Counter;
 use raft_core::NodeId;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{Connection, NetError, Security};
+use super::{By, Connection, NetError, Refusals, Security};
 use crate::replica::Said;
 use crate::wire::{BATCH_BYTES, Hello};
 
@@ -23,11 +24,17 @@ pub(crate) struct Dialler {
     pub(crate) address: String,
     pub(crate) hello: Hello,
     pub(crate) security: Option<Security>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Dialler {
     pub(super) async fn dial(&self) -> Result<Connection, NetError> {
-        Connection::dial(&self.address, self.hello.clone(), self.security.as_ref()).await
+        let dialled =
+            Connection::dial(&self.address, self.hello.clone(), self.security.as_ref()).await;
+        if let Err(NetError::Refused(reason)) = &dialled {
+            self.refusals.note(self.hello.to, By::Them, Instant::now(), reason);
+        }
+        dialled
     }
 }
 

@@ -1,18 +1,24 @@
 //! The receiving side: greets whoever dials, and hands on what servers of the cluster say.
+//!
+//! Whoever dials is a stranger at first, and a greeting is what a stranger says. With TLS the
+//! certificate is compared before anything else that the greeting claims; what it says about the
+//! disk is remembered last, when nothing else is wrong. Without TLS nobody can tell a stranger from a
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_core::NodeId;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use super::{Connection, GREETING, MAX_GREETING, NetError, Security, Stream};
+use super::{By, Connection, GREETING, MAX_GREETING, NetError, Refusals, Security, Stream};
+use crate::log_store::{Identity, members};
 use crate::replica::Said;
 use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
@@ -30,16 +36,54 @@ pub(crate) struct FromPeer {
 /// Who may connect, and where what they say goes.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) id: NodeId,
-    pub(crate) cluster: String,
-    pub(crate) voters: BTreeSet<NodeId>,
+    pub(crate) identity: Identity,
     pub(crate) security: Option<Security>,
     pub(crate) snapshots: SnapshotStore,
     pub(crate) inbox: mpsc::Sender<FromPeer>,
+    pub(crate) refusals: Arc<Refusals>,
     /// The newest connection of each server for each purpose; it replaces the one before.
     pub(crate) live: Mutex<BTreeMap<(NodeId, bool), AbortHandle>>,
-    /// The disk with which each server introduced itself first.
+    /// The disk with which each server introduced itself first. It is remembered until this server is
+    /// started again.
     pub(crate) disks: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+/// Why a greeting is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Objection {
+    #[error("the certificate does not name {0}")]
+    Certificate(NodeId),
+    #[error("this is cluster \"{here}\", not \"{there}\"")]
+    OtherCluster { here: String, there: String },
+    #[error("this is {here}, not {wanted}; check the addresses")]
+    WrongAddress { here: NodeId, wanted: NodeId },
+    #[error("there is another {0}: two servers have one id")]
+    SameId(NodeId),
+    #[error("the members differ: {from} has {}, {here} has {}", members(theirs), members(ours))]
+    OtherMembers { from: NodeId, theirs: BTreeSet<NodeId>, here: NodeId, ours: BTreeSet<NodeId> },
+    #[error("{0} is not a member of this cluster")]
+    NoMember(NodeId),
+    #[error(
+        "{0} has been here with another data directory: either two servers have one id, or {0} has \
+         lost its data, and then it could vote twice. If it was replaced on purpose, restart this \
+         server"
+    )]
+    OtherDisk(NodeId),
+}
+
+impl Objection {
+    /// A word for counting.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Objection::Certificate(_) => "certificate",
+            Objection::OtherCluster { .. } => "other_cluster",
+            Objection::WrongAddress { .. } => "wrong_address",
+            Objection::SameId(_) => "same_id",
+            Objection::OtherMembers { .. } => "other_members",
+            Objection::NoMember(_) => "no_member",
+            Objection::OtherDisk(_) => "other_disk",
+        }
+    }
 }
 
 impl Listener {
@@ -93,43 +137,65 @@ impl Listener {
         let Frame::Hello(hello) = connection.receive(MAX_GREETING).await? else {
             return Err(NetError::OutOfTurn);
         };
-        let mut objection = self.objection(&hello);
-        if self.security.is_some() && !names(certificate.as_ref(), hello.from) {
-            objection = Some(format!("the certificate does not name {}", hello.from));
-        }
-        if let Some(why) = objection {
+        if let Err(objection) = self.examine(&hello, certificate.as_ref()) {
+            let why = objection.to_string();
             warn!(from = %hello.from, why, "a server was refused");
-            connection.send(&Frame::Refused(why.clone())).await?;
-            return Err(NetError::Refused(why));
+            connection.send(&Frame::Refused(why)).await?;
+            return Err(objection.into());
         }
         connection.send(&Frame::Welcome).await?;
         Ok((connection, hello))
     }
 
-    /// Why a server that introduces itself like this is not to be listened to.
-    fn objection(&self, hello: &Hello) -> Option<String> {
-        let Hello { cluster, from, to, disk, .. } = hello;
-        if *cluster != self.cluster {
-            return Some(format!("this is cluster \"{}\", not \"{cluster}\"", self.cluster));
+    /// Whether to listen to whoever introduces itself like this. Who it is comes first: until that is
+    /// settled, nothing is remembered, for `status` or for later greetings.
+    fn examine(
+        &self,
+        hello: &Hello,
+        certificate: Option<&CertificateDer<'static>>,
+    ) -> Result<(), Objection> {
+        if self.security.is_some() && !names(certificate, hello.from) {
+            return Err(Objection::Certificate(hello.from));
         }
-        if *to != self.id {
-            return Some(format!("this is {}, not {to}; check the addresses", self.id));
+        let examined = self.belongs(hello).and_then(|()| self.recognize(hello));
+        if let Err(objection) = &examined
+            && self.identity.voters.contains(&hello.from)
+        {
+            let why = objection.to_string();
+            self.refusals.note(hello.from, By::Us, Instant::now(), &why);
         }
-        if *from == self.id {
-            return Some(format!("there is another {from}: two servers have one id"));
+        examined
+    }
+
+    /// Whether it is another server of this cluster, and means this one.
+    fn belongs(&self, hello: &Hello) -> Result<(), Objection> {
+        let Identity { cluster, node: here, voters, .. } = &self.identity;
+        let from = hello.from;
+        if hello.cluster != *cluster {
+            let (here, there) = (cluster.clone(), hello.cluster.clone());
+            return Err(Objection::OtherCluster { here, there });
         }
-        if !self.voters.contains(from) {
-            return Some(format!("{from} is not a member of this cluster"));
+        if hello.to != *here {
+            return Err(Objection::WrongAddress { here: *here, wanted: hello.to });
         }
+        if from == *here {
+            return Err(Objection::SameId(from));
+        }
+        if hello.voters != *voters {
+            let (theirs, ours) = (hello.voters.clone(), voters.clone());
+            return Err(Objection::OtherMembers { from, theirs, here: *here, ours });
+        }
+        if !voters.contains(&from) {
+            return Err(Objection::NoMember(from));
+        }
+        Ok(())
+    }
+
+    /// Whether it comes with the disk that it came with before. A new one is remembered.
+    fn recognize(&self, hello: &Hello) -> Result<(), Objection> {
         let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = *disks.entry(*from).or_insert(*disk);
-        (known != *disk).then(|| {
-            format!(
-                "{from} has been here with another data directory: either two servers have one id, \
-                 or {from} has lost its data, and then it could vote twice. If it was replaced on \
-                 purpose, restart this server"
-            )
-        })
+        let known = *disks.entry(hello.from).or_insert(hello.disk);
+        if known == hello.disk { Ok(()) } else { Err(Objection::OtherDisk(hello.from)) }
     }
 
     /// Listens to a server that was greeted, in place of its earlier connection.
@@ -176,7 +242,7 @@ impl Listener {
     }
 }
 
-fn names(certificate: Option<&rustls::pki_types::CertificateDer<'static>>, id: NodeId) -> bool {
+fn names(certificate: Option<&CertificateDer<'static>>, id: NodeId) -> bool {
     let Some(certificate) = certificate else { return false };
     let Ok(name) = ServerName::try_from(super::certificate_name(id)) else { return false };
     webpki::EndEntityCert::try_from(certificate)

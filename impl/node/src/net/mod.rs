@@ -6,7 +6,10 @@
 
 mod dial;
 mod listen;
+mod refusals;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::Duration;
@@ -19,6 +22,7 @@ use tokio::net::TcpStream;
 
 pub(crate) use dial::{Dialler, Link};
 pub(crate) use listen::{FromPeer, Listener};
+pub(crate) use refusals::{By, Refusals};
 pub(crate) use snapshot::SnapshotLink;
 
 use crate::wire::{self, Frame, HEADER, Header, Hello, WireError};
@@ -31,7 +35,7 @@ const GREETING: Duration = Duration::from_secs(3);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// The longest frame that is read from somebody who has not been greeted, in bytes.
-const MAX_GREETING: usize = 1024;
+const MAX_GREETING: usize = 4096;
 
 /// Certificates for the connections between servers. Both sides present one, which has to be signed
 /// by an authority that the other side trusts, and has to name the server: `node-1`, `node-2`, ..
@@ -60,6 +64,8 @@ pub(crate) enum NetError {
     Wire(#[from] WireError),
     #[error("no answer within {} s", GREETING.as_secs())]
     Slow,
+    #[error("{0}")]
+    Greeting(#[from] listen::Objection),
     #[error("it refuses: {0}")]
     Refused(String),
     #[error("it says something out of turn")]
@@ -75,6 +81,7 @@ impl NetError {
             NetError::Io(_) => "broken",
             NetError::Wire(error) => error.label(),
             NetError::Slow => "slow",
+            NetError::Greeting(objection) => objection.label(),
             NetError::Refused(_) => "refused",
             NetError::OutOfTurn => "out_of_turn",
             NetError::Snapshot(_) => "snapshot",

@@ -19,9 +19,10 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 no such key, a conflict, or no leader that a majority agrees on; 2 wrong
-usage, a file that cannot be used, or a request that the servers refuse; 3 nobody knows whether
-the write was done; 4 no server took the request, and it will not be done; 70 internal error.";
+Exit codes: 0 done; 1 no such key, a conflict, or for `status`, no leader that a majority agrees on,
+or a member that is silent, behind or refused; 2 wrong usage, a file that cannot be used, or a
+request that the servers refuse; 3 nobody knows whether the write was done; 4 no server took the
+request, and it will not be done; 70 internal error.";
 
 const BENCH: &str = "\
 A closed loop: every client has one request outstanding, on a connection of its own to the leader.

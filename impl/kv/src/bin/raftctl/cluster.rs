@@ -1,8 +1,9 @@
 //! Which servers to talk to, and what they say about themselves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use raft_kv::api::Status;
+use raft_kv::api::{Replication, Status};
 use raft_kv::client::{Address, Client, Error, Options, Tls};
 use tokio::task::JoinSet;
 
@@ -219,6 +220,69 @@ impl Agreement {
     pub(crate) fn is_majority(&self) -> bool {
         self.agreeing > self.servers / 2
     }
+}
+
+impl Agreement {
+    /// What the leader says.
+    pub(crate) fn leader_of<'s>(&self, seen: &'s [Seen]) -> Option<&'s Status> {
+        statuses(seen).find(|status| status.id == self.leader)
+    }
+}
+
+/// A server that does not listen to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) server: u64,
+    pub(crate) by: u64,
+    pub(crate) reason: String,
+}
+
+/// Who refuses whom, each once, as those say that answered.
+pub(crate) fn refusals(seen: &[Seen]) -> Vec<Refused> {
+    let mut found: Vec<Refused> = Vec::new();
+    for status in statuses(seen) {
+        for member in &status.members {
+            let refused = member.refused.clone().map(|reason| (member.id, status.id, reason));
+            let refuses = member.refuses.clone().map(|reason| (status.id, member.id, reason));
+            for (server, by, reason) in refused.into_iter().chain(refuses) {
+                if found.iter().all(|known| (known.server, known.by) != (server, by)) {
+                    found.push(Refused { server, by, reason });
+                }
+            }
+        }
+    }
+    found.sort_by_key(|refused| (refused.server, refused.by));
+    found
+}
+
+/// Which members do not do their part, with a word about each: those that the leader does not call
+/// current, and those that some server refuses.
+pub(crate) fn deficient(seen: &[Seen], leader: &Status) -> BTreeMap<u64, &'static str> {
+    let others = leader.members.iter().filter(|member| member.id != leader.id);
+    let mut found: BTreeMap<u64, &'static str> = others
+        .filter(|member| member.replication != Some(Replication::Current))
+        .map(|member| (member.id, word(member.replication)))
+        .collect();
+    found.extend(refusals(seen).into_iter().map(|refused| (refused.server, "refused")));
+    found
+}
+
+/// A word for people.
+pub(crate) fn word(replication: Option<Replication>) -> &'static str {
+    match replication {
+        Some(Replication::Current) => "current",
+        Some(Replication::Behind) => "behind",
+        Some(Replication::Silent) => "silent",
+        Some(Replication::Snapshot) => "being sent a snapshot",
+        Some(Replication::Refused) => "refused",
+        None => "unknown",
+    }
+}
+
+/// The servers with a word about each, such as `n2 is silent, n3 is refused`.
+pub(crate) fn in_words(deficient: &BTreeMap<u64, &'static str>) -> String {
+    let words: Vec<_> = deficient.iter().map(|(id, word)| format!("n{id} is {word}")).collect();
+    words.join(", ")
 }
 
 /// Where the leader is, as a majority sees it.

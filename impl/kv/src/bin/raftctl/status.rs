@@ -1,5 +1,6 @@
 //! `raftctl status`: what the servers say about themselves.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use raft_kv::client::Error;
 use serde::Serialize;
 
 use crate::args::StatusArgs;
-use crate::cluster::{Agreement, Cluster, Seen, statuses};
+use crate::cluster::{
+    Agreement, Cluster, Refused, Seen, deficient, in_words, refusals, statuses, word,
+};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -18,6 +21,8 @@ struct Json<'a> {
     leader: Option<u64>,
     term: Option<u64>,
     majority_agrees: bool,
+    /// Whether every member does its part.
+    redundant: bool,
     servers: Vec<JsonServer<'a>>,
 }
 
@@ -34,9 +39,54 @@ pub(crate) async fn run(cluster: &Cluster, args: &StatusArgs) -> Result<Exit, Fa
     let seen = cluster.survey(Duration::from_secs(2)).await;
     let agreement = Agreement::of(&seen);
     args.json.write(&json(&seen, agreement))?;
-    output::print(&(table(&seen) + &summary(&seen, agreement)))?;
-    let is_led = agreement.is_some_and(|agreement| agreement.is_majority());
-    Ok(if is_led { Exit::Fine } else { Exit::No })
+    output::print(&report(&seen, agreement))?;
+    Ok(if is_redundant(&seen, agreement) { Exit::Fine } else { Exit::No })
+}
+
+/// Whether a majority agrees on a leader, and every other member does its part.
+fn is_redundant(seen: &[Seen], agreement: Option<Agreement>) -> bool {
+    agreement.is_some_and(|agreement| {
+        let leader = agreement.leader_of(seen);
+        agreement.is_majority() && leader.is_some_and(|leader| deficient(seen, leader).is_empty())
+    })
+}
+
+fn report(seen: &[Seen], agreement: Option<Agreement>) -> String {
+    let leader = agreement.and_then(|agreement| agreement.leader_of(seen));
+    let followers = leader.map(|leader| followers(seen, leader)).unwrap_or_default();
+    table(seen) + &followers + &summary(seen, agreement)
+}
+
+/// What the leader knows of the other members.
+fn followers(seen: &[Seen], leader: &Status) -> String {
+    let others: Vec<_> = leader.members.iter().filter(|member| member.id != leader.id).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    let mut table = output::table(&["id", "last heard", "match", "lag", "state"], &[1, 2, 3]);
+    let deficient = deficient(seen, leader);
+    for member in others {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), output::count);
+        let state = deficient.get(&member.id).copied();
+        table.add_row(vec![
+            format!("n{}", member.id),
+            member.last_heard_ms.map_or_else(|| "never".to_owned(), ago),
+            number(member.match_index),
+            number(member.lag),
+            state.unwrap_or_else(|| word(member.replication)).to_owned(),
+        ]);
+    }
+    format!("\nThe others, as n{} sees them:\n{}", leader.id, output::lines(&table))
+}
+
+/// How long ago something was, in words.
+fn ago(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1000 => format!("{milliseconds} ms"),
+        1000..120_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+        120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
+        _ => format!("{} h", milliseconds / 3_600_000),
+    }
 }
 
 fn table(seen: &[Seen]) -> String {
@@ -71,6 +121,11 @@ fn summary(seen: &[Seen], agreement: Option<Agreement>) -> String {
             let _ = writeln!(out, "{}: {}", server.name(), reason(server, error));
         }
     }
+    for Refused { server, by, reason } in refusals(seen) {
+        let line = format!("n{by} refuses n{server}: {reason}");
+        let options = textwrap::Options::new(100).subsequent_indent("    ");
+        let _ = writeln!(out, "{}", textwrap::fill(&line, options));
+    }
     let Some(Agreement { leader, term, agreeing, servers }) = agreement else {
         return out + "NO LEADER: no server that answers leads.\n";
     };
@@ -79,6 +134,13 @@ fn summary(seen: &[Seen], agreement: Option<Agreement>) -> String {
     }
     let verdict = if agreeing > servers / 2 { "" } else { "NO MAJORITY: " };
     let _ = writeln!(out, "{verdict}n{leader} leads term {term}; {agreeing} of {servers} agree.");
+    let lost = agreement.and_then(|agreement| agreement.leader_of(seen));
+    let lost = lost.map_or_else(BTreeMap::new, |leader| deficient(seen, leader));
+    if !lost.is_empty() {
+        let sound = servers.saturating_sub(lost.len());
+        let lost = in_words(&lost);
+        let _ = writeln!(out, "REDUNDANCY LOST: {sound} of {servers} do their part; {lost}.");
+    }
     out
 }
 
@@ -102,6 +164,7 @@ fn json(seen: &[Seen], agreement: Option<Agreement>) -> Json<'_> {
     Json {
         leader: agreement.map(|agreement| agreement.leader),
         term: agreement.map(|agreement| agreement.term),
+        redundant: is_redundant(seen, agreement),
         majority_agrees: agreement.is_some_and(|agreement| agreement.is_majority()),
         servers: servers.collect(),
     }
@@ -110,15 +173,24 @@ fn json(seen: &[Seen], agreement: Option<Agreement>) -> Json<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use raft_kv::api::Member;
+    use raft_kv::api::{Member, Replication};
 
     fn server(id: u64, role: &str, term: u64, leader: Option<u64>) -> Seen {
-        let member = |id| Member {
-            id,
-            peer_address: format!("127.0.0.1:720{id}"),
-            client_address: format!("127.0.0.1:710{id}"),
-            match_index: None,
-            next_index: None,
+        let leads = role == "leader";
+        let member = |other: u64| {
+            let followed = leads && other != id;
+            Member {
+                id: other,
+                peer_address: format!("127.0.0.1:720{other}"),
+                client_address: format!("127.0.0.1:710{other}"),
+                match_index: followed.then_some(123_456_789),
+                next_index: followed.then_some(123_456_790),
+                lag: followed.then_some(0),
+                last_heard_ms: (other != id).then_some(12),
+                refused: None,
+                refuses: None,
+                replication: followed.then_some(Replication::Current),
+            }
         };
         let status = Status {
             id,
@@ -146,6 +218,22 @@ mod tests {
         Seen { status: Err(error), ..server(id, "", 0, None) }
     }
 
+    /// Three servers, all as they should be.
+    fn sound() -> [Seen; 3] {
+        let follower = |id| server(id, "follower", 3, Some(1));
+        [server(1, "leader", 3, Some(1)), follower(2), follower(3)]
+    }
+
+    /// What `of` says of `member`.
+    fn member(seen: &mut [Seen], of: usize, member: usize) -> &mut Member {
+        &mut seen[of - 1].status.as_mut().expect("it answers").members[member - 1]
+    }
+
+    fn told(seen: &[Seen]) -> (String, bool) {
+        let agreement = Agreement::of(seen);
+        (report(seen, agreement), is_redundant(seen, agreement))
+    }
+
     #[test]
     fn a_majority_must_agree() {
         let led = [server(1, "leader", 3, Some(1)), server(2, "follower", 3, Some(1)), silent(3)];
@@ -155,7 +243,8 @@ mod tests {
 
         let alone = [server(1, "leader", 3, Some(1)), silent(2), silent(3)];
         assert!(!Agreement::of(&alone).expect("a leader").is_majority());
-        assert!(summary(&alone, Agreement::of(&alone)).contains("NO MAJORITY"));
+        let (text, redundant) = told(&alone);
+        assert!(text.contains("NO MAJORITY") && !redundant, "{text}");
 
         let old = [server(1, "leader", 3, Some(1)), server(2, "follower", 4, None), silent(3)];
         assert!(!Agreement::of(&old).expect("a leader").is_majority());
@@ -169,6 +258,58 @@ mod tests {
         assert!(agreement.is_majority() && agreement.leader == 2);
         assert!(summary(&two, Some(agreement)).contains("n1 believes to lead the older term 3"));
         assert_eq!(Agreement::of(&[silent(1)]), None);
+    }
+
+    #[test]
+    fn a_server_that_lost_its_data_and_is_refused_costs_the_redundancy() {
+        let mut seen = sound();
+        let lost = "n3 has been here with another data directory: either two servers have one id, or \
+                    n3 has lost its data, and then it could vote twice";
+        *member(&mut seen, 1, 3) = Member {
+            match_index: Some(123_000_000),
+            lag: Some(456_789),
+            last_heard_ms: Some(83_456),
+            refused: Some(lost.to_owned()),
+            replication: Some(Replication::Refused),
+            ..member(&mut seen, 1, 3).clone()
+        };
+        // The same, as the other side knows it.
+        member(&mut seen, 3, 1).refuses = Some(lost.to_owned());
+        let (text, redundant) = told(&seen);
+        assert!(!redundant);
+        assert_eq!(text, GOLDEN);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    const GOLDEN: &str = "\
+";
+
+    #[test]
+    fn every_member_must_do_its_part() {
+        let (text, redundant) = told(&sound());
+        assert!(redundant && !text.contains("REDUNDANCY"), "{text}");
+        let states = [
+            (Some(Replication::Behind), "n2 is behind"),
+            (Some(Replication::Silent), "n2 is silent"),
+            (Some(Replication::Snapshot), "n2 is being sent a snapshot"),
+            (None, "n2 is unknown"),
+        ];
+        for (state, words) in states {
+            let mut seen = sound();
+            member(&mut seen, 1, 2).replication = state;
+            let (text, redundant) = told(&seen);
+            let words = format!("REDUNDANCY LOST: 2 of 3 do their part; {words}.");
+            assert!(!redundant && text.contains(&words), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_between_two_followers_counts() {
+        let mut seen = sound();
+        member(&mut seen, 2, 3).refused = Some("why".to_owned());
+        let (text, redundant) = told(&seen);
+        assert!(!redundant && text.contains("n2 refuses n3: why\n"), "{text}");
+        assert!(text.contains("2 of 3 do their part; n3 is refused."), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use crate::args::WatchArgs;
-use crate::cluster::{Agreement, Cluster, Observer, Seen};
+use crate::cluster::{Agreement, Cluster, Observer, Seen, deficient, in_words};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::status::indexes;
@@ -100,7 +100,10 @@ fn screen(seen: &[Seen]) -> String {
     let agreement = match Agreement::of(seen) {
         Some(agreement) if agreement.is_majority() => {
             let Agreement { leader, agreeing, servers, .. } = agreement;
-            format!("n{leader} leads; {agreeing} of {servers} agree. Ctrl-C ends.")
+            let lost = agreement.leader_of(seen).map(|leader| in_words(&deficient(seen, leader)));
+            let lost = lost.filter(|lost| !lost.is_empty()).map(|lost| format!("; {lost}"));
+            let lost = lost.unwrap_or_default();
+            format!("n{leader} leads; {agreeing} of {servers} agree{lost}. Ctrl-C ends.")
         }
         _ => "No leader that a majority agrees on. Ctrl-C ends.".to_owned(),
     };
