@@ -13,13 +13,20 @@ use raft_kv::store::MAX_SESSIONS;
 pub type Versioned = (u64, Vec<u8>);
 
 /// The state after some prefix of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The last entry that it reflects.
     pub applied: Index,
     /// The keys.
     pub keys: BTreeMap<Vec<u8>, Versioned>,
     sessions: BTreeMap<u64, Session>,
+    max_sessions: u64,
+}
+
+impl Default for Reference {
+    fn default() -> Reference {
+        Reference::new(MAX_SESSIONS)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +37,50 @@ struct Session {
 }
 
 impl Reference {
+    /// The state before the first entry, of a service that keeps at most this many sessions.
+    pub fn new(max_sessions: u64) -> Reference {
+        let (keys, sessions) = (BTreeMap::new(), BTreeMap::new());
+        Reference { applied: Index::ZERO, keys, sessions, max_sessions }
+    }
+
     /// The state after these entries, from index 1 on.
     pub fn of(entries: &[Entry]) -> Reference {
-        let mut reference = Reference::default();
+        Reference::default().after(entries)
+    }
+
+    /// The state after these entries as well.
+    pub fn after(mut self, entries: &[Entry]) -> Reference {
         for entry in entries {
-            reference.apply(entry);
+            self.apply(entry);
         }
-        reference
+        self
+    }
+
+    /// The state as a snapshot of the production store has it, to the byte
+    /// (`impl/kv/src/store/snapshot.rs`).
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut bytes = b"RAFT-KV\0".to_vec();
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(self.applied.0.to_le_bytes());
+        for (key, (version, value)) in &self.keys {
+            bytes.push(1);
+            bytes.extend(u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend(u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend(key);
+            bytes.extend(version.to_le_bytes());
+            bytes.extend(value);
+        }
+        for (client, Session { used, serial, answer }) in &self.sessions {
+            let answer = answer.as_slice();
+            bytes.push(2);
+            bytes.extend([*client, *used, *serial].into_iter().flat_map(u64::to_le_bytes));
+            bytes.push(u8::try_from(answer.len()).unwrap_or(u8::MAX));
+            bytes.extend(answer);
+        }
+        bytes.push(0);
+        let counts = [self.keys.len() as u64, self.sessions.len() as u64];
+        bytes.extend(counts.into_iter().flat_map(u64::to_le_bytes));
+        bytes
     }
 
     /// Applies the next entry, and answers it.
@@ -106,7 +150,7 @@ impl Reference {
     }
 
     fn open_session(&mut self) -> Answer {
-        if self.sessions.len() as u64 >= MAX_SESSIONS {
+        if self.sessions.len() as u64 >= self.max_sessions {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
             if let Some(client) = oldest.map(|(client, _)| *client) {
                 self.sessions.remove(&client);

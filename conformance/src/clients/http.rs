@@ -1,9 +1,7 @@
 //! What a client asks for as an HTTP request, and what it makes of the answer.
 
 use raft_core::NodeId;
-use raft_kv::api::{
-    CLIENT_HEADER, Deleted, Failure, Outcome, SERIAL_HEADER, Session, Written,
-};
+use raft_kv::api::{CLIENT_HEADER, Deleted, Failure, Outcome, SERIAL_HEADER, Session, Written};
 use raft_kv::command::RequestId;
 
 use crate::cluster::http::{HttpRequest, HttpResponse, server_at};
@@ -37,11 +35,7 @@ pub(super) fn open_session() -> HttpRequest {
 }
 
 /// A request for an operation.
-pub(super) fn request(
-    key: &str,
-    operation: &Operation,
-    session: Option<RequestId>,
-) -> HttpRequest {
+pub(super) fn request(key: &str, operation: &Operation, session: Option<RequestId>) -> HttpRequest {
     let (method, action, body) = match operation {
         Operation::Get => ("GET", "", Vec::new()),
         Operation::Put { value } => ("PUT", "", value.to_vec()),

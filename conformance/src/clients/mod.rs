@@ -232,9 +232,8 @@ impl Clients {
         }
         client.serial += 1;
         let unique = format!("{number}.{},", client.serial);
-        let mut value = || {
-            self.workload.values.pick(unique.clone(), &mut self.random).as_slice().into()
-        };
+        let mut value =
+            || self.workload.values.pick(unique.clone(), &mut self.random).as_slice().into();
         let operation = match kind {
             Kind::Get | Kind::StaleRetry => Operation::Get,
             Kind::Put => Operation::Put { value: value() },

@@ -217,6 +217,7 @@ impl Cluster {
         self.let_routes_go_on(id);
         self.check_cluster();
         let host = &mut self.hosts[place(id)];
+        host.look_at_timer(clock);
         let Some(running) = &host.running else { return };
         let wake = host.when(running.replica.deadline(running.free)).max(self.now);
         if wake < host.wakes_at {

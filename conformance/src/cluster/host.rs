@@ -64,12 +64,18 @@ pub struct Host {
     pub(super) storing: bool,
     /// The entries that the state machine applied last, with its answers.
     pub(super) last_applied: Vec<(Entry, Bytes)>,
+    /// How many sessions of clients it remembers.
+    sessions: u64,
+    /// The election timeouts that it has drawn: how many, the shortest and the longest.
+    timeouts: Option<(u64, Duration, Duration)>,
+    /// When its election timer runs out, as of the last look.
+    election: Duration,
     /// How fast its clock goes, in millionths.
     rate: u32,
 }
 
 impl Host {
-    pub(super) fn new(setup: Setup, drift: u32, random: &mut SmallRng) -> Host {
+    pub(super) fn new(setup: Setup, sessions: u64, drift: u32, random: &mut SmallRng) -> Host {
         let drift = drift * 1000;
         Host {
             setup,
@@ -80,7 +86,7 @@ impl Host {
             paused: false,
             stopped: None,
             held: Vec::new(),
-            reference: Reference::default(),
+            reference: Reference::new(sessions),
             proposed: HashMap::new(),
             done: HashSet::new(),
             durable: PersistentState::default(),
@@ -90,6 +96,9 @@ impl Host {
             committing: 0,
             storing: false,
             last_applied: Vec::new(),
+            sessions,
+            timeouts: None,
+            election: Duration::ZERO,
             rate: 1_000_000 + random.random_range(0..=2 * drift) - drift,
         }
     }
@@ -131,6 +140,7 @@ impl Host {
         let mut running =
             Running::start(&self.setup, &self.disk, self.clock(now), seed, Some(observer))?;
         running.free = Free { disk: true, machine: true };
+        running.reader.set_max_sessions(self.sessions);
         self.incarnation += 1;
         self.stopped = None;
         self.paused = false;
@@ -204,11 +214,10 @@ impl Host {
         let replica = &self.running.as_ref()?.replica;
         let commands = (self.proposed.len(), replica.shell().unanswered());
         let reads = (self.http.as_ref().map_or(0, |http| http.waiting.reads()), replica.reads());
-        let [commands, reads] = [("commands", commands), ("reads", reads)].map(
-            |(what, (waiting, known))| {
+        let [commands, reads] =
+            [("commands", commands), ("reads", reads)].map(|(what, (waiting, known))| {
                 (waiting > known).then(|| format!("{waiting} {what} wait, and it knows of {known}"))
-            },
-        );
+            });
         Some(format!("{}: {}", self.id(), commands.or(reads)?))
     }
 
@@ -219,7 +228,12 @@ impl Host {
 
     /// Compares the state machine with what these entries make, all of which it should reflect.
     pub(super) fn check_state(&mut self, entries: &[Entry]) -> Result<(), String> {
-        self.reference = Reference::of(entries);
+        self.reference = Reference::new(self.sessions).after(entries);
+        self.compare_state()
+    }
+
+    /// Compares the state machine with the reference: each holds what the other one does.
+    pub(super) fn compare_state(&self) -> Result<(), String> {
         let Some(running) = &self.running else { return Ok(()) };
         for (key, expected) in &self.reference.keys {
             let found = running.reader.get(key).map_err(|error| error.to_string())?;
@@ -231,6 +245,43 @@ impl Host {
                     self.id()
                 ));
             }
+        }
+        let found = running.reader.snapshot_bytes().map_err(|error| error.to_string())?;
+        if found != self.reference.snapshot() {
+            return Err(format!(
+                "{}: the state holds other sessions than it should, or surplus keys",
+                self.id()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Looks at the election timer after a step, when its clock shows `clock`.
+    pub(super) fn look_at_timer(&mut self, clock: Duration) {
+        let Some(running) = self.running.as_ref().filter(|running| !running.replica.leads()) else {
+            return;
+        };
+        let election = running.replica.timer();
+        if election == self.election {
+            return;
+        }
+        self.election = election;
+        let drawn = election.saturating_sub(clock);
+        let (count, shortest, longest) = self.timeouts.unwrap_or((0, drawn, drawn));
+        self.timeouts = Some((count + 1, shortest.min(drawn), longest.max(drawn)));
+    }
+
+    /// Whether election timeouts come from the whole range; if not, what came, in words.
+    pub(super) fn timeouts_vary(&self) -> Result<(), String> {
+        /// By then it is all but impossible that all are alike by chance.
+        const ENOUGH: u64 = 30;
+        let Some((count, shortest, longest)) = self.timeouts else { return Ok(()) };
+        let range = self.setup.timing.election_max - self.setup.timing.election_min;
+        if count >= ENOUGH && longest - shortest < range / 4 {
+            let id = self.id();
+            return Err(format!(
+                "{id} drew {count} election timeouts, from {shortest:?} to {longest:?}"
+            ));
         }
         Ok(())
     }

@@ -144,11 +144,7 @@ impl HttpServer {
     }
 
     /// A request arrives.
-    pub(super) fn receive(
-        &mut self,
-        id: ExchangeId,
-        request: &HttpRequest,
-    ) -> Result<(), Failure> {
+    pub(super) fn receive(&mut self, id: ExchangeId, request: &HttpRequest) -> Result<(), Failure> {
         let HttpRequest { method, path, headers, body } = request;
         let mut builder = Request::builder().method(*method).uri(path);
         builder = builder.header(HOST, &self.address);
@@ -241,9 +237,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// A configuration file of this cluster, as far as the routes look at it.
 fn config(id: NodeId, servers: u64, request_timeout: Duration) -> Result<Config, Failure> {
-    let member = |id| {
-        json!({ "id": id, "peer": format!("n{id}:7201"), "client": client_address(NodeId(id)) })
-    };
+    let member = |id| json!({ "id": id, "peer": format!("n{id}:7201"), "client": client_address(NodeId(id)) });
     Ok(serde_json::from_value(json!({
         "cluster": "simulated",
         "id": id.0,

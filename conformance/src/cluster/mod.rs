@@ -8,6 +8,7 @@
 
 pub mod checks;
 mod events;
+mod faults;
 pub mod host;
 pub mod http;
 pub mod network;
@@ -152,7 +153,7 @@ impl Cluster {
                 bounds: Bounds { request_timeout: options.request_timeout, ..options.bounds },
                 batch: options.batch_bytes,
             };
-            Host::new(setup, options.drift, random)
+            Host::new(setup, options.sessions, options.drift, random)
         };
         let hosts: Vec<Host> = voters.iter().map(|id| host(id, &mut random)).collect();
         let mut cluster = Cluster {

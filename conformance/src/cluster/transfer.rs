@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_core::{InstallSnapshot, Message, NodeId};
+use raft_node::snapshot_store::SnapshotName;
 use raft_node::snapshot_transfer::{Receiving, Sending};
 use raft_node::wire::Frame;
 use rand::RngExt;
@@ -18,6 +19,9 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// How long the connection takes to notice that the other side is gone.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// About how many frames a snapshot takes, unless it is small.
+const FRAMES: u64 = 20;
 
 /// A transfer.
 struct Transfer {
@@ -64,9 +68,9 @@ impl Cluster {
         }
         let Some(running) = &self.hosts[place(from)].running else { return };
         // The log may have moved on, and the file with it.
-        let Ok(sending) = Sending::begin(&offer, &running.snapshots, SMALL_CHUNK * 4) else {
-            return;
-        };
+        let chunk = SnapshotName::of(&offer.snapshot).map_or(0, |name| name.length / FRAMES);
+        let chunk = usize::try_from(chunk).unwrap_or(usize::MAX).max(SMALL_CHUNK * 4);
+        let Ok(sending) = Sending::begin(&offer, &running.snapshots, chunk) else { return };
         self.transfers.begun += 1;
         let number = self.transfers.begun;
         let transfer = Transfer { from, to, offer, sending, receiving: None, broken: false };

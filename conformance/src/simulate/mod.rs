@@ -136,7 +136,7 @@ fn run_on(
     while cluster.now() < calm_at && cluster.broken().is_none() {
         let end = (cluster.now() + plan.pause()).min(calm_at);
         clients.run_until(cluster, end)?;
-        plan.strike(cluster)?;
+        plan.strike(cluster, &mut clients)?;
     }
     clients.stop_at = cluster.now() + length.recovery;
     if cluster.broken().is_none() {
@@ -148,6 +148,7 @@ fn run_on(
         converge(cluster, &mut clients, length)?;
     }
     *answered = clients.answered;
+    cluster.check_timeouts();
     if let Some(complaint) = clients.complaint.take() {
         cluster.checks().complain("answers", complaint);
     }
@@ -198,7 +199,8 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
     let end = cluster.now() + length.convergence;
     while cluster.now() < end && cluster.broken().is_none() {
         clients.run_until(cluster, cluster.now() + Duration::from_millis(500))?;
-        if clients.are_idle() && are_equal(cluster) {
+        if clients.are_idle() && are_equal(cluster) && !cluster.owes_answers() {
+            cluster.check_states();
             return Ok(());
         }
     }
@@ -208,7 +210,11 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
         let node = running.map(|running| running.replica.shell().node());
         node.map_or_else(
             || format!("{id} is down ({:?})", cluster.host(id).stopped),
-            |node| format!("{id} has committed {} of {}", node.commit_index, node.log.last_index()),
+            |node| {
+                let (commit, last) = (node.commit_index, node.log.last_index());
+                let owes = if cluster.host(id).owes_answers() { " and owes answers" } else { "" };
+                format!("{id} has committed {commit} of {last}{owes}")
+            },
         )
     });
     let what =

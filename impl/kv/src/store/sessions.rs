@@ -34,18 +34,23 @@ pub(super) enum Admission {
 pub(super) struct Sessions<'t> {
     sessions: Table<'t, u64, Remembered>,
     uses: Table<'t, (u64, u64), ()>,
+    max: u64,
 }
 
 impl<'t> Sessions<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Sessions<'t>, redb::Error> {
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        max: u64,
+    ) -> Result<Sessions<'t>, redb::Error> {
         Ok(Sessions {
             sessions: transaction.open_table(SESSIONS)?,
             uses: transaction.open_table(USES)?,
+            max,
         })
     }
 
     pub(super) fn create(&mut self, index: Index) -> Result<ClientId, redb::Error> {
-        if self.sessions.len()? >= MAX_SESSIONS {
+        if self.sessions.len()? >= self.max {
             let oldest = self.uses.pop_first()?.map(|(used, _)| used.value());
             let (_, client) = oldest.ok_or_else(|| damaged("sessions without uses"))?;
             self.sessions.remove(client)?;
