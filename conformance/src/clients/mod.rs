@@ -304,7 +304,10 @@ impl Clients {
             }
             Ok(Reply::Stale) => self.think(now, number),
             Ok(Reply::Unknown) => self.try_again_if_harmless(now, number),
-            Err(what) => self.complaint = Some(format!("client {number} is told {what}")),
+            Err(what) => {
+                self.complaint.get_or_insert(format!("client {number} is told {what}"));
+                self.think(now, number);
+            }
         }
     }
 

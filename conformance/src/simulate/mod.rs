@@ -136,6 +136,7 @@ fn run_on(
     while cluster.now() < calm_at && cluster.broken().is_none() {
         let end = (cluster.now() + plan.pause()).min(calm_at);
         clients.run_until(cluster, end)?;
+        hear_complaints(cluster, &mut clients);
         plan.strike(cluster, &mut clients)?;
     }
     clients.stop_at = cluster.now() + length.recovery;
@@ -149,14 +150,18 @@ fn run_on(
     }
     *answered = clients.answered;
     cluster.check_timeouts();
-    if let Some(complaint) = clients.complaint.take() {
-        cluster.checks().complain("answers", complaint);
-    }
     let report = check::<KvModel>(&clients.into_history(), Limit::default());
     if !report.is_linearizable() {
         cluster.checks().complain("linearizability", report.to_string());
     }
     Ok(())
+}
+
+/// An answer that no client can get.
+fn hear_complaints(cluster: &Cluster, clients: &mut Clients) {
+    if let Some(complaint) = clients.complaint.take() {
+        cluster.checks().complain("answers", complaint);
+    }
 }
 
 /// A majority that is whole commits something new in time.
@@ -181,6 +186,7 @@ fn recover(
             Some((leader, cluster.propose(leader, command.clone().into()).ok()?))
         });
         clients.run_until(cluster, soon)?;
+        hear_complaints(cluster, clients);
         let committed = |(leader, id)| cluster.has_done(leader, id);
         if cluster.broken().is_some() || proposal.is_some_and(committed) {
             return Ok(());
@@ -199,6 +205,7 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
     let end = cluster.now() + length.convergence;
     while cluster.now() < end && cluster.broken().is_none() {
         clients.run_until(cluster, cluster.now() + Duration::from_millis(500))?;
+        hear_complaints(cluster, clients);
         if clients.are_idle() && are_equal(cluster) && !cluster.owes_answers() {
             cluster.check_states();
             return Ok(());
