@@ -297,6 +297,7 @@ impl Cluster {
 
     fn tell_all(&mut self, id: NodeId) {
         let host = &mut self.hosts[place(id)];
+        let clock = host.clock(self.now);
         let Some(running) = &mut host.running else { return };
         for told in std::mem::take(&mut running.told) {
             match told {
@@ -307,7 +308,7 @@ impl Cluster {
                         let right = host.last_applied.iter().any(|(entry, given)| {
                             given == answer
                                 && matches!(&entry.payload, raft_core::Payload::Command(applied)
-                                    if Some(applied) == command.as_ref())
+                                    if command.as_ref().is_some_and(|(_, command)| command == applied))
                         });
                         if !right {
                             let what =
@@ -328,7 +329,7 @@ impl Cluster {
                 }
             }
         }
-        if let Some(what) = host.forgotten_requests() {
+        if let Some(what) = host.forgotten_requests(clock) {
             self.checks().complain("requests-answered", what);
         }
     }

@@ -1,6 +1,6 @@
 //! A machine of a simulated cluster: a disk, a clock, and now and then a process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use raft_core::{Bytes, Entry, Index, NodeId, PersistentState, Term, TermAt, Write};
@@ -26,6 +26,9 @@ pub enum Left {
     Anything,
 }
 
+/// Commands that wait for an answer: when they came by the server's clock, and what they are.
+pub(super) type Proposed = BTreeMap<ProposalId, (Duration, Bytes)>;
+
 /// A machine.
 pub struct Host {
     /// How its server is set up.
@@ -47,7 +50,7 @@ pub struct Host {
     /// What the state machine should hold.
     pub reference: Reference,
     /// Commands that clients gave it and that are not answered.
-    pub(super) proposed: HashMap<ProposalId, Bytes>,
+    pub(super) proposed: Proposed,
     /// Commands that it said it has applied.
     pub(super) done: HashSet<ProposalId>,
     /// What was reported to be on the disk.
@@ -87,7 +90,7 @@ impl Host {
             stopped: None,
             held: Vec::new(),
             reference: Reference::new(sessions),
-            proposed: HashMap::new(),
+            proposed: Proposed::new(),
             done: HashSet::new(),
             durable: PersistentState::default(),
             left: PersistentState::default(),
@@ -209,8 +212,16 @@ impl Host {
         Ok(())
     }
 
-    /// Requests that clients wait for and that the replica does not know of (any more), in words.
-    pub(super) fn forgotten_requests(&self) -> Option<String> {
+    /// Requests that clients have waited for too long, or that the replica does not know of any more,
+    /// in words.
+    pub(super) fn forgotten_requests(&self, clock: Duration) -> Option<String> {
+        let timeout = self.setup.bounds.request_timeout;
+        if let Some((id, (since, _))) = self.proposed.first_key_value()
+            && clock > *since + timeout
+        {
+            let (id, waits) = (id.0, clock.saturating_sub(*since));
+            return Some(format!("{}: command {id} waits for {waits:?}", self.id()));
+        }
         let replica = &self.running.as_ref()?.replica;
         let commands = (self.proposed.len(), replica.shell().unanswered());
         let reads = (self.http.as_ref().map_or(0, |http| http.waiting.reads()), replica.reads());

@@ -4,7 +4,7 @@
 //! The routes wait for answers and for time-outs as they do in production. Their futures are polled
 //! when something woke them, and tokio's clock stands still until the simulation moves it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,13 +17,12 @@ use axum::body::{self, Body};
 use axum::http::header::{ETAG, HOST, LOCATION};
 use axum::http::{HeaderMap, HeaderName, Request};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use raft_core::{Bytes, NodeId};
+use raft_core::NodeId;
 use raft_kv::command::MAX_VALUE;
 use raft_kv::config::Config;
 use raft_kv::server;
 use raft_kv::store::KvReader;
 use raft_node::replica::Replica;
-use raft_node::shell::ProposalId;
 use raft_node::waiting::Waiting;
 use raft_node::{self as node, NodeHandle};
 use serde_json::json;
@@ -31,6 +30,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tower_service::Service;
 
+use super::host::Proposed;
 use crate::server::Failure;
 
 /// How many requests may wait for the replica, as in production.
@@ -190,12 +190,12 @@ impl HttpServer {
         replica: &mut Replica,
         now: Duration,
         request: node::Request,
-        proposed: &mut HashMap<ProposalId, Bytes>,
+        proposed: &mut Proposed,
     ) {
         match request {
             node::Request::Propose(command, answer) => {
                 let taken = self.waiting.propose(replica, now, command.clone(), answer);
-                proposed.extend(taken.map(|id| (id, command)));
+                proposed.extend(taken.map(|id| (id, (now, command))));
             }
             node::Request::Read(answer) => self.waiting.read(replica, now, answer),
             node::Request::Status(answer) => {

@@ -280,7 +280,7 @@ impl Cluster {
         let clock = host.clock(self.now);
         let (Some(running), false) = (&mut host.running, host.paused) else { return Err(None) };
         let proposal = running.replica.propose(clock, command.clone()).map_err(Some)?;
-        host.proposed.insert(proposal, command);
+        host.proposed.insert(proposal, (clock, command));
         self.touch(id);
         Ok(proposal)
     }

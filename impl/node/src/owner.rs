@@ -180,9 +180,9 @@ impl Owner {
 
     fn report(&mut self, report: Report) -> Result<(), NodeError> {
         match report {
-            Report::Durable(mark) => {
+            Report::Durable(durable) => {
                 self.free.disk = true;
-                self.replica.durable(self.now(), mark);
+                self.replica.durable(self.now(), &durable);
             }
             Report::Applied(done) => {
                 self.free.machine = true;
@@ -295,10 +295,10 @@ impl Owner {
             return Ok(());
         }
         let began = Instant::now();
-        self.world.disk.commit(writes)?;
+        let durable = self.world.disk.commit(mark, writes)?;
         // Messages of a leader may have come meanwhile and are not read yet.
         self.replica.stood_still(began.elapsed());
-        self.replica.durable(self.now(), mark);
+        self.replica.durable(self.now(), &durable);
         Ok(())
     }
 

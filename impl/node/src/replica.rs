@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::applier::{self, Done};
 use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
+use crate::log_store::Durable;
 use crate::numbers::{Numbers, log_bytes};
 use crate::options::Bounds;
 use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
@@ -304,7 +305,8 @@ impl Replica {
     }
 
     /// A write is on the disk, and all before it.
-    pub fn durable(&mut self, now: Duration, mark: Mark) {
+    pub fn durable(&mut self, now: Duration, durable: &Durable) {
+        let mark = durable.mark();
         self.input(now, Input::Durable { mark });
         if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
             self.durable_base = Some(name);

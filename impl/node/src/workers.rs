@@ -12,7 +12,7 @@ use raft_core::{Mark, Write};
 use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError, Done};
-use crate::log_store::LogStore;
+use crate::log_store::{Durable, LogStore};
 use crate::node::NodeError;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
@@ -20,7 +20,7 @@ use crate::state_machine::SnapshotView;
 
 /// What the threads report to the owner.
 pub(crate) enum Report {
-    Durable(Mark),
+    Durable(Durable),
     Applied(Done),
     View(Box<dyn SnapshotView>),
     SnapshotStored(SnapshotName),
@@ -84,8 +84,8 @@ impl Disk {
         let (shared, recorded) = (store.clone(), commits.clone());
         let worker = Worker::start("raft-disk", reports.clone(), move |orders| {
             for (mark, writes) in orders {
-                let report = match commit(&shared, writes, &recorded) {
-                    Ok(()) => Report::Durable(mark),
+                let report = match commit(&shared, mark, writes, &recorded) {
+                    Ok(durable) => Report::Durable(durable),
                     Err(error) => Report::Failed(error),
                 };
                 let failed = matches!(report, Report::Failed(_));
@@ -103,8 +103,8 @@ impl Disk {
     }
 
     /// Makes writes durable here and now. Nothing may be under way on the thread.
-    pub(crate) fn commit(&self, writes: Vec<Write>) -> Result<(), NodeError> {
-        commit(&self.store, writes, &self.commits)
+    pub(crate) fn commit(&self, mark: Mark, writes: Vec<Write>) -> Result<Durable, NodeError> {
+        commit(&self.store, mark, writes, &self.commits)
     }
 
     pub(crate) fn finish(self) {
@@ -114,15 +114,16 @@ impl Disk {
 
 fn commit(
     store: &Mutex<LogStore>,
+    mark: Mark,
     writes: Vec<Write>,
     commits: &Histogram,
-) -> Result<(), NodeError> {
+) -> Result<Durable, NodeError> {
     let began = Instant::now();
     // Whoever panicked with the lock in hand has stopped the node.
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-    store.commit(writes).map_err(NodeError::Disk)?;
+    let durable = store.commit_up_to(mark, writes).map_err(NodeError::Disk)?;
     commits.record(began.elapsed());
-    Ok(())
+    Ok(durable)
 }
 
 /// How long the state machine must have had nothing to do before it is made durable. That can take
