@@ -114,6 +114,15 @@ impl Clients {
         self.all.iter().all(|client| matches!(client.doing, Doing::Thinking))
     }
 
+    /// The clients that wait for an answer, in words.
+    pub fn busy(&self) -> Vec<String> {
+        let busy = |(number, client): (usize, &Client)| match &client.doing {
+            Doing::Thinking => None,
+            doing => Some(format!("client {number} waits for {}: {doing:?}", client.server)),
+        };
+        self.all.iter().enumerate().filter_map(busy).collect()
+    }
+
     /// Lets a client reach only some servers, or all.
     pub fn confine(&mut self, client: usize, reaches: Option<Vec<NodeId>>) {
         self.all[client].reaches = reaches;

@@ -219,13 +219,14 @@ fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Res
             || format!("{id} is down ({:?})", cluster.host(id).stopped),
             |node| {
                 let (commit, last) = (node.commit_index, node.log.last_index());
+                let applied = node.last_applied;
                 let owes = if cluster.host(id).owes_answers() { " and owes answers" } else { "" };
-                format!("{id} has committed {commit} of {last}{owes}")
+                format!("{id} has committed {commit} of {last}, applied {applied}{owes}")
             },
         )
     });
-    let what =
-        format!("all is well, and they do not agree: {}", standing.collect::<Vec<_>>().join(", "));
+    let standing: Vec<String> = standing.chain(clients.busy()).collect();
+    let what = format!("all is well, and they do not agree: {}", standing.join(", "));
     cluster.checks().complain("convergence", what);
     Ok(())
 }
