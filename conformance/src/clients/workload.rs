@@ -118,7 +118,7 @@ impl Default for Workload {
             leaves_it: 0,
             wanders: 0,
             burst: Burst {
-                think: Span(Duration::from_millis(1), Duration::from_millis(20)),
+                think: Span(Duration::from_millis(1), Duration::from_millis(15)),
                 patience: Duration::from_millis(200),
                 reads: 700,
                 wanders: 400,

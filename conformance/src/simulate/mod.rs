@@ -146,6 +146,7 @@ fn run_on(
     }
     if cluster.broken().is_none() {
         plan.heal_all(cluster)?;
+        clients.lose_nothing();
         converge(cluster, &mut clients, length)?;
     }
     *answered = clients.answered;

@@ -201,7 +201,7 @@ impl Plan {
             }
             None => {}
         }
-        if self.random.random_range(0..12) == 0 {
+        if self.random.random_range(0..8) == 0 {
             clients.burst(cluster.now(), self.random.random_range(100..400) * MS);
         }
         let ids: Vec<NodeId> = cluster.ids().collect();
