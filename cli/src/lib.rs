@@ -6,7 +6,7 @@
 //! | [`options`] | durations, seeds, threads, and names that were spelled wrong |
 //! | [`numbers`] | counts and sizes for people |
 //! | [`output`] | what a program prints, also where nobody reads it |
-//! | [`file`] | files that are known to be writable before the work begins |
+//! | [`mod@file`] | files that are known to be writable before the work begins |
 //! | [`json`] | `--json FILE` |
 //! | [`interrupt`] | Ctrl-C and SIGTERM |
 //! | [`progress`] | how far the work is |
