@@ -16,7 +16,7 @@ use crate::state_machine::StateMachine;
 pub const LOG_FILES: [&str; 2] = ["log-a", "log-b"];
 
 /// The file beside it that says how far the log was acknowledged: see
-/// [`log_store`](crate::log_store).
+/// `log_store`.
 pub const WITNESS_FILE: &str = "acknowledged";
 
 /// The directory of snapshots inside the data directory.
