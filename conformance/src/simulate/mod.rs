@@ -3,8 +3,8 @@
 //! A run has three parts. First things go wrong: what and when comes from the seed. Then a majority is
 //! made whole while the rest stays broken, and within a bounded time a new command must be committed:
 //! this is the liveness that Raft promises. Then all is made whole, and all servers must come to hold
-//! the same. The properties of the paper are checked at every step, and what clients saw must be
-//! linearizable.
+//! the same. The properties of the paper are checked at every step, every request is answered within its
+//! time, and what clients saw over HTTP must be linearizable.
 
 pub mod plan;
 pub mod trace;

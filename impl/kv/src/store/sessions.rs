@@ -32,7 +32,7 @@ pub(super) enum Admission {
 
 /// The sessions in a write transaction.
 pub(super) struct Sessions<'t> {
-    sessions: Table<'t, u64, Remembered>,
+    by_name: Table<'t, u64, Remembered>,
     uses: Table<'t, (u64, u64), ()>,
     max: u64,
 }
@@ -43,19 +43,19 @@ impl<'t> Sessions<'t> {
         max: u64,
     ) -> Result<Sessions<'t>, redb::Error> {
         Ok(Sessions {
-            sessions: transaction.open_table(SESSIONS)?,
+            by_name: transaction.open_table(SESSIONS)?,
             uses: transaction.open_table(USES)?,
             max,
         })
     }
 
     pub(super) fn create(&mut self, index: Index) -> Result<ClientId, redb::Error> {
-        if self.sessions.len()? >= self.max {
+        if self.by_name.len()? >= self.max {
             let oldest = self.uses.pop_first()?.map(|(used, _)| used.value());
             let (_, client) = oldest.ok_or_else(|| damaged("sessions without uses"))?;
-            self.sessions.remove(client)?;
+            self.by_name.remove(client)?;
         }
-        self.sessions.insert(index.0, (index.0, 0, [].as_slice()))?;
+        self.by_name.insert(index.0, (index.0, 0, [].as_slice()))?;
         self.uses.insert((index.0, index.0), ())?;
         Ok(ClientId(index.0))
     }
@@ -66,7 +66,7 @@ impl<'t> Sessions<'t> {
         request: RequestId,
     ) -> Result<Admission, redb::Error> {
         let client = request.client.0;
-        let Some(session) = self.sessions.get(client)? else {
+        let Some(session) = self.by_name.get(client)? else {
             return Ok(Admission::Answered(Answer::UnknownSession.encode()));
         };
         let (last_use, last_serial, last_answer) = session.value();
@@ -78,7 +78,7 @@ impl<'t> Sessions<'t> {
             return Ok(Admission::New);
         }
         let remembered = (index.0, last_serial, last_answer.as_slice());
-        self.sessions.insert(client, remembered)?;
+        self.by_name.insert(client, remembered)?;
         let repeated = request.serial == last_serial;
         let answer = if repeated { last_answer } else { Answer::StaleSerial.encode() };
         Ok(Admission::Answered(answer))
@@ -90,7 +90,7 @@ impl<'t> Sessions<'t> {
         request: RequestId,
         answer: &[u8],
     ) -> Result<(), redb::Error> {
-        self.sessions.insert(request.client.0, (index.0, request.serial, answer))?;
+        self.by_name.insert(request.client.0, (index.0, request.serial, answer))?;
         Ok(())
     }
 }
