@@ -99,7 +99,7 @@ impl Client {
     /// # Errors
     ///
     /// In words, an answer that it cannot have.
-    pub(super) fn understand(&self, response: HttpResponse) -> Result<Reply, String> {
+    pub(super) fn understand(&self, response: &HttpResponse) -> Result<Reply, String> {
         let operation = match &self.doing {
             Doing::Asking { operation, .. } => Some(operation),
             Doing::Thinking | Doing::Opening | Doing::RetryingLate(_) => None,

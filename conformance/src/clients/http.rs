@@ -64,30 +64,30 @@ pub(super) fn request(key: &str, operation: &Operation, session: Option<RequestI
 /// In words, why it is no answer to that.
 pub(super) fn understand(
     operation: Option<&Operation>,
-    response: HttpResponse,
+    response: &HttpResponse,
 ) -> Result<Reply, String> {
     let answer = match (response.status, operation) {
         (200, Some(Operation::Get)) => {
-            let version = version(&response)?.ok_or("a value without its version")?;
+            let version = version(response)?.ok_or("a value without its version")?;
             Answer::Found { value: response.body.as_slice().into(), version }
         }
         (404, Some(Operation::Get)) => Answer::Missing,
         (200, Some(Operation::Delete)) => {
-            let Deleted { existed } = parse(&response)?;
+            let Deleted { existed } = parse(response)?;
             Answer::Deleted { existed }
         }
         (200, Some(_)) => {
-            let Written { version: written, length } = parse(&response)?;
-            if version(&response)? != Some(written) {
+            let Written { version: written, length } = parse(response)?;
+            if version(response)? != Some(written) {
                 return Err(format!("two versions: {response:?}"));
             }
             Answer::Written { version: written, length }
         }
         (412, Some(Operation::CompareAndSet { .. })) => {
-            Answer::Conflict { present: version(&response)? }
+            Answer::Conflict { present: version(response)? }
         }
-        (201, None) => return Ok(Reply::Session(parse::<Session>(&response)?.client)),
-        _ => return refused(&response),
+        (201, None) => return Ok(Reply::Session(parse::<Session>(response)?.client)),
+        _ => return refused(response),
     };
     Ok(Reply::Answer(answer))
 }

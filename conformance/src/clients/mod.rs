@@ -199,7 +199,7 @@ impl Clients {
                 if self.all[client].attempt == attempt =>
             {
                 self.under_way.remove(&client);
-                self.hear(now, client, response);
+                self.hear(now, client, &response);
             }
             Event::Impatient { client, attempt } if self.all[client].attempt == attempt => {
                 self.lose_patience(now, client);
@@ -295,7 +295,7 @@ impl Clients {
     }
 
     /// An answer has arrived.
-    fn hear(&mut self, now: Duration, number: usize, response: HttpResponse) {
+    fn hear(&mut self, now: Duration, number: usize, response: &HttpResponse) {
         let client = &mut self.all[number];
         match client.understand(response) {
             Ok(Reply::NotDone(leader)) => self.try_the_leader(now, number, leader),

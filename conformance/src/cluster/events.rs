@@ -91,7 +91,10 @@ impl Cluster {
             Event::Commit { .. } => self.commit(server),
             Event::Apply { .. } => self.apply(server),
             Event::Store { .. } => self.store(server),
-            Event::Deadline { exchange, .. } => return self.check_deadline(server, exchange),
+            Event::Deadline { exchange, .. } => {
+                self.check_deadline(server, exchange);
+                return Ok(());
+            }
             Event::Transfer(_) => Ok(()),
         };
         match done {
@@ -346,7 +349,7 @@ impl Cluster {
     }
 
     /// A server that is up has answered every request within its time.
-    fn check_deadline(&mut self, id: NodeId, exchange: ExchangeId) -> Result<(), Failure> {
+    fn check_deadline(&mut self, id: NodeId, exchange: ExchangeId) {
         self.http_clock.advance_to(self.now);
         self.let_routes_go_on(id);
         let host = &self.hosts[place(id)];
@@ -355,7 +358,6 @@ impl Cluster {
             let what = format!("{id} has not answered a request within {timeout} ms");
             self.checks().complain("requests-answered", what);
         }
-        Ok(())
     }
 
     /// What needs several servers at one moment.

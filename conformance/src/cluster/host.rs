@@ -287,8 +287,9 @@ impl Host {
         /// By then it is all but impossible that all are alike by chance.
         const ENOUGH: u64 = 30;
         let Some((count, shortest, longest)) = self.timeouts else { return Ok(()) };
-        let range = self.setup.timing.election_max - self.setup.timing.election_min;
-        if count >= ENOUGH && longest - shortest < range / 4 {
+        let timing = self.setup.timing;
+        let range = timing.election_max.saturating_sub(timing.election_min);
+        if count >= ENOUGH && longest.saturating_sub(shortest) < range / 4 {
             let id = self.id();
             return Err(format!(
                 "{id} drew {count} election timeouts, from {shortest:?} to {longest:?}"

@@ -197,7 +197,8 @@ impl Plan {
             Some(Next::Blackout) => return self.black_out(cluster),
             Some(Next::CutLeaders) => {
                 cluster.network.reply_holdup.0 = 0;
-                return Ok(cut_leaders(cluster));
+                cut_leaders(cluster);
+                return Ok(());
             }
             None => {}
         }
