@@ -41,7 +41,7 @@ fn a_configuration_that_conforms_ends_with_0() {
     fits(&out);
     let json = json(&path);
     assert_eq!(json["verdict"], "CONFORMS");
-    assert_eq!(json["configs"][0]["covered"], 770);
+    assert_eq!(json["configs"][0]["covered"], 760);
     assert_eq!(json["hidden_state_collisions"], 0);
 }
 

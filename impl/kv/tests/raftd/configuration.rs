@@ -71,7 +71,7 @@ fn a_mistake_is_shown_with_its_key_its_file_and_its_line() {
 
     let unknown = text.replace("client = \"127.0.0.1", "client = \"no.such.host.invalid");
     std::fs::write(cluster.config(1), unknown).unwrap();
-    let words = ["members[1].client: cannot resolve \"no.such.host.invalid:", "node-1.toml:8"];
+    let words = ["members[1].client: cannot resolve \"no.such.host.invalid:", "node-1.toml:9"];
     refused(&check(&cluster.config(1)), &words);
     refused(&failing(&cluster.config(1)), &words);
 }
