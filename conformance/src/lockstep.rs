@@ -18,7 +18,7 @@ use raft_checker::cluster::server::Server;
 use raft_checker::protocol::{Memory, Protocol};
 use raft_core::{
     AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
-    Node, NodeId, Paper, PersistentState, ReadId, Rejection, step,
+    Node, NodeId, Paper, PersistentState, ReadId, Rejection, Term, step,
 };
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
 use raft_node::shell::{Observe, ProposalId};
@@ -103,10 +103,18 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     apply_backlog: u64::MAX,
 };
 
+/// A command, and the term in which its client asked for it. Another leader may have been asked for the
+/// same in another term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proposed {
+    term: Term,
+    command: Bytes,
+}
+
 /// What clients of the production server wait for.
 #[derive(Clone, Debug, Default)]
 struct Waiting {
-    proposals: BTreeMap<ProposalId, Bytes>,
+    proposals: BTreeMap<ProposalId, Proposed>,
     reads: BTreeMap<ReaderId, ReadId>,
 }
 
@@ -361,7 +369,8 @@ impl<'w> Lockstep<'w> {
                 let running = self.running()?;
                 let id = running.replica.propose(now, command.clone())?;
                 running.replica.advance(now, false);
-                self.clients.proposals.insert(id, command);
+                let term = running.replica.shell().node().current_term;
+                self.clients.proposals.insert(id, Proposed { term, command });
             }
             Action::Read { id, .. } => {
                 let running = self.running()?;
