@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{Bytes, Entry, Index};
-use raft_kv::store::{KvStore, Versioned};
+use raft_kv::store::{KvReader, KvStore, MAX_SESSIONS, Versioned};
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::{DirectoryContents, Disk};
@@ -38,7 +38,12 @@ struct Known {
 
 /// A production store on a simulated disk. Clones share it.
 #[derive(Clone)]
-pub struct LazyStore(Arc<Mutex<Inner>>);
+pub struct LazyStore(Arc<Mutex<Lazy>>);
+
+struct Lazy {
+    inner: Inner,
+    max_sessions: u64,
+}
 
 enum Inner {
     Unopened {
@@ -59,12 +64,14 @@ fn open(disk: &Disk) -> Result<KvStore, Failure> {
     Ok(KvStore::open_in(disk.root().directory(DIRECTORY)?, CACHE)?)
 }
 
-impl Inner {
+impl Lazy {
     fn open(&mut self) -> Result<&mut KvStore, Failure> {
-        if let Inner::Unopened { disk, .. } = self {
-            *self = Inner::Open(open(disk)?);
+        if let Inner::Unopened { disk, .. } = &self.inner {
+            let mut store = open(disk)?;
+            store.set_max_sessions(self.max_sessions);
+            self.inner = Inner::Open(store);
         }
-        match self {
+        match &mut self.inner {
             Inner::Open(store) => Ok(store),
             _ => Err("there is no store, but the reference".into()),
         }
@@ -91,12 +98,25 @@ impl LazyStore {
             known.insert(contents, Known { applied: store.applied(), whole: None });
             Inner::Open(store)
         };
-        Ok(LazyStore(Arc::new(Mutex::new(inner))))
+        Ok(LazyStore::of(inner))
+    }
+
+    fn of(inner: Inner) -> LazyStore {
+        LazyStore(Arc::new(Mutex::new(Lazy { inner, max_sessions: MAX_SESSIONS })))
+    }
+
+    /// Keeps at most this many sessions. The store has applied nothing yet since it was opened.
+    pub fn set_max_sessions(&self, max_sessions: u64) {
+        let mut lazy = lock(&self.0);
+        lazy.max_sessions = max_sessions;
+        if let Inner::Open(store) = &mut lazy.inner {
+            store.set_max_sessions(max_sessions);
+        }
     }
 
     /// The reference in the place of a store, where the store is not what is tried.
     pub fn reference(reference: Reference) -> LazyStore {
-        LazyStore(Arc::new(Mutex::new(Inner::Reference(reference))))
+        LazyStore::of(Inner::Reference(reference))
     }
 
     /// A key's value.
@@ -105,11 +125,20 @@ impl LazyStore {
     ///
     /// The store cannot be opened or read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Versioned>, Failure> {
-        if let Inner::Open(store) = &*lock(&self.0) {
+        if let Inner::Open(store) = &lock(&self.0).inner {
             return Ok(store.reader().get(key)?);
         }
         let found = self.whole()?.keys.remove(key);
         Ok(found.map(|(version, value)| Versioned { version, value }))
+    }
+
+    /// A way to read the store that works as long as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened, or there is none.
+    pub fn reader(&self) -> Result<KvReader, Failure> {
+        Ok(lock(&self.0).open()?.reader())
     }
 
     /// Everything that the store holds, sessions included, as its snapshot says.
@@ -118,7 +147,7 @@ impl LazyStore {
     ///
     /// The store cannot be opened or read.
     pub fn whole(&self) -> Result<Reference, Failure> {
-        match &mut *lock(&self.0) {
+        match &mut lock(&self.0).inner {
             Inner::Reference(reference) => Ok(reference.clone()),
             Inner::Open(store) => whole(store),
             Inner::Unopened { disk, contents, known } => {
@@ -145,7 +174,7 @@ fn whole(store: &KvStore) -> Result<Reference, Failure> {
 
 impl StateMachine for LazyStore {
     fn applied(&self) -> Index {
-        match &*lock(&self.0) {
+        match &lock(&self.0).inner {
             Inner::Unopened { known, .. } => known.applied,
             Inner::Open(store) => store.applied(),
             Inner::Reference(reference) => reference.applied,
@@ -153,14 +182,14 @@ impl StateMachine for LazyStore {
     }
 
     fn apply(&mut self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, StateMachineError> {
-        let mut inner = lock(&self.0);
-        if let Inner::Reference(reference) = &mut *inner {
+        let mut lazy = lock(&self.0);
+        if let Inner::Reference(reference) = &mut lazy.inner {
             if first != reference.applied.next() {
                 return Err(format!("entry {first} after {}", reference.applied).into());
             }
             return Ok(entries.iter().map(|entry| reference.apply(entry)).collect());
         }
-        inner.open()?.apply(first, entries)
+        lazy.open()?.apply(first, entries)
     }
 
     fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {
@@ -172,7 +201,7 @@ impl StateMachine for LazyStore {
     }
 
     fn sync(&mut self) -> Result<(), StateMachineError> {
-        match &mut *lock(&self.0) {
+        match &mut lock(&self.0).inner {
             // Its files are all that there is.
             Inner::Unopened { .. } | Inner::Reference(_) => Ok(()),
             Inner::Open(store) => store.sync(),

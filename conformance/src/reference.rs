@@ -14,13 +14,20 @@ use raft_kv::store::MAX_SESSIONS;
 pub type Versioned = (u64, Vec<u8>);
 
 /// The state after some prefix of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The last entry that it reflects.
     pub applied: Index,
     /// The keys.
     pub keys: BTreeMap<Vec<u8>, Versioned>,
     sessions: BTreeMap<u64, Session>,
+    max_sessions: u64,
+}
+
+impl Default for Reference {
+    fn default() -> Reference {
+        Reference::new(MAX_SESSIONS)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +39,23 @@ struct Session {
 }
 
 impl Reference {
+    /// The state before the first entry, of a service that keeps at most this many sessions.
+    pub fn new(max_sessions: u64) -> Reference {
+        let (keys, sessions) = (BTreeMap::new(), BTreeMap::new());
+        Reference { applied: Index::ZERO, keys, sessions, max_sessions }
+    }
+
     /// The state after these entries, from index 1 on.
     pub fn of(entries: &[Entry]) -> Reference {
-        let mut reference = Reference::default();
+        Reference::default().after(entries)
+    }
+
+    /// The state after these entries as well.
+    pub fn after(mut self, entries: &[Entry]) -> Reference {
         for entry in entries {
-            reference.apply(entry);
+            self.apply(entry);
         }
-        reference
+        self
     }
 
     /// The state that a snapshot of the production store says it is; none if it is no snapshot. The
@@ -93,7 +110,7 @@ impl Reference {
             differences.truncate(SHOWN);
             differences.push(format!("{more} more differences"));
         }
-        (*self != *found).then(|| differences.join("; "))
+        (!differences.is_empty()).then(|| differences.join("; "))
     }
 
     /// Applies the next entry, and answers it.
@@ -165,7 +182,7 @@ impl Reference {
     }
 
     fn open_session(&mut self, owner: Owner) -> Answer {
-        if self.sessions.len() as u64 >= MAX_SESSIONS
+        if self.sessions.len() as u64 >= self.max_sessions
             && let Some(client) = self.superfluous()
         {
             self.sessions.remove(&client);
@@ -250,6 +267,7 @@ mod tests {
             applied: Index(9),
             keys: keys.iter().map(key).collect(),
             sessions: sessions.iter().map(session).collect(),
+            ..Reference::default()
         }
     }
 

@@ -14,7 +14,7 @@ use raft_core::{
     Term, Write,
 };
 use raft_node::applier::Applier;
-use raft_node::log_store::{Identity, LogStore, Sizes};
+use raft_node::log_store::{Durable, Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
@@ -262,8 +262,8 @@ impl Running {
     ///
     /// The server has to stop.
     pub fn commit(&mut self, now: Duration, count: usize) -> Result<(), Failure> {
-        if let Some(mark) = self.write(count)? {
-            self.replica.durable(now, mark);
+        if let Some(durable) = self.write(count)? {
+            self.replica.durable(now, &durable);
         }
         Ok(())
     }
@@ -273,15 +273,16 @@ impl Running {
     /// # Errors
     ///
     /// The disk fails.
-    pub fn write(&mut self, count: usize) -> Result<Option<Mark>, Failure> {
+    pub fn write(&mut self, count: usize) -> Result<Option<Durable>, Failure> {
         let count = count.min(self.writes.len());
         let Some((mark, _)) = count.checked_sub(1).and_then(|last| self.writes.get(last)) else {
             return Ok(None);
         };
         let mark = *mark;
-        self.log.commit(self.writes.range(..count).map(|(_, write)| write.clone()).collect())?;
+        let writes = self.writes.range(..count).map(|(_, write)| write.clone()).collect();
+        let durable = self.log.commit_up_to(mark, writes)?;
         self.writes.drain(..count);
-        Ok(Some(mark))
+        Ok(Some(durable))
     }
 
     /// The state machine does the oldest task, or `most` entries of it, and reports. Nothing if there

@@ -15,6 +15,8 @@ use raft_core::{
 use raft_node::shell::Observe;
 use raft_trace::{Action, Envelope, NodeDigest, NodeRecord};
 
+use super::http::HttpResponse;
+
 /// A property that does not hold, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -74,6 +76,11 @@ impl Checks {
     /// Notes that something is broken. The first counts.
     pub fn complain(&mut self, property: &'static str, what: String) {
         self.broken.get_or_insert(Broken { property, what });
+    }
+
+    /// A client is answered.
+    pub fn note_response(&mut self, id: NodeId, response: &HttpResponse) {
+        (id, response).hash(&mut self.hash);
     }
 
     /// A server starts, with this log.

@@ -12,6 +12,7 @@ use raft_node::wire::Frame;
 use raft_trace::Action;
 use rand::RngExt;
 
+use super::http::ExchangeId;
 use super::network::place;
 use super::{Answered, Cluster};
 use crate::server::{Applied, Failure, Sent, Told, frames};
@@ -31,6 +32,8 @@ pub(super) enum Event {
     Store { server: NodeId, incarnation: u64 },
     /// A snapshot's transfer goes on.
     Transfer(u64),
+    /// By now a client's request is answered.
+    Deadline { server: NodeId, incarnation: u64, exchange: ExchangeId },
 }
 
 /// Events to come. Of several at one time, the one that was planned first comes first.
@@ -65,7 +68,8 @@ impl Cluster {
             Event::Wake(server) | Event::Arrive { to: server, .. } => (*server, None),
             Event::Commit { server, incarnation }
             | Event::Apply { server, incarnation }
-            | Event::Store { server, incarnation } => (*server, Some(*incarnation)),
+            | Event::Store { server, incarnation }
+            | Event::Deadline { server, incarnation, .. } => (*server, Some(*incarnation)),
         };
         let now = self.now;
         let host = &mut self.hosts[place(server)];
@@ -87,6 +91,10 @@ impl Cluster {
             Event::Commit { .. } => self.commit(server),
             Event::Apply { .. } => self.apply(server),
             Event::Store { .. } => self.store(server),
+            Event::Deadline { exchange, .. } => {
+                self.check_deadline(server, exchange);
+                return Ok(());
+            }
             Event::Transfer(_) => Ok(()),
         };
         match done {
@@ -97,7 +105,7 @@ impl Cluster {
     }
 
     /// The process ends by itself.
-    fn stop(&mut self, id: NodeId, failure: &Failure) {
+    pub(super) fn stop(&mut self, id: NodeId, failure: &Failure) {
         let failed = self.hosts[place(id)].disk.failed() > 0;
         if !failed {
             let what = format!("{id} stops though its disk is sound: {failure}");
@@ -196,6 +204,12 @@ impl Cluster {
         let host = &mut self.hosts[place(id)];
         let clock = host.clock(self.now);
         let Some(running) = host.running.as_mut().filter(|_| !host.paused) else { return };
+        if let Some(http) = &mut host.http {
+            while let Some(request) = http.next_request() {
+                http.ask(&mut running.replica, clock, request, &mut host.proposed);
+            }
+            http.waiting.forget_abandoned_reads(&mut running.replica);
+        }
         running.replica.advance(clock, sending);
         if let Err(failure) = running.take_orders(clock) {
             return self.stop(id, &failure);
@@ -203,8 +217,10 @@ impl Cluster {
         self.see_to_orders(id);
         self.send_all(id);
         self.tell_all(id);
+        self.let_routes_go_on(id);
         self.check_cluster();
         let host = &mut self.hosts[place(id)];
+        host.look_at_timer(clock);
         let Some(running) = &host.running else { return };
         let wake = host.when(running.replica.deadline(running.free)).max(self.now);
         if wake < host.wakes_at {
@@ -284,25 +300,63 @@ impl Cluster {
 
     fn tell_all(&mut self, id: NodeId) {
         let host = &mut self.hosts[place(id)];
-        let incarnation = host.incarnation;
+        let clock = host.clock(self.now);
         let Some(running) = &mut host.running else { return };
         for told in std::mem::take(&mut running.told) {
-            if let Told::Proposal(proposal, answer) = &told {
-                let command = host.proposed.remove(proposal);
-                if let Ok(answer) = answer {
-                    let right = host.last_applied.iter().any(|(entry, given)| {
-                        given == answer
-                            && matches!(&entry.payload, raft_core::Payload::Command(applied)
-                                if Some(applied) == command.as_ref())
-                    });
-                    if !right {
-                        let what = format!("{id} answers a command that it has not just applied");
-                        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-                        checks.complain("answers", what);
+            match told {
+                Told::Proposal(proposal, answer) => {
+                    let command = host.proposed.remove(&proposal);
+                    if let Ok(answer) = &answer {
+                        host.done.insert(proposal);
+                        let right = host.last_applied.iter().any(|(entry, given)| {
+                            given == answer
+                                && matches!(&entry.payload, raft_core::Payload::Command(applied)
+                                    if command.as_ref().is_some_and(|(_, command)| command == applied))
+                        });
+                        if !right {
+                            let what =
+                                format!("{id} answers a command that it has not just applied");
+                            let mut checks =
+                                self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+                            checks.complain("answers", what);
+                        }
+                    }
+                    if let Some(http) = &mut host.http {
+                        http.waiting.answer_proposal(proposal, answer);
+                    }
+                }
+                Told::Read(reader, answer) => {
+                    if let Some(http) = &mut host.http {
+                        http.waiting.answer_read(reader, answer);
                     }
                 }
             }
-            self.answered.push(Answered { server: id, incarnation, told });
+        }
+        if let Some(what) = host.forgotten_requests(clock) {
+            self.checks().complain("requests-answered", what);
+        }
+    }
+
+    /// Polls the futures of requests that were woken, and takes the answers that are ready.
+    pub(super) fn let_routes_go_on(&mut self, id: NodeId) {
+        let Some(http) = &mut self.hosts[place(id)].http else { return };
+        for (exchange, response) in http.poll(&self.http_clock) {
+            let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.note_response(id, &response);
+            drop(checks);
+            self.answered.push(Answered { server: id, exchange, response });
+        }
+    }
+
+    /// A server that is up has answered every request within its time.
+    fn check_deadline(&mut self, id: NodeId, exchange: ExchangeId) {
+        self.http_clock.advance_to(self.now);
+        self.let_routes_go_on(id);
+        let host = &self.hosts[place(id)];
+        if host.http.as_ref().is_some_and(|http| http.has(exchange)) {
+            let timeout = self.options.request_timeout.as_millis();
+            let what = format!("{id} has not answered a request within {timeout} ms");
+            self.checks().complain("requests-answered", what);
         }
     }
 

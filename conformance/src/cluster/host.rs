@@ -1,6 +1,6 @@
 //! A machine of a simulated cluster: a disk, a clock, and now and then a process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use raft_core::{Bytes, Entry, Index, NodeId, PersistentState, Term, TermAt, Write};
@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use super::events::Event;
+use super::http::HttpServer;
 use crate::disk::Disk;
 use crate::reference::Reference;
 use crate::server::{Failure, Running, Setup, open_log};
@@ -25,6 +26,9 @@ pub enum Left {
     Anything,
 }
 
+/// Commands that wait for an answer: when they came by the server's clock, and what they are.
+pub(super) type Proposed = BTreeMap<ProposalId, (Duration, Bytes)>;
+
 /// A machine.
 pub struct Host {
     /// How its server is set up.
@@ -33,6 +37,8 @@ pub struct Host {
     pub disk: Disk,
     /// The process, if it is up.
     pub running: Option<Running>,
+    /// What serves its clients, from the first request on.
+    pub(super) http: Option<HttpServer>,
     /// How often it was started.
     pub incarnation: u64,
     /// Whether the process stands still.
@@ -43,8 +49,8 @@ pub struct Host {
     pub(super) held: Vec<Event>,
     /// What the state machine should hold.
     pub reference: Reference,
-    /// Commands that clients gave it.
-    pub(super) proposed: HashMap<ProposalId, Bytes>,
+    /// Commands that clients gave it and that are not answered.
+    pub(super) proposed: Proposed,
     /// Commands that it said it has applied.
     pub(super) done: HashSet<ProposalId>,
     /// What was reported to be on the disk.
@@ -61,23 +67,30 @@ pub struct Host {
     pub(super) storing: bool,
     /// The entries that the state machine applied last, with its answers.
     pub(super) last_applied: Vec<(Entry, Bytes)>,
+    /// How many sessions of clients it remembers.
+    sessions: u64,
+    /// The election timeouts that it has drawn: how many, the shortest and the longest.
+    timeouts: Option<(u64, Duration, Duration)>,
+    /// When its election timer runs out, as of the last look.
+    election: Duration,
     /// How fast its clock goes, in millionths.
     rate: u32,
 }
 
 impl Host {
-    pub(super) fn new(setup: Setup, drift: u32, random: &mut SmallRng) -> Host {
+    pub(super) fn new(setup: Setup, sessions: u64, drift: u32, random: &mut SmallRng) -> Host {
         let drift = drift * 1000;
         Host {
             setup,
             disk: Disk::default(),
             running: None,
+            http: None,
             incarnation: 0,
             paused: false,
             stopped: None,
             held: Vec::new(),
-            reference: Reference::default(),
-            proposed: HashMap::new(),
+            reference: Reference::new(sessions),
+            proposed: Proposed::new(),
             done: HashSet::new(),
             durable: PersistentState::default(),
             left: PersistentState::default(),
@@ -86,6 +99,9 @@ impl Host {
             committing: 0,
             storing: false,
             last_applied: Vec::new(),
+            sessions,
+            timeouts: None,
+            election: Duration::ZERO,
             rate: 1_000_000 + random.random_range(0..=2 * drift) - drift,
         }
     }
@@ -127,6 +143,7 @@ impl Host {
         let mut running =
             Running::start(&self.setup, &self.disk, self.clock(now), seed, Some(observer))?;
         running.free = Free { disk: true, machine: true };
+        running.reader.set_max_sessions(self.sessions);
         self.incarnation += 1;
         self.stopped = None;
         self.paused = false;
@@ -149,6 +166,7 @@ impl Host {
         random: &mut SmallRng,
     ) -> Result<Result<usize, String>, Failure> {
         let Some(mut running) = self.running.take() else { return Ok(Ok(0)) };
+        self.http = None;
         let queued = running.replica.shell().queues().writes.to_vec();
         let pending: Vec<Write> =
             running.writes.iter().map(|(_, write)| write.clone()).chain(queued).collect();
@@ -195,15 +213,76 @@ impl Host {
         Ok(())
     }
 
+    /// Requests that clients have waited for too long, or that the replica does not know of any more,
+    /// in words.
+    pub(super) fn forgotten_requests(&self, clock: Duration) -> Option<String> {
+        let timeout = self.setup.bounds.request_timeout;
+        if let Some((id, (since, _))) = self.proposed.first_key_value()
+            && clock > *since + timeout
+        {
+            let (id, waits) = (id.0, clock.saturating_sub(*since));
+            return Some(format!("{}: command {id} waits for {waits:?}", self.id()));
+        }
+        let replica = &self.running.as_ref()?.replica;
+        let commands = (self.proposed.len(), replica.shell().unanswered());
+        let reads = (self.http.as_ref().map_or(0, |http| http.waiting.reads()), replica.reads());
+        let [commands, reads] =
+            [("commands", commands), ("reads", reads)].map(|(what, (waiting, known))| {
+                (waiting > known).then(|| format!("{waiting} {what} wait, and it knows of {known}"))
+            });
+        Some(format!("{}: {}", self.id(), commands.or(reads)?))
+    }
+
+    /// Whether a client waits for its replica.
+    pub fn owes_answers(&self) -> bool {
+        !self.proposed.is_empty() || self.http.as_ref().is_some_and(|http| http.waiting.reads() > 0)
+    }
+
     /// Compares the state machine with what these entries make, all of which it should reflect.
     pub(super) fn check_state(&mut self, entries: &[Entry]) -> Result<(), String> {
-        self.reference = Reference::of(entries);
+        self.reference = Reference::new(self.sessions).after(entries);
+        self.compare_state()
+    }
+
+    /// Compares the state machine with the reference: each holds what the other one does.
+    pub(super) fn compare_state(&self) -> Result<(), String> {
         let Some(running) = &self.running else { return Ok(()) };
         let found = running.reader.whole().map_err(|error| error.to_string())?;
         match self.reference.difference(&found) {
             None => Ok(()),
             Some(difference) => Err(format!("{}: {difference}", self.id())),
         }
+    }
+
+    /// Looks at the election timer after a step, when its clock shows `clock`.
+    pub(super) fn look_at_timer(&mut self, clock: Duration) {
+        let Some(running) = self.running.as_ref().filter(|running| !running.replica.leads()) else {
+            return;
+        };
+        let election = running.replica.timer();
+        if election == self.election {
+            return;
+        }
+        self.election = election;
+        let drawn = election.saturating_sub(clock);
+        let (count, shortest, longest) = self.timeouts.unwrap_or((0, drawn, drawn));
+        self.timeouts = Some((count + 1, shortest.min(drawn), longest.max(drawn)));
+    }
+
+    /// Whether election timeouts come from the whole range; if not, what came, in words.
+    pub(super) fn timeouts_vary(&self) -> Result<(), String> {
+        /// By then it is all but impossible that all are alike by chance.
+        const ENOUGH: u64 = 30;
+        let Some((count, shortest, longest)) = self.timeouts else { return Ok(()) };
+        let timing = self.setup.timing;
+        let range = timing.election_max.saturating_sub(timing.election_min);
+        if count >= ENOUGH && longest.saturating_sub(shortest) < range / 4 {
+            let id = self.id();
+            return Err(format!(
+                "{id} drew {count} election timeouts, from {shortest:?} to {longest:?}"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@
 
 pub mod checks;
 mod events;
+mod faults;
 pub mod host;
+pub mod http;
 pub mod network;
 mod transfer;
 
@@ -17,9 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raft_core::{Bytes, Limits, NodeId};
-use raft_kv::store::Versioned;
+use raft_kv::store::{MAX_SESSIONS, Versioned};
 use raft_node::log_store::Sizes;
-use raft_node::replica::{Observer, ReaderId};
+use raft_node::replica::Observer;
 use raft_node::shell::{Observe, ProposalId};
 use raft_node::timers::Timing;
 use raft_node::wire::BATCH_BYTES;
@@ -28,10 +30,11 @@ use raft_trace::Action;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::server::{Failure, Running, SMALL_FILES, Setup, Told};
+use crate::server::{Failure, Running, SMALL_FILES, Setup};
 use checks::{Broken, Checks};
-use events::Events;
+use events::{Event, Events};
 use host::{Host, Left};
+use http::{ExchangeId, HttpClock, HttpRequest, HttpResponse, HttpServer};
 use network::place;
 pub use network::{Network, PerMille, Span};
 use transfer::Transfers;
@@ -57,6 +60,10 @@ pub struct Options {
     pub disk: Span,
     /// How long a task of the state machine takes.
     pub apply: Span,
+    /// After how long a server gives up on a client's request.
+    pub request_timeout: Duration,
+    /// How many sessions of clients a server remembers.
+    pub sessions: u64,
     /// By how much clocks are wrong: the most parts in a thousand that one gains or loses.
     pub drift: u32,
     /// Whether to keep what happens, as a trace.
@@ -78,6 +85,8 @@ impl Options {
             log_sizes: SMALL_FILES,
             disk: Span(Duration::from_micros(100), Duration::from_millis(1)),
             apply: Span(Duration::from_micros(10), Duration::from_micros(200)),
+            request_timeout: Duration::from_secs(5),
+            sessions: MAX_SESSIONS,
             drift: 0,
             record: false,
             node_logs: false,
@@ -100,15 +109,15 @@ pub struct Counters {
     pub crashes: u64,
 }
 
-/// What a client is told by a server.
+/// A server's answer to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// By whom.
     pub server: NodeId,
-    /// In which of its incarnations.
-    pub incarnation: u64,
-    /// What.
-    pub told: Told,
+    /// To which request.
+    pub exchange: ExchangeId,
+    /// The answer.
+    pub response: HttpResponse,
 }
 
 /// A simulated cluster.
@@ -125,6 +134,8 @@ pub struct Cluster {
     transfers: Transfers,
     random: SmallRng,
     checks: Arc<Mutex<Checks>>,
+    http_clock: HttpClock,
+    exchanges: u64,
     answered: Vec<Answered>,
 }
 
@@ -143,11 +154,11 @@ impl Cluster {
                 voters: voters.clone(),
                 limits: options.limits,
                 timing: options.timing,
-                bounds: options.bounds,
+                bounds: Bounds { request_timeout: options.request_timeout, ..options.bounds },
                 batch: options.batch_bytes,
                 log_sizes: options.log_sizes,
             };
-            Host::new(setup, options.drift, random)
+            Host::new(setup, options.sessions, options.drift, random)
         };
         let hosts: Vec<Host> = voters.iter().map(|id| host(id, &mut random)).collect();
         let mut cluster = Cluster {
@@ -159,6 +170,8 @@ impl Cluster {
             transfers: Transfers::default(),
             random,
             checks: Arc::default(),
+            http_clock: HttpClock::new()?,
+            exchanges: 0,
             answered: Vec::new(),
             options,
         };
@@ -216,15 +229,9 @@ impl Cluster {
         self.checks().hash()
     }
 
-    /// What clients were told since the last call.
+    /// The answers that clients were given since the last call.
     pub fn take_answered(&mut self) -> Vec<Answered> {
-        let answered = std::mem::take(&mut self.answered);
-        for answered in &answered {
-            if let Told::Proposal(id, Ok(_)) = &answered.told {
-                self.hosts[place(answered.server)].done.insert(*id);
-            }
-        }
-        answered
+        std::mem::take(&mut self.answered)
     }
 
     /// Whether a server that is up has told a client that this command was applied.
@@ -278,21 +285,54 @@ impl Cluster {
         let clock = host.clock(self.now);
         let (Some(running), false) = (&mut host.running, host.paused) else { return Err(None) };
         let proposal = running.replica.propose(clock, command.clone()).map_err(Some)?;
-        if running.replica.leads() {
-            host.proposed.insert(proposal, command);
-        }
+        host.proposed.insert(proposal, (clock, command));
         self.touch(id);
         Ok(proposal)
     }
 
-    /// A client asks a server whether it may read. None if the server is not there.
-    pub fn read(&mut self, id: NodeId) -> Option<ReaderId> {
+    /// A client's request arrives at a server. None if the server is not there.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn request(
+        &mut self,
+        id: NodeId,
+        request: &HttpRequest,
+    ) -> Result<Option<ExchangeId>, Failure> {
+        self.http_clock.advance_to(self.now);
+        let (servers, request_timeout) = (self.options.servers, self.options.request_timeout);
         let host = &mut self.hosts[place(id)];
-        let clock = host.clock(self.now);
-        let (Some(running), false) = (&mut host.running, host.paused) else { return None };
-        let reader = running.replica.read(clock);
+        let (Some(running), false) = (&mut host.running, host.paused) else { return Ok(None) };
+        if host.http.is_none() {
+            match running.reader.reader() {
+                Ok(reader) => {
+                    host.http = Some(HttpServer::new(id, servers, request_timeout, reader)?);
+                }
+                Err(failure) => {
+                    self.stop(id, &failure);
+                    return Ok(None);
+                }
+            }
+        }
+        let incarnation = host.incarnation;
+        let Some(http) = &mut host.http else { return Ok(None) };
+        self.exchanges += 1;
+        let exchange = ExchangeId(self.exchanges);
+        http.receive(exchange, request)?;
+        // Tokio's timers count whole milliseconds.
+        let late = self.now + request_timeout + Duration::from_millis(2);
+        self.events.push(late, Event::Deadline { server: id, incarnation, exchange });
+        self.let_routes_go_on(id);
         self.touch(id);
-        Some(reader)
+        Ok(Some(exchange))
+    }
+
+    /// A client no longer waits for an answer.
+    pub fn hang_up(&mut self, id: NodeId, exchange: ExchangeId) {
+        if let Some(http) = &mut self.hosts[place(id)].http {
+            http.hang_up(exchange);
+        }
     }
 
     /// What a server's state machine holds for a key.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_core::{InstallSnapshot, Message, NodeId};
+use raft_node::snapshot_store::SnapshotName;
 use raft_node::snapshot_transfer::{Attempt, Outbound, Receiving};
 use raft_node::wire::Frame;
 use rand::RngExt;
@@ -21,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long a leader keeps what follows a snapshot whose connection broke.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// About how many frames a snapshot takes, unless it is small.
+const FRAMES: u64 = 20;
 
 /// A transfer over one connection.
 struct Transfer {
@@ -89,7 +93,9 @@ impl Cluster {
         let Some(running) = &self.hosts[place(from)].running else { return };
         let outbound = self.transfers.outbound.entry((from, to)).or_default();
         // The log may have moved on, and the file with it.
-        let attempt = outbound.attempt(offer, &running.snapshots, SMALL_CHUNK * 4);
+        let chunk = SnapshotName::of(&offer.snapshot).map_or(0, |name| name.length / FRAMES);
+        let chunk = usize::try_from(chunk).unwrap_or(usize::MAX).max(SMALL_CHUNK * 4);
+        let attempt = outbound.attempt(offer, &running.snapshots, chunk);
         let Ok(attempt) = attempt else { return };
         self.transfers.begun += 1;
         let number = self.transfers.begun;

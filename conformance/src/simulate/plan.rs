@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use raft_core::{Limits, NodeId};
+use raft_kv::store::MAX_SESSIONS;
 use raft_node::log_store::Sizes;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt, SeedableRng};
 
-use crate::clients::Workload;
+use crate::clients::{Clients, Kind, Values, Workload};
 use crate::cluster::host::Left;
 use crate::cluster::{Cluster, Options, PerMille, Span};
 use crate::server::Failure;
@@ -49,11 +50,26 @@ pub enum Fault {
     Drift,
     /// Answers to clients are lost.
     LostAnswers,
+    /// Replies are held up just before the leader is cut off, and reach it when there is another one.
+    LateReplies,
+    /// State machines are slow.
+    SlowMachines,
+    /// A bit of a log flips while its server is down.
+    BitRot,
+}
+
+/// What goes wrong next, because of what went wrong last.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// All machines lose their power.
+    Blackout,
+    /// Leaders are cut off, and replies are in time again.
+    CutLeaders,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 18] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -69,6 +85,9 @@ impl Fault {
         Fault::SlowServers,
         Fault::Drift,
         Fault::LostAnswers,
+        Fault::LateReplies,
+        Fault::SlowMachines,
+        Fault::BitRot,
     ];
 }
 
@@ -95,6 +114,7 @@ pub struct Plan {
     pub workload: Workload,
     /// When nothing new goes wrong any more.
     pub calm_at: Duration,
+    next: Option<Next>,
     random: SmallRng,
 }
 
@@ -121,13 +141,21 @@ impl Plan {
         options.limits = Limits { batch, window: batch * 8, reads: 64 };
         options.batch_bytes = *[40, 200, 1 << 20].choose(&mut random).unwrap_or(&200);
         options.log_sizes = log_sizes(&mut random);
-        let (clients, keys) = (random.random_range(4..=8), random.random_range(1..=4));
-        let mut workload = Workload { clients, keys, ..Workload::default() };
-        workload.padding = *[0, 0, 2_000, 8_000].choose(&mut random).unwrap_or(&0);
+        if faults.contains(&Fault::SlowMachines) {
+            options.apply = Span(MS, 30 * MS);
+        }
+        options.request_timeout =
+            *[150, 400, 1_000, 5_000].choose(&mut random).unwrap_or(&5_000) * MS;
+        options.sessions =
+            *[3, 6, MAX_SESSIONS, MAX_SESSIONS].choose(&mut random).unwrap_or(&MAX_SESSIONS);
+        let mut workload = workload(&mut random);
         if faults.contains(&Fault::LostAnswers) {
             workload.network.1 = 150;
         }
-        Plan { faults, options, workload, calm_at, random }
+        // What a first start relies on may not be durable yet.
+        let loses_power = faults.contains(&Fault::PowerLoss) || faults.contains(&Fault::Blackout);
+        let next = (loses_power && random.random_range(0..3) == 0).then_some(Next::Blackout);
+        Plan { faults, options, workload, calm_at, next, random }
     }
 
     /// Keeps what the plan is, and draws everything else anew.
@@ -170,6 +198,11 @@ impl Plan {
 
     /// How long until the next thing goes wrong.
     pub fn pause(&mut self) -> Duration {
+        match self.next {
+            Some(Next::Blackout) => return self.random.random_range(0..400) * MS,
+            Some(Next::CutLeaders) => return self.random.random_range(2..40) * MS,
+            None => {}
+        }
         self.random.random_range(20..1200) * MS
     }
 
@@ -178,7 +211,19 @@ impl Plan {
     /// # Errors
     ///
     /// The simulation itself fails.
-    pub fn strike(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
+    pub fn strike(&mut self, cluster: &mut Cluster, clients: &mut Clients) -> Result<(), Failure> {
+        match self.next.take() {
+            Some(Next::Blackout) => return self.black_out(cluster),
+            Some(Next::CutLeaders) => {
+                cluster.network.reply_holdup.0 = 0;
+                cut_leaders(cluster);
+                return Ok(());
+            }
+            None => {}
+        }
+        if self.random.random_range(0..8) == 0 {
+            clients.burst(cluster.now(), self.random.random_range(100..400) * MS);
+        }
         let ids: Vec<NodeId> = cluster.ids().collect();
         let Some(id) = ids.choose(&mut self.random).copied() else { return Ok(()) };
         // What is down comes back, sooner or later, and so does what is cut.
@@ -203,20 +248,27 @@ impl Plan {
                 }
             }
             Fault::LostLeader => {
-                for leader in cluster.leaders() {
-                    cluster.network.isolate(leader, true);
-                }
+                cut_leaders(cluster);
+                clients.burst(cluster.now(), 600 * MS);
+            }
+            Fault::LateReplies => {
+                let often = self.random.random_range(500..1000);
+                let most = self.random.random_range(300..900) * MS;
+                cluster.network.reply_holdup = (often, Span(100 * MS, most));
+                clients.burst(cluster.now(), 700 * MS);
+                self.next = Some(Next::CutLeaders);
             }
             Fault::Pause => cluster.set_paused(id, true),
             Fault::Kill => cluster.crash(id, Left::All)?,
             Fault::PowerLoss => self.lose_power(cluster, id)?,
-            Fault::Blackout => {
-                for id in ids {
-                    self.lose_power(cluster, id)?;
-                }
-            }
+            Fault::Blackout => self.black_out(cluster)?,
             Fault::DiskError => cluster.fail_disk(id, self.random.random_range(0..12)),
-            Fault::SlowDisks | Fault::SlowServers | Fault::Drift | Fault::LostAnswers => {}
+            Fault::BitRot => cluster.flip_bit(id)?,
+            Fault::SlowDisks
+            | Fault::SlowServers
+            | Fault::SlowMachines
+            | Fault::Drift
+            | Fault::LostAnswers => {}
         }
         Ok(())
     }
@@ -225,6 +277,10 @@ impl Plan {
         let left =
             *[Left::Nothing, Left::Anything].choose(&mut self.random).unwrap_or(&Left::Nothing);
         cluster.crash(id, left)
+    }
+
+    fn black_out(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
+        cluster.ids().try_for_each(|id| self.lose_power(cluster, id))
     }
 
     fn relieve(&mut self, cluster: &mut Cluster, id: NodeId) -> Result<(), Failure> {
@@ -254,6 +310,7 @@ impl Plan {
         cluster.network.loss = 0;
         cluster.network.duplication = 0;
         cluster.network.holdup = (0, Span(Duration::ZERO, Duration::ZERO));
+        cluster.network.reply_holdup.0 = 0;
         for one in cluster.ids() {
             let inside = ids.contains(&one);
             for other in cluster.ids().filter(|other| *other != one) {
@@ -283,4 +340,28 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+fn cut_leaders(cluster: &mut Cluster) {
+    for leader in cluster.leaders() {
+        cluster.network.isolate(leader, true);
+    }
+}
+
+fn workload(random: &mut SmallRng) -> Workload {
+    let mut workload = Workload {
+        clients: random.random_range(5..=10),
+        keys: random.random_range(1..=4),
+        patience: *[300, 500, 1_200].choose(random).unwrap_or(&500) * MS,
+        values: Values {
+            empty: 50,
+            long: *[0, 0, 100].choose(random).unwrap_or(&0),
+            longest: random.random_range(500..6_000),
+        },
+        leaves_it: 300,
+        wanders: 100,
+        ..Workload::default()
+    };
+    workload.mix.push(Kind::StaleRetry);
+    workload
 }

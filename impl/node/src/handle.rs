@@ -136,12 +136,18 @@ impl PeerStatus {
     }
 }
 
+/// What a [`NodeHandle`] asks of the node, and where the answer goes.
 #[derive(Debug)]
-pub(crate) enum Request {
+pub enum Request {
+    /// Replicate a command, and say what the state machine answers.
     Propose(Bytes, oneshot::Sender<Result<Bytes, ProposeError>>),
+    /// Say when the state machine may be read.
     Read(oneshot::Sender<Result<Index, ReadError>>),
+    /// Say how the node sees itself.
     Status(oneshot::Sender<NodeStatus>),
+    /// Begin to take a snapshot.
     TakeSnapshot(oneshot::Sender<Index>),
+    /// Stop.
     Shutdown,
 }
 
@@ -152,6 +158,11 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
+    /// A handle for a node that takes its requests from the other end of this channel.
+    pub fn new(requests: mpsc::Sender<Request>) -> NodeHandle {
+        NodeHandle { requests }
+    }
+
     /// Replicates a command, and returns what the state machine says when it has applied it.
     ///
     /// Whoever stops waiting does not stop the command. The answer comes within

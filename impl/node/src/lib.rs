@@ -50,10 +50,13 @@ pub mod start;
 mod state_machine;
 mod supervisor;
 pub mod timers;
+pub mod waiting;
 pub mod wire;
 mod workers;
 
-pub use handle::{NodeHandle, NodeStatus, PeerStatus, ProposeError, ReadError, Replication};
+pub use handle::{
+    NodeHandle, NodeStatus, PeerStatus, ProposeError, ReadError, Replication, Request,
+};
 pub use net::{Security, certificate_name};
 pub use node::{NodeError, RunningNode};
 pub use options::{Bounds, Options};

@@ -1,23 +1,24 @@
 //! The one task that runs the replica: it drains its inboxes, and does what comes out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use raft_core::{Bytes, Index, Mark, Node, NodeId, Write};
-use tokio::sync::{mpsc, oneshot};
+use raft_core::{Mark, Node, NodeId, Write};
+use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::handle::{NodeStatus, ProposeError, ReadError, Request};
+use crate::handle::{NodeStatus, ProposeError, Request};
 use crate::log_store::Identity;
 use crate::net::{By, Dialler, FromPeer, Link, Refusals, SnapshotLink};
 use crate::node::NodeError;
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::replica::{Free, Observer, Order, ReaderId, Replica};
-use crate::shell::{ProposalId, Task};
+use crate::replica::{Free, Observer, Order, Replica};
+use crate::shell::Task;
 use crate::snapshot_store::SnapshotStore;
 use crate::supervisor::Supervisor;
+use crate::waiting::Waiting;
 use crate::wire::{Hello, Purpose};
 use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
@@ -31,9 +32,6 @@ const CONTACT: Duration = Duration::from_secs(1);
 /// How often the connections get a chance to deliver before an election is called: once to read, once
 /// to hand on, and once more.
 const LAST_CALLS: usize = 3;
-
-type Proposer = oneshot::Sender<Result<Bytes, ProposeError>>;
-type Reader = oneshot::Sender<Result<Index, ReadError>>;
 
 /// A connection to another server, for messages and for snapshots.
 struct Peer {
@@ -69,8 +67,7 @@ pub(crate) struct Owner {
     patience: Duration,
     world: World,
     trace: Option<Arc<Mutex<NodeLog>>>,
-    proposers: HashMap<ProposalId, Proposer>,
-    readers: HashMap<ReaderId, Reader>,
+    waiting: Waiting,
     free: Free,
     shutting_down: bool,
 }
@@ -115,8 +112,7 @@ impl Owner {
             patience: CONTACT.max(timing.election_max * 2),
             world,
             trace,
-            proposers: HashMap::new(),
-            readers: HashMap::new(),
+            waiting: Waiting::default(),
             free: Free { disk: true, machine: true },
             shutting_down: false,
         }
@@ -188,9 +184,9 @@ impl Owner {
 
     fn report(&mut self, report: Report) -> Result<(), NodeError> {
         match report {
-            Report::Durable(mark) => {
+            Report::Durable(durable) => {
                 self.free.disk = true;
-                self.replica.durable(self.now(), mark);
+                self.replica.durable(self.now(), &durable);
             }
             Report::Applied(done) => {
                 self.free.machine = true;
@@ -209,20 +205,16 @@ impl Owner {
 
     fn request(&mut self, request: Request) {
         match request {
+            Request::Propose(_, answer) if self.shutting_down => {
+                let _ = answer.send(Err(ProposeError::Overloaded));
+            }
             Request::Propose(command, answer) => {
-                let proposed = if self.shutting_down {
-                    Err(ProposeError::Overloaded)
-                } else {
-                    self.replica.propose(self.now(), command)
-                };
-                match proposed {
-                    Ok(id) => drop(self.proposers.insert(id, answer)),
-                    // Whoever no longer waits has given up.
-                    Err(error) => drop(answer.send(Err(error))),
-                }
+                let now = self.now();
+                self.waiting.propose(&mut self.replica, now, command, answer);
             }
             Request::Read(answer) => {
-                self.readers.insert(self.replica.read(self.now()), answer);
+                let now = self.now();
+                self.waiting.read(&mut self.replica, now, answer);
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.status());
@@ -252,14 +244,7 @@ impl Owner {
     /// Does what is due, and hands everything that is ready to the network, the disk, the state
     /// machine and the clients.
     fn advance(&mut self) -> Result<(), NodeError> {
-        let readers = &mut self.readers;
-        self.replica.retain_reads(|id| {
-            let wanted = readers.get(&id).is_some_and(|reader| !reader.is_closed());
-            if !wanted {
-                readers.remove(&id);
-            }
-            wanted
-        });
+        self.waiting.forget_abandoned_reads(&mut self.replica);
         let sending = self.peers.values().any(|peer| peer.snapshot.is_receiving());
         self.replica.advance(self.now(), sending);
         loop {
@@ -301,16 +286,8 @@ impl Owner {
                 let World { snapshots, supervisor, .. } = &self.world;
                 workers::remove_snapshots(snapshots.clone(), keep, supervisor);
             }
-            Order::AnswerProposal(id, result) => {
-                if let Some(proposer) = self.proposers.remove(&id) {
-                    let _ = proposer.send(result);
-                }
-            }
-            Order::AnswerRead(id, result) => {
-                if let Some(reader) = self.readers.remove(&id) {
-                    let _ = reader.send(result);
-                }
-            }
+            Order::AnswerProposal(id, result) => self.waiting.answer_proposal(id, result),
+            Order::AnswerRead(id, result) => self.waiting.answer_read(id, result),
         }
         Ok(())
     }
@@ -324,10 +301,10 @@ impl Owner {
             return Ok(());
         }
         let began = Instant::now();
-        self.world.disk.commit(writes)?;
+        let durable = self.world.disk.commit(mark, writes)?;
         // Messages of a leader may have come meanwhile and are not read yet.
         self.replica.stood_still(began.elapsed());
-        self.replica.durable(self.now(), mark);
+        self.replica.durable(self.now(), &durable);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::applier::{self, Done};
 use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
+use crate::log_store::Durable;
 use crate::metrics::{NodeMetrics, log_bytes, rejected_message};
 use crate::options::Bounds;
 use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
@@ -312,7 +313,8 @@ impl Replica {
     }
 
     /// A write is on the disk, and all before it.
-    pub fn durable(&mut self, now: Duration, mark: Mark) {
+    pub fn durable(&mut self, now: Duration, durable: &Durable) {
+        let mark = durable.mark();
         self.input(now, Input::Durable { mark });
         if let Some((_, name)) = self.new_base.take_if(|(write, _)| *write <= mark) {
             self.durable_base = Some(name);
@@ -404,6 +406,11 @@ impl Replica {
         self.open_request(now, Request::Read(id));
         self.waiting_reads.insert(id);
         id
+    }
+
+    /// How many reads wait for their answer.
+    pub fn reads(&self) -> usize {
+        self.waiting_reads.len() + self.readers.values().map(BTreeSet::len).sum::<usize>()
     }
 
     fn open_request(&mut self, now: Duration, request: Request) {

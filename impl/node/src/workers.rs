@@ -11,7 +11,7 @@ use raft_core::{Mark, Write};
 use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError, Done};
-use crate::log_store::LogStore;
+use crate::log_store::{Durable, LogStore};
 use crate::metrics::{SnapshotOperation, disk_commits};
 use crate::node::NodeError;
 use crate::shell::Task;
@@ -21,7 +21,7 @@ use crate::supervisor::Supervisor;
 
 /// What the threads report to the owner.
 pub(crate) enum Report {
-    Durable(Mark),
+    Durable(Durable),
     Applied(Done),
     View(Box<dyn SnapshotView>),
     SnapshotStored(SnapshotName),
@@ -83,8 +83,8 @@ impl Disk {
         let (shared, recorded) = (store.clone(), commits.clone());
         let worker = Worker::start("raft-disk", supervisor, move |orders| {
             for (mark, writes) in orders {
-                let report = match commit(&shared, writes, &recorded) {
-                    Ok(()) => Report::Durable(mark),
+                let report = match commit(&shared, mark, writes, &recorded) {
+                    Ok(durable) => Report::Durable(durable),
                     Err(error) => Report::Failed(error),
                 };
                 let failed = matches!(report, Report::Failed(_));
@@ -102,8 +102,8 @@ impl Disk {
     }
 
     /// Makes writes durable here and now. Nothing may be under way on the thread.
-    pub(crate) fn commit(&self, writes: Vec<Write>) -> Result<(), NodeError> {
-        commit(&self.store, writes, &self.commits)
+    pub(crate) fn commit(&self, mark: Mark, writes: Vec<Write>) -> Result<Durable, NodeError> {
+        commit(&self.store, mark, writes, &self.commits)
     }
 
     pub(crate) fn finish(self) {
@@ -113,15 +113,16 @@ impl Disk {
 
 fn commit(
     store: &Mutex<LogStore>,
+    mark: Mark,
     writes: Vec<Write>,
     commits: &Histogram,
-) -> Result<(), NodeError> {
+) -> Result<Durable, NodeError> {
     let began = Instant::now();
     // Whoever panicked with the lock in hand has stopped the node.
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-    store.commit(writes).map_err(NodeError::Disk)?;
+    let durable = store.commit_up_to(mark, writes).map_err(NodeError::Disk)?;
     commits.record(began.elapsed());
-    Ok(())
+    Ok(durable)
 }
 
 /// How long the state machine must have had nothing to do before it is made durable. That can take

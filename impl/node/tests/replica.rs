@@ -8,10 +8,13 @@ use raft_core::{
     ReadRound, RequestVoteReply, Term,
 };
 use raft_node::applier::Done;
+use raft_node::log_store::{Files, Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Order, Replica, Said};
 use raft_node::shell::Task;
 use raft_node::timers::Timing;
 use raft_node::{Bounds, ProposeError, ReadError};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
@@ -22,19 +25,27 @@ const FREE: Free = Free { disk: true, machine: true };
 /// What a server of three says to its clients, with a disk and a state machine that take no time.
 struct Server {
     replica: Replica,
+    log: LogStore,
     answers: Vec<Order>,
+}
+
+fn empty_log(voters: BTreeSet<NodeId>) -> LogStore {
+    let file = || Box::new(InMemoryBackend::new()) as Box<dyn StorageBackend>;
+    let files = Files { logs: [file(), file()], witness: file() };
+    let identity = Identity { cluster: "test".into(), node: ONE, voters, disk: 1 };
+    LogStore::open(files, &identity, 1, Sizes::default()).unwrap().0
 }
 
 impl Server {
     /// A leader of term 1 from the first second on, whose blank entry server 2 has.
     fn leads() -> Server {
         let voters = BTreeSet::from([ONE, TWO, THREE]);
-        let config = Config { id: ONE, voters, limits: Limits::default() };
+        let config = Config { id: ONE, voters: voters.clone(), limits: Limits::default() };
         let node = Node::boot(&Paper, config).unwrap();
         let bounds = Bounds { request_timeout: 5 * SECOND, ..Bounds::default() };
         // The timer is not too late if it is asked as soon as it is due.
         let replica = Replica::new(node, Timing::default(), bounds, Duration::ZERO, 1, None);
-        let mut server = Server { replica, answers: Vec::new() };
+        let mut server = Server { replica, log: empty_log(voters), answers: Vec::new() };
         server.advance(server.replica.timer());
         let vote = RequestVoteReply { term: Term(1), granted: true };
         server.hear(SECOND, Message::RequestVoteReply(vote));
@@ -68,7 +79,10 @@ impl Server {
             }
             for order in orders {
                 match order {
-                    Order::Commit { mark, .. } => self.replica.durable(now, mark),
+                    Order::Commit { mark, writes } => {
+                        let durable = self.log.commit_up_to(mark, writes).unwrap();
+                        self.replica.durable(now, &durable);
+                    }
                     Order::Apply { task: Task::Apply { first, entries }, .. } => {
                         let index = first.prev().plus(entries.len());
                         let answers = vec![Bytes::empty(); entries.len()];

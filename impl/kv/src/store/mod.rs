@@ -46,6 +46,7 @@ pub struct KvStore {
     /// The database whose place a restored one takes at the next sync. It is kept open until then,
     /// because its file is what locks the directory.
     former: Option<Arc<Database>>,
+    max_sessions: u64,
 }
 
 /// Reads a [`KvStore`]'s state, from any thread, while entries are applied.
@@ -125,7 +126,13 @@ impl KvStore {
         }
         let database = RwLock::new(Arc::new(database));
         let shared = Arc::new(Shared { path, database, applied: AtomicU64::new(applied.0) });
-        Ok(KvStore { place, shared, former: None })
+        Ok(KvStore { place, shared, former: None, max_sessions: MAX_SESSIONS })
+    }
+
+    /// Keeps at most this many sessions, from 1 to [`MAX_SESSIONS`]. It must be the same on every
+    /// server, and the same for as long as their data lives.
+    pub fn set_max_sessions(&mut self, max_sessions: u64) {
+        self.max_sessions = max_sessions.clamp(1, MAX_SESSIONS);
     }
 
     /// A way to read the state that works as long as it is kept, whatever happens to the store.
@@ -136,7 +143,7 @@ impl KvStore {
     fn apply_entries(&self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, redb::Error> {
         let database = self.shared.database();
         let transaction = state::begin(&database)?;
-        let answers = State::open(&transaction)?.apply(first, entries)?;
+        let answers = State::open(&transaction, self.max_sessions)?.apply(first, entries)?;
         transaction.commit()?;
         Ok(answers)
     }

@@ -202,7 +202,7 @@ pub(super) fn insert(database: &Database, records: &[Record]) -> Result<(), redb
     {
         let mut keys = transaction.open_table(DATA)?;
         let mut keys = keys.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
-        let mut sessions = Sessions::open(&transaction)?;
+        let mut sessions = Sessions::open(&transaction, MAX_SESSIONS)?;
         for record in records {
             match record {
                 Record::Key(key, stored) => {

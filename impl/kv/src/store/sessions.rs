@@ -59,20 +59,25 @@ pub(super) struct Sessions<'t> {
     uses: Table<'t, (u64, u64, u64), ()>,
     owners: Table<'t, u64, (u64, u64)>,
     ranks: Table<'t, (u64, u64, u64), ()>,
+    max: u64,
 }
 
 impl<'t> Sessions<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Sessions<'t>, redb::Error> {
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        max: u64,
+    ) -> Result<Sessions<'t>, redb::Error> {
         Ok(Sessions {
             by_name: transaction.open_table(SESSIONS)?,
             uses: transaction.open_table(USES)?,
             owners: transaction.open_table(OWNERS)?,
             ranks: transaction.open_table(RANKS)?,
+            max,
         })
     }
 
     pub(super) fn create(&mut self, index: Index, owner: Owner) -> Result<ClientId, redb::Error> {
-        if self.by_name.len()? >= MAX_SESSIONS {
+        if self.by_name.len()? >= self.max {
             self.make_room()?;
         }
         let (owner, last_use) = (owner.0, index.0);
@@ -184,7 +189,7 @@ pub(super) fn give_owners(transaction: &WriteTransaction) -> Result<(), redb::Er
     }
     transaction.delete_table(FORMER)?;
     transaction.delete_table(FORMER_USES)?;
-    let mut sessions = Sessions::open(transaction)?;
+    let mut sessions = Sessions::open(transaction, MAX_SESSIONS)?;
     let owner = Owner::UNKNOWN.0;
     for (client, last_use, last_serial, last_answer) in &former {
         let (last_use, last_serial) = (*last_use, *last_serial);

@@ -5,7 +5,7 @@ use redb::{
     Database, Durability, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 
-use super::sessions::{self, Admission, Sessions};
+use super::sessions::{self, Admission, MAX_SESSIONS, Sessions};
 use crate::command::{Answer, Command, MAX_VALUE, Operation, Owner};
 
 /// Keys, and for each its version, 8 bytes little-endian, followed by its value.
@@ -28,7 +28,7 @@ pub(super) const VERSION_LENGTH: usize = size_of::<u64>();
 /// [`begin`] or [`begin_durable`] has begun.
 pub(super) fn initialize(transaction: WriteTransaction, applied: Index) -> Result<(), redb::Error> {
     {
-        let mut state = State::open(&transaction)?;
+        let mut state = State::open(&transaction, MAX_SESSIONS)?;
         state.meta.insert(LAYOUT, THIS_LAYOUT)?;
         state.meta.insert(APPLIED, applied.0)?;
     }
@@ -87,10 +87,13 @@ pub(super) struct State<'t> {
 }
 
 impl<'t> State<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<State<'t>, redb::Error> {
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        max_sessions: u64,
+    ) -> Result<State<'t>, redb::Error> {
         Ok(State {
             data: transaction.open_table(DATA)?,
-            sessions: Sessions::open(transaction)?,
+            sessions: Sessions::open(transaction, max_sessions)?,
             meta: transaction.open_table(META)?,
         })
     }

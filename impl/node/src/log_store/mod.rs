@@ -69,7 +69,9 @@ mod record;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
-use raft_core::{Entry, Index, LogWrite, NodeId, Payload, PersistentState, VoteRecord, Write};
+use raft_core::{
+    Entry, Index, LogWrite, Mark, NodeId, Payload, PersistentState, VoteRecord, Write,
+};
 use redb::StorageBackend;
 use serde::{Deserialize, Serialize};
 
@@ -272,6 +274,18 @@ pub fn check_identity(file: &dyn StorageBackend, wanted: &Identity) -> Result<()
     }
 }
 
+/// A write that is durable, with all before it. Only a log store that has made it so has one to give,
+/// so nobody can report a write too early.
+#[derive(Debug)]
+pub struct Durable(Mark);
+
+impl Durable {
+    /// Which write.
+    pub fn mark(&self) -> Mark {
+        self.0
+    }
+}
+
 impl LogStore {
     /// Opens the log, or makes an empty one, and reads all of it. `wanted` says whose it has to be;
     /// its disk name is used for a new one only. `seed` is a fresh random number.
@@ -371,6 +385,20 @@ impl LogStore {
     /// Whose disk this is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// [Commits](LogStore::commit) all writes up to this one that are not durable yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](LogStore::commit).
+    pub fn commit_up_to(
+        &mut self,
+        mark: Mark,
+        writes: Vec<Write>,
+    ) -> Result<Durable, LogStoreError> {
+        self.commit(writes)?;
+        Ok(Durable(mark))
     }
 
     /// Puts writes on the disk, in order, all of them or none; when this returns, they are durable.

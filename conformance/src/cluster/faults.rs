@@ -1,0 +1,70 @@
+//! What is wrong with a server's machine: it stands still, ends, loses its power, or its disk fails or
+//! forgets; and what is checked of each server by itself when all is well again.
+
+use raft_node::start::{LOG_FILES, WITNESS_FILE};
+use rand::RngExt;
+use rand::seq::IndexedRandom as _;
+
+use super::host::Left;
+use super::network::place;
+use super::{Cluster, NodeId};
+use crate::server::{Failure, open_log};
+
+impl Cluster {
+    /// Kills a server, and tries how it would start if a bit of its log had flipped: it must notice, or
+    /// nothing may come of it. Nothing if a transaction is on its way to the disk: nobody can tell a
+    /// flipped bit from its end.
+    ///
+    /// # Errors
+    ///
+    /// The simulation itself fails.
+    pub fn flip_bit(&mut self, id: NodeId) -> Result<(), Failure> {
+        let host = &self.hosts[place(id)];
+        if host.running.is_none() || host.committing > 0 {
+            return Ok(());
+        }
+        self.crash(id, Left::All)?;
+        let names = [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE];
+        let name = names.choose(&mut self.random).copied().unwrap_or(WITNESS_FILE);
+        let host = &self.hosts[place(id)];
+        let disk = host.disk.moment().after_kill();
+        let file = disk.root().directory("node")?.open(name)?;
+        let mut bytes = vec![0; usize::try_from(file.len()?)?];
+        file.read(0, &mut bytes)?;
+        // Most of a file may be room for what is still to come.
+        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let Some(at) = used.choose(&mut self.random).copied() else { return Ok(()) };
+        let flipped = bytes[at] ^ (1 << self.random.random_range(0..8));
+        file.write(at as u64, &[flipped])?;
+        drop(file);
+        if let Ok((_, state)) = open_log(&disk, &host.setup)
+            && state != host.left
+        {
+            let what = format!(
+                "{id} starts with {state:?} after a bit at {at} of {name} flipped; it was {:?}",
+                host.left
+            );
+            self.checks().complain("disk-is-fact", what);
+        }
+        Ok(())
+    }
+
+    /// Whether a client waits for the replica of a server that is up.
+    pub fn owes_answers(&self) -> bool {
+        self.hosts.iter().any(super::Host::owes_answers)
+    }
+
+    /// Compares each server's state machine with what the entries that it has applied make.
+    pub fn check_states(&self) {
+        for what in self.hosts.iter().filter_map(|host| host.compare_state().err()) {
+            self.checks().complain("state-machine-safety", what);
+        }
+    }
+
+    /// Checks that servers draw a new election timeout each time (paper, section 5.2).
+    pub fn check_timeouts(&self) {
+        for what in self.hosts.iter().filter_map(|host| host.timeouts_vary().err()) {
+            self.checks().complain("timeouts-vary", what);
+        }
+    }
+}
