@@ -53,6 +53,7 @@ fn an_option_without_effect_is_refused() {
     for arguments in [
         &["cert", "--out", &out, "--servers", NOBODY][..],
         &["cert", "--out", &out, "--ca", "ca.pem"],
+        &["cert", "--out", &out, "--timeout", "2s"],
         &["status", "--force"],
         &["status", "--json", "-", "--force"],
         &["bench", "--etcd", NOBODY, "--servers", NOBODY],

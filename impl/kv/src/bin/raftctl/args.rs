@@ -57,9 +57,9 @@ pub(crate) struct ClusterArgs {
     #[arg(long, global = true, value_name = "FILE", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
 
-    /// How long to try to read or write a key
-    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
-    pub(crate) timeout: Duration,
+    /// How long to try to read or write a key [default: 10s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]

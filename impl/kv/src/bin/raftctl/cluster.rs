@@ -31,8 +31,9 @@ impl Cluster {
         };
         let identity = args.client_cert.as_deref().zip(args.client_key.as_deref());
         let tls = args.ca.as_deref().map(|ca| Tls::read(ca, identity)).transpose()?;
-        let request_timeout = args.timeout.min(Duration::from_secs(5));
-        let options = Options { request_timeout, deadline: args.timeout, tls };
+        let deadline = args.timeout.unwrap_or(Duration::from_secs(10));
+        let request_timeout = deadline.min(Duration::from_secs(5));
+        let options = Options { request_timeout, deadline, tls };
         Client::new(servers.clone(), options.clone())?;
         Ok(Cluster { servers, options })
     }
@@ -81,6 +82,7 @@ impl ClusterArgs {
             ("--servers", self.servers.is_some()),
             ("--ca", self.ca.is_some()),
             ("--client-cert", self.client_cert.is_some()),
+            ("--timeout", self.timeout.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             Some((option, _)) => Err(Failure::NoEffect { option, mode }),

@@ -12,6 +12,8 @@ use raft_kv::config::{Config, Member};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::LogFormat;
+
 /// How long a server that died stays down, so that one can see it.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -45,6 +47,9 @@ pub(crate) struct Args {
     /// Make the configurations and do not start anything.
     #[arg(long)]
     configure_only: bool,
+    /// How log lines of the servers look.
+    #[arg(skip)]
+    pub(crate) log_format: LogFormat,
 }
 
 /// Why there are no servers.
@@ -285,6 +290,7 @@ impl Server {
     fn spawn(&self, args: &Args) -> io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("run").arg("--config").arg(&self.config).arg("--until-stdin-ends");
+        command.arg("--log-format").arg(args.log_format.name());
         if args.trace_log {
             let directory = self.config.with_extension("");
             make_directory(&directory)?;
