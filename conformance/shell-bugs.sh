@@ -157,9 +157,11 @@ try_conform() {
     case $code in
         0 | 6 | 124) ;;
         3)
-            caught="conform, $(length "$work/$bug.conform")"
-            if [ ! -f "$work/trace" ]; then
-                caught="conform ($(sed -n 's/^.*DIVERGED in \(a transfer\|the first start\).*/in \1/p' "$work/$bug.conform" | head -1))"
+            if [ -f "$work/trace" ]; then
+                caught="conform, $(sed -n 's/^X *\([0-9]*\)  .*/\1 steps/p' "$work/$bug.conform" | head -1)"
+            else
+                caught="conform, $(sed -n 's/^.*\(a transfer\|the first start\|the log store\).* DIVERGED.*/in \1/p;s/^.* DIVERGED in \(a transfer\).*/in \1/p' \
+                    "$work/$bug.conform" | head -1)"
             fi ;;
         *)
             tail -20 "$work/$bug.conform" >&2
