@@ -267,12 +267,18 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Each operation on the receiver's disk fails once, and the receiver goes on or is started again.
+    /// Each operation on the receiver's disk fails, by itself or with all later ones, and the receiver
+    /// goes on or is started again.
     fn faults(&self, tried: &mut Transfers) -> Result<(), Wrong> {
+        self.faults_of(Fault::Once, tried)?;
+        self.faults_of(Fault::From, tried)
+    }
+
+    fn faults_of(&self, fault: fn(u64) -> Fault, tried: &mut Transfers) -> Result<(), Wrong> {
         let mut operation = 0;
         loop {
             let disk = Disk::default();
-            disk.fail(Some(Fault::Once(operation)));
+            disk.fail(Some(fault(operation)));
             let outcome = self.connect(&disk, None, tried);
             let failed = disk.failed();
             disk.fail(None);
@@ -281,7 +287,8 @@ impl<'a> Transfer<'a> {
             }
             tried.faults += 1;
             tried.refused += u64::from(outcome.is_err());
-            let what = format!("operation {} on the receiver's disk fails", operation + 1);
+            let later = if matches!(fault(0), Fault::From(_)) { " and all later ones" } else { "" };
+            let what = format!("operation {}{later} on the receiver's disk fails", operation + 1);
             let stored = outcome.is_ok_and(|stored| stored);
             let restarted = disk.moment().after_power_loss(|| false);
             for (disk, starting) in [(disk, false), (restarted, true)] {
