@@ -39,7 +39,9 @@ enum Request {
 
 fn any_operation() -> impl Strategy<Value = Operation> {
     let key = || "[a-d]{1,2}".prop_map(|key| Bytes::from(key.as_str()));
-    let value = || prop::collection::vec(any::<u8>(), 0..1000).prop_map(Bytes::from);
+    let length = || prop_oneof![1 => Just(0), 2 => 1..1000usize];
+    let bytes = move || length().prop_flat_map(|length| prop::collection::vec(any::<u8>(), length));
+    let value = || bytes().prop_map(Bytes::from);
     prop_oneof![
         3 => (key(), value()).prop_map(|(key, value)| Operation::Put { key, value }),
         2 => key().prop_map(|key| Operation::Delete { key }),
