@@ -53,21 +53,19 @@ header() {
     sed -n "/^diff /q;s/^# $2: *//p" "$root/specs/shell-bugs/$1.patch"
 }
 
-# Puts a bug, if one is named, into fresh sources.
+# Puts a bug, if one is named, into fresh sources. A file that is as it was keeps its time, and one that
+# is not gets a new one: that is how cargo knows what to build again.
 put() {
-    rm -rf "$source"
     mkdir -p "$source"
-    (cd "$root" && git ls-files -z --cached --others --exclude-standard |
-        xargs -0 sh -c 'for file; do [ -e "$file" ] && printf "%s\0" "$file"; done' - |
-        tar --null -T - -cf -) | tar -xf - -C "$source"
-    # The copy keeps the times of files: what cargo has built of them stays. What the last bug has
-    # changed must look newer than what was built from it.
-    if [ -f "$work/changed" ]; then (cd "$source" && xargs -r touch -c <"$work/changed"); fi
-    : >"$work/changed"
-    [ $# -gt 0 ] || return 0
-    local patch=$root/specs/shell-bugs/$1.patch
-    sed -n 's|^+++ b/||p' "$patch" >"$work/changed"
-    (cd "$source" && git apply -C1 "$patch" && xargs -r touch <"$work/changed") >"$work/log" 2>&1
+    (cd "$root" && git ls-files --cached --others --exclude-standard) | sort >"$work/files"
+    (cd "$source" && find . -type f | sed 's|^\./||' | sort | comm -23 - "$work/files" | xargs -r -d '\n' rm)
+    while read -r file; do
+        if [ -e "$root/$file" ] && ! cmp -s "$root/$file" "$source/$file"; then
+            mkdir -p "$source/$(dirname "$file")"
+            cp "$root/$file" "$source/$file"
+        fi
+    done <"$work/files"
+    [ $# -eq 0 ] || (cd "$source" && git apply -C1 "$root/specs/shell-bugs/$1.patch") >"$work/log" 2>&1
 }
 
 # Every patch fits, has a sentence, and is in the table; and the table has nothing else.
