@@ -203,7 +203,9 @@ pub enum Rejection {
     Malformed,
     /// A server claims to lead a term that another one leads.
     SecondLeader,
-    /// The message would change what is committed here.
+    /// The message would change what is committed here. An honest deposed leader can send such a one:
+    /// if a crash took the later term in which this server learned the commit index, and left what it
+    /// had applied.
     ContradictsCommitted,
     /// A reply says more than this leader has ever sent.
     AcknowledgesUnsent,

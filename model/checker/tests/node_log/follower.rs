@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use raft_core::{
     AppendEntries, AppendOutcome, Config, Entry, Index, Input, InstallOutcome, InstallSnapshot,
-    Limits, Message, NodeId, PersistentState, ReadRound, Snapshot, Term,
+    Limits, Message, NodeId, PersistentState, ReadRound, Rejection, Snapshot, Term,
 };
 
 use crate::figure_2::{append, entry, install, place, position};
@@ -54,7 +54,7 @@ struct World {
     /// Its disk, and its disk after each of the writes that wait.
     durable: Image,
     pending: VecDeque<Image>,
-    /// The answer that the last message deserves.
+    /// The answer that the last message deserves, if it deserves one.
     reply: Option<Reply>,
 }
 
@@ -91,6 +91,20 @@ use Transition::{
 };
 
 impl World {
+    /// An empty follower, and the first leader.
+    fn of(first: Leader) -> World {
+        World {
+            leaders: vec![first],
+            now: Image::default(),
+            commit: 0,
+            applied: 0,
+            storing: None,
+            durable: Image::default(),
+            pending: VecDeque::new(),
+            reply: None,
+        }
+    }
+
     fn newest(&mut self) -> &mut Leader {
         self.leaders.last_mut().expect("there is always a leader")
     }
@@ -164,8 +178,7 @@ impl World {
             }
             Commit { index } => self.newest().commit = index,
             Append { leader, prev, count, commit } => {
-                let reply = self.on_append(leader, prev, count, commit);
-                self.reply = Some(reply);
+                self.reply = self.on_append(leader, prev, count, commit);
             }
             Install { leader, index } => self.reply = Some(self.on_install(leader, index)),
             Sync { writes } => {
@@ -195,11 +208,20 @@ impl World {
         self.applied = self.applied.max(ready);
     }
 
-    /// Figure 2, AppendEntries.
-    fn on_append(&mut self, leader: usize, prev: usize, count: usize, commit: usize) -> Reply {
+    /// Figure 2, AppendEntries; none if the message is refused.
+    fn on_append(
+        &mut self,
+        leader: usize,
+        prev: usize,
+        count: usize,
+        commit: usize,
+    ) -> Option<Reply> {
         let Leader { term, log, .. } = &self.leaders[leader];
         if *term < self.now.term {
-            return Reply::Append(AppendOutcome::StaleTerm);
+            return Some(Reply::Append(AppendOutcome::StaleTerm));
+        }
+        if self.forgot_a_later_term(&log[..prev + count], prev) {
+            return None;
         }
         self.now.term = *term;
         let entries = &log[prev..prev + count];
@@ -207,7 +229,15 @@ impl World {
         if let AppendOutcome::Matched { .. } = outcome {
             self.commit = self.commit.max(commit.min(prev + count));
         }
-        Reply::Append(outcome)
+        Some(Reply::Append(outcome))
+    }
+
+    /// Whether what is committed here contradicts the log of a message, which is then that of a deposed
+    /// leader: a crash came between the state machine's sync and that of the later term, in which the
+    /// commit index was learned.
+    fn forgot_a_later_term(&self, log: &[Entry], prev: usize) -> bool {
+        let compared = prev.max(self.now.base).max(1)..=log.len().min(self.commit);
+        compared.into_iter().any(|index| log[index - 1].term != self.now.log[index - 1].term)
     }
 
     /// Figure 13, InstallSnapshot.
@@ -262,18 +292,7 @@ impl ReferenceStateMachine for World {
     type Transition = Transition;
 
     fn init_state() -> BoxedStrategy<World> {
-        let first = Leader { term: Term(1), log: vec![entry(1, 1)], commit: 0 };
-        Just(World {
-            leaders: vec![first],
-            now: Image::default(),
-            commit: 0,
-            applied: 0,
-            storing: None,
-            durable: Image::default(),
-            pending: VecDeque::new(),
-            reply: None,
-        })
-        .boxed()
+        Just(World::of(Leader { term: Term(1), log: vec![entry(1, 1)], commit: 0 })).boxed()
     }
 
     fn transitions(world: &World) -> BoxedStrategy<Transition> {
@@ -370,6 +389,12 @@ impl Follower {
         let answers =
             answers.chain(self.shell.waiting.iter().map(|(_, to, message)| (to, message)));
         let answers: Vec<_> = answers.skip(answered).collect();
+        let refused = self.shell.refused.take();
+        if world.reply.is_none() {
+            assert_eq!((refused, &answers[..]), (Some(Rejection::ContradictsCommitted), &[][..]));
+            return;
+        }
+        assert_eq!(refused, None);
         let [(to, answer)] = answers[..] else {
             panic!("one answer to one message, not {answers:?}");
         };
@@ -469,6 +494,33 @@ prop_state_machine! {
 
     #[test]
     fn a_follower_does_to_its_log_what_figure_2_says(sequential 1..200 => Follower);
+}
+
+/// The term in which the commit index was learned is lost in a crash, and what was applied is not. The
+/// node refuses what the leader of an earlier term says against it.
+#[test]
+fn what_a_deposed_leader_says_against_committed_entries_is_refused() {
+    let history = [
+        NewLeader { heir_of: 0, kept: 1 },
+        Append { leader: 1, prev: 0, count: 2, commit: 0 },
+        Sync { writes: 1 },
+        NewLeader { heir_of: 0, kept: 1 },
+        NewLeader { heir_of: 1, kept: 2 },
+        Commit { index: 3 },
+        Append { leader: 3, prev: 2, count: 0, commit: 3 },
+        Crash { writes_kept: 0, applied_kept: 2 },
+        Append { leader: 2, prev: 2, count: 0, commit: 0 },
+    ];
+    let first = Leader { term: Term(1), log: vec![entry(1, 1)], commit: 0 };
+    let mut world = World::of(first);
+    let mut follower = Follower::init_test(&world);
+    for transition in history {
+        assert!(world.is_possible(&transition), "{transition:?}");
+        world.happen(&transition);
+        follower = Follower::apply(follower, &world, transition);
+        Follower::check_invariants(&follower, &world);
+    }
+    assert_eq!((world.reply, world.now.term, world.commit), (None, Term(2), 2));
 }
 
 /// What the transitions of the test above must come to, or it would show little.

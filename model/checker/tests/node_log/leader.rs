@@ -208,6 +208,7 @@ impl Cluster {
         let follower = self.followers.get_mut(&from).expect("a follower's answer");
         follower.acknowledged = follower.acknowledged.max(acknowledged);
         self.shell.step(Input::Receive { from, message });
+        assert_eq!(self.shell.refused, None);
     }
 
     /// Compares the leader with what it must be, and what it has sent with its log.

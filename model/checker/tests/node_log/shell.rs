@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use raft_core::{
     Bytes, Config, Effect, Entry, Index, Input, Mark, Message, Node, NodeId, Paper,
-    PersistentState, Snapshot, Write, step,
+    PersistentState, Rejection, Snapshot, Write, step,
 };
 
 use crate::figure_2::place;
@@ -23,6 +23,8 @@ pub(crate) struct Shell {
     pub(crate) sent: VecDeque<(NodeId, Message)>,
     /// All that was applied, from index 1 on.
     pub(crate) state_machine: Vec<Entry>,
+    /// Why the last message was refused, if it was.
+    pub(crate) refused: Option<Rejection>,
     tasks: VecDeque<Task>,
     /// The snapshot that is being stored.
     storing: Option<(Index, Bytes)>,
@@ -46,6 +48,7 @@ impl Shell {
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
             state_machine,
+            refused: None,
             tasks: VecDeque::new(),
             storing: None,
         }
@@ -78,6 +81,9 @@ impl Shell {
             }
             Effect::Restore { snapshot, after } => {
                 self.tasks.push_back(Task::Restore(snapshot, after));
+            }
+            Effect::Rejected(Rejection::ContradictsCommitted) => {
+                self.refused = Some(Rejection::ContradictsCommitted);
             }
             Effect::Rejected(_) | Effect::Halt(_) => panic!("all are honest here: {effect:?}"),
             _ => {}
