@@ -21,17 +21,9 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
+    // With the features of the whole workspace, as the tests were built: most of it is there already.
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        "raft-kv",
-        "--bin",
-        "raftd",
-        "--profile",
-        profile,
-    ]);
+    cargo.args(["build", "--quiet", "--workspace", "--bin", "raftd", "--profile", profile]);
     cargo.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
     // What cargo says to a test about its package would look to build scripts like a change.
     let about_this = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
