@@ -13,8 +13,8 @@ use raft_kv::store::{KvReader, KvStore, MAX_SESSIONS, Versioned};
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::{DirectoryContents, Disk};
+use crate::failure::Failure;
 use crate::reference::Reference;
-use crate::server::Failure;
 
 /// How much memory a store may use for its cache, in bytes.
 pub const CACHE: usize = 1 << 20;

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod column_log;
 pub mod conform;
 pub mod disk;
+pub mod failure;
 pub mod lab;
 pub mod lazy_store;
 pub mod linearizability;

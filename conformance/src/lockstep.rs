@@ -28,9 +28,10 @@ use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
 use crate::disk::{DirectoryContents, Disk, Moment};
+use crate::failure::Failure;
 use crate::lazy_store::DIRECTORY;
 use crate::reference::Reference;
-use crate::server::{Applied, Failure, Running, SMALL_FILES, Sent, Setup, frames};
+use crate::server::{Applied, Running, SMALL_FILES, Sent, Setup, frames};
 use crate::words::Words;
 pub use difference::Difference;
 pub use divergence::Divergence;

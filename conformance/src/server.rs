@@ -6,7 +6,6 @@
 //! what does these things at their time: the owner task and its threads, sockets, clocks.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::error::Error;
 use std::time::Duration;
 
 use raft_core::{
@@ -25,11 +24,9 @@ use raft_node::wire::{self, Frame, HEADER, Header, WireError};
 use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _};
 
 use crate::disk::Disk;
+use crate::failure::Failure;
 use crate::lazy_store::LazyStore;
 use crate::reference::Reference;
-
-/// Why a server stops.
-pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]

@@ -23,8 +23,9 @@ use raft_node::start::SNAPSHOT_DIRECTORY;
 use raft_node::{StateMachine, StateMachineError};
 
 use crate::disk::{Disk, Moment};
+use crate::failure::Failure;
 use crate::lazy_store::{CACHE, DIRECTORY};
-use crate::server::{Failure, Running, Setup};
+use crate::server::{Running, Setup};
 
 /// The key to which all commands of the model are appended.
 pub const KEY: &str = "history";

@@ -21,8 +21,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::cluster::http::{ExchangeId, HttpRequest, HttpResponse};
 use crate::cluster::{Answered, Cluster};
+use crate::failure::Failure;
 use crate::linearizability::{Answer, History, Operation, Recorder};
-use crate::server::Failure;
 use client::{Client, Doing};
 use http::Reply;
 use workload::chance;

@@ -1,7 +1,5 @@
-//! What happens in a simulated cluster, in the order of time.
+//! What happens in a simulated cluster when its time has come.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -12,54 +10,13 @@ use raft_node::wire::Frame;
 use raft_trace::Action;
 use rand::RngExt;
 
+use super::event_queue::Event;
+use super::host::Left;
 use super::http::ExchangeId;
 use super::network::place;
 use super::{Answered, Cluster};
-use crate::server::{Applied, Failure, Sent, Told, frames};
-
-/// Something that is going to happen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Event {
-    /// A server has something to do.
-    Wake(NodeId),
-    /// Frames arrive.
-    Arrive { from: NodeId, to: NodeId, bytes: Vec<u8> },
-    /// A transaction is durable.
-    Commit { server: NodeId, incarnation: u64 },
-    /// The state machine has done a task.
-    Apply { server: NodeId, incarnation: u64 },
-    /// A snapshot is written.
-    Store { server: NodeId, incarnation: u64 },
-    /// A snapshot's transfer goes on.
-    Transfer(u64),
-    /// By now a client's request is answered.
-    Deadline { server: NodeId, incarnation: u64, exchange: ExchangeId },
-}
-
-/// Events to come. Of several at one time, the one that was planned first comes first.
-#[derive(Default)]
-pub(super) struct Events {
-    queue: BinaryHeap<Reverse<(Duration, u64, Event)>>,
-    planned: u64,
-}
-
-impl Events {
-    pub(super) fn push(&mut self, time: Duration, event: Event) {
-        self.planned += 1;
-        self.queue.push(Reverse((time, self.planned, event)));
-    }
-
-    pub(super) fn next(&self) -> Option<Duration> {
-        self.queue.peek().map(|Reverse((time, _, _))| *time)
-    }
-
-    pub(super) fn pop_until(&mut self, end: Duration) -> Option<(Duration, Event)> {
-        if self.next()? > end {
-            return None;
-        }
-        self.queue.pop().map(|Reverse((time, _, event))| (time, event))
-    }
-}
+use crate::failure::Failure;
+use crate::server::{Applied, Sent, Told, frames};
 
 impl Cluster {
     pub(super) fn happen(&mut self, event: Event) -> Result<(), Failure> {
@@ -111,7 +68,7 @@ impl Cluster {
             let what = format!("{id} stops though its disk is sound: {failure}");
             self.checks().complain("nobody-halts", what);
         }
-        if let Err(error) = self.crash(id, super::host::Left::All) {
+        if let Err(error) = self.crash(id, Left::All) {
             self.checks().complain("nobody-halts", format!("{id}: {error}"));
         }
         self.hosts[place(id)].stopped = Some(failure.to_string());

@@ -8,7 +8,8 @@ use rand::seq::IndexedRandom as _;
 use super::host::Left;
 use super::network::place;
 use super::{Cluster, NodeId};
-use crate::server::{Failure, open_log};
+use crate::failure::Failure;
+use crate::server::open_log;
 
 impl Cluster {
     /// Kills a server, and tries how it would start if a bit of its log had flipped: it must notice, or

@@ -1,6 +1,6 @@
 //! A machine of a simulated cluster: a disk, a clock, and now and then a process.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use raft_core::{Bytes, Entry, Index, NodeId, PersistentState, Term, TermAt, Write};
@@ -9,11 +9,12 @@ use raft_node::shell::ProposalId;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::events::Event;
-use super::http::HttpServer;
+use super::event_queue::Event;
+use super::http::{HttpServer, Proposed};
 use crate::disk::Disk;
+use crate::failure::Failure;
 use crate::reference::Reference;
-use crate::server::{Failure, Running, Setup, open_log};
+use crate::server::{Running, Setup, open_log};
 
 /// What a crash leaves of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,6 @@ pub enum Left {
     /// Anything, sector by sector.
     Anything,
 }
-
-/// Commands that wait for an answer: when they came by the server's clock, and what they are.
-pub(super) type Proposed = BTreeMap<ProposalId, (Duration, Bytes)>;
 
 /// A machine.
 pub struct Host {

@@ -17,12 +17,13 @@ use axum::body::{self, Body};
 use axum::http::header::{ETAG, HOST, LOCATION};
 use axum::http::{HeaderMap, HeaderName, Request};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use raft_core::NodeId;
+use raft_core::{Bytes, NodeId};
 use raft_kv::command::MAX_VALUE;
 use raft_kv::config::Config;
 use raft_kv::server::Service as Routes;
 use raft_kv::store::KvReader;
 use raft_node::replica::Replica;
+use raft_node::shell::ProposalId;
 use raft_node::waiting::Waiting;
 use raft_node::{self as node, NodeHandle};
 use serde_json::json;
@@ -30,8 +31,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::host::Proposed;
-use crate::server::Failure;
+use crate::failure::Failure;
 
 /// How many requests may wait for the replica, as in production.
 const REQUESTS: usize = 8192;
@@ -46,6 +46,9 @@ pub fn server_at(url: &str) -> Option<NodeId> {
     let (name, _) = url.strip_prefix("http://")?.split_once(':')?;
     Some(NodeId(name.strip_prefix('n')?.parse().ok()?))
 }
+
+/// Commands that wait for an answer: when they came by the server's clock, and what they are.
+pub(super) type Proposed = BTreeMap<ProposalId, (Duration, Bytes)>;
 
 /// A request as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

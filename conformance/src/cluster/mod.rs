@@ -7,6 +7,7 @@
 //! at what clients are told.
 
 pub mod checks;
+mod event_queue;
 mod events;
 mod faults;
 pub mod host;
@@ -30,9 +31,10 @@ use raft_trace::Action;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::server::{Failure, Running, SMALL_FILES, Setup};
+use crate::failure::Failure;
+use crate::server::{Running, SMALL_FILES, Setup};
 use checks::{Broken, Checks};
-use events::{Event, Events};
+use event_queue::{Event, Events};
 use host::{Host, Left};
 use http::{ExchangeId, HttpClock, HttpRequest, HttpResponse, HttpServer};
 use network::place;

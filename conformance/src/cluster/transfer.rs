@@ -10,9 +10,10 @@ use raft_node::wire::Frame;
 use rand::RngExt;
 
 use super::Cluster;
-use super::events::Event;
+use super::event_queue::Event;
 use super::network::place;
-use crate::server::{Failure, SMALL_CHUNK, over_the_wire};
+use crate::failure::Failure;
+use crate::server::{SMALL_CHUNK, over_the_wire};
 
 /// How long to wait after a snapshot did not arrive.
 const RETRY: Duration = Duration::from_millis(500);

@@ -13,8 +13,9 @@ use raft_core::{
 use raft_node::log_store::{LogStore, Sizes};
 
 use crate::disk::{Disk, Fault, Moment};
+use crate::failure::Failure;
 use crate::lockstep::Divergence;
-use crate::server::{Failure, identity, open_log_as};
+use crate::server::{identity, open_log_as};
 
 /// The sizes of files with which all of it is done: parts of one sector, of a few, and of the whole
 /// state.

@@ -14,9 +14,10 @@ use raft_node::start::start;
 use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::Disk;
+use crate::failure::Failure;
 use crate::lazy_store::LazyStore;
 use crate::reference::Reference;
-use crate::server::{Failure, Setup, open_log, startup};
+use crate::server::{Setup, open_log, startup};
 
 /// How many restored snapshots are remembered.
 const REMEMBERED: usize = 256;

@@ -35,6 +35,7 @@ pub mod log_store;
 mod look;
 mod minimise;
 mod paths;
+mod projection;
 mod renumber;
 pub mod show;
 pub mod trace;

@@ -15,6 +15,7 @@ use raft_trace::{Action, ClusterTrace, Settings};
 
 use super::course::{Circumstance, Course, Difference, is_batch, plainly};
 use super::minimise::minimise;
+use super::projection::Projected;
 use super::{Found, Progress};
 use crate::lockstep::{Divergence, Lockstep, timer_runs};
 use crate::words::Words;
@@ -74,17 +75,6 @@ pub enum BadTrace {
     },
 }
 
-/// What happens to one server of a trace.
-#[derive(Clone, Debug)]
-pub struct Projected<'a> {
-    /// How the cluster is set up.
-    pub settings: &'a Settings,
-    /// The server.
-    pub id: NodeId,
-    /// What happens to it.
-    pub actions: Vec<Action>,
-}
-
 /// Holds production to a trace.
 ///
 /// # Errors
@@ -131,7 +121,7 @@ impl Held {
 
 impl<'a> Projected<'a> {
     /// What happens to each server.
-    pub fn of(trace: &'a ClusterTrace) -> Vec<Projected<'a>> {
+    pub(super) fn of(trace: &'a ClusterTrace) -> Vec<Projected<'a>> {
         let own = |id| trace.actions.iter().filter(move |action| action.server() == Some(id));
         let ids = (1..=trace.settings.servers).map(NodeId);
         let servers = ids.map(|id| Projected {
@@ -143,7 +133,12 @@ impl<'a> Projected<'a> {
     }
 
     /// Holds production to it.
-    pub fn hold(&self, words: &Words, effort: Effort, control: &Control) -> (Held, Option<Found>) {
+    pub(super) fn hold(
+        &self,
+        words: &Words,
+        effort: Effort,
+        control: &Control,
+    ) -> (Held, Option<Found>) {
         let mut held = Held::default();
         let course = Course { settings: self.settings, words, id: self.id };
         let plan: Vec<&Action> = self.actions.iter().collect();

@@ -15,8 +15,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::{Disk, Fault, Moment};
+use crate::failure::Failure;
 use crate::lockstep::Divergence;
-use crate::server::{Failure, SMALL_CHUNK, over_the_wire};
+use crate::server::{SMALL_CHUNK, over_the_wire};
 use crate::words::{SnapshotFile, Words};
 
 /// In how many parts a snapshot travels, at most.

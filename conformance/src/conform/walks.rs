@@ -13,7 +13,8 @@ use stateright::Model;
 use super::Found;
 use super::course::dice;
 use super::minimise::minimise;
-use super::trace::{Effort, Projected};
+use super::projection::Projected;
+use super::trace::Effort;
 use crate::words::Words;
 
 /// How many runs.

@@ -65,7 +65,7 @@ use std::time::Duration;
 use raft_core::NodeId;
 use raft_trace::NodeRecord;
 
-use crate::server::Failure;
+use crate::failure::Failure;
 
 pub use catalog::{ALL, UnknownTest, select};
 pub use tester::Tester;

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kv::{Answer, Operation};
+use super::operation::{Answer, Operation};
 use super::{Bytes, Call, Outcome};
 
 /// What reads saw at a version.

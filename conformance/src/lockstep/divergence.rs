@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 
 use super::debug_value::Value;
 use super::difference::{Difference, differences, join};
-use crate::server::Failure;
+use crate::failure::Failure;
 
 /// How the model's side begins where it allows several values.
 const ONE_OF: &str = "one of ";

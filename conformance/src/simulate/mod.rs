@@ -19,8 +19,8 @@ use raft_trace::Action;
 use crate::clients::Clients;
 use crate::cluster::checks::Broken;
 use crate::cluster::{Cluster, Counters};
+use crate::failure::Failure;
 use crate::linearizability::{Answer, History, KvModel, Limit, Operation as Asked, check};
-use crate::server::Failure;
 use plan::{Fault, Plan};
 
 /// How long a run is.

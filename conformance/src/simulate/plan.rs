@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use crate::clients::{Clients, Kind, Values, Workload};
 use crate::cluster::host::Left;
 use crate::cluster::{Cluster, Options, PerMille, Span};
-use crate::server::Failure;
+use crate::failure::Failure;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,23 +15,14 @@ use raft_trace::NodeRecord;
 use super::history::{Broken, History};
 use super::network::{Key, Network};
 use super::reader::{Located, LogReader, ReadError};
+use super::reading::Reading;
 use super::refusal::Refusal;
 use super::replica::Replica;
-use super::report::Report;
 use super::why;
 use super::{Options, Progress};
 
 /// After how many records the progress is told.
 const TELL: u64 = 1024;
-
-/// A server's log, as far as it is read, and what stopped it.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) log: LogReader,
-    /// The next record.
-    pub(super) next: Option<Located>,
-    pub(super) refusal: Option<Refusal>,
-}
 
 /// A cluster whose logs are being read.
 #[derive(Debug)]
@@ -88,7 +79,7 @@ impl Merge {
     }
 
     /// Explains as much as can be explained.
-    pub(super) fn run(mut self, tell: &mut dyn FnMut(Progress)) -> Result<Report, ReadError> {
+    pub(super) fn run(&mut self, tell: &mut dyn FnMut(Progress)) -> Result<(), ReadError> {
         let sizes = self.readings.iter().map(|reading| fs::metadata(reading.log.path()));
         let total = sizes.filter_map(Result::ok).map(|file| file.len()).sum();
         let mut records = 0_u64;
@@ -108,7 +99,7 @@ impl Merge {
             }
         }
         why::say(&mut self.readings, &self.replicas);
-        Ok(Report::of(&self))
+        Ok(())
     }
 
     /// Explains a server's next record, if that is possible.

@@ -35,6 +35,7 @@ mod history;
 mod merge;
 mod network;
 mod reader;
+mod reading;
 mod refusal;
 mod replica;
 mod report;
@@ -78,5 +79,7 @@ pub fn validate(
     options: Options,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Report, ReadError> {
-    merge::Merge::open(logs, options)?.run(tell)
+    let mut merge = merge::Merge::open(logs, options)?;
+    merge.run(tell)?;
+    Ok(Report::of(&merge))
 }

@@ -9,8 +9,9 @@ use raft_core::{Input, NodeId};
 use raft_trace::NodeRecord;
 use serde_json::{Value, json};
 
-use super::merge::{Merge, Reading};
+use super::merge::Merge;
 use super::network::MessageCounts;
+use super::reading::Reading;
 use super::refusal::Refusal;
 use super::replica::Replica;
 

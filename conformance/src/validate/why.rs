@@ -6,9 +6,9 @@
 use raft_core::{Effect, Input, Mark, Message, NodeId};
 use raft_trace::NodeRecord;
 
-use super::merge::Reading;
 use super::network::may_arrive_as;
 use super::reader::{Located, LogReader};
+use super::reading::Reading;
 use super::refusal::{Dependence, Refusal};
 use super::replica::Replica;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use raft_conformance::conform::first_start;
 use raft_conformance::disk::Disk;
-use raft_conformance::server::{Failure, Running, SMALL_FILES, Setup};
+use raft_conformance::failure::Failure;
+use raft_conformance::server::{Running, SMALL_FILES, Setup};
 use raft_core::{Limits, NodeId, Term};
 use raft_node::Bounds;
 use raft_node::timers::Timing;

@@ -3,7 +3,7 @@
 use raft_checker::search::Control;
 use raft_conformance::conform::transfer::{generated, try_all};
 use raft_conformance::disk::{Disk, Fault};
-use raft_conformance::server::Failure;
+use raft_conformance::failure::Failure;
 use raft_conformance::words::SnapshotFile;
 use raft_core::{Index, LogPosition, Term};
 use raft_node::snapshot_store::{SnapshotName, SnapshotStore};

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use raft_conformance::linearizability::{Answer, Bytes, History, Operation, Recorder};
@@ -17,7 +17,9 @@ use raft_kv::client::{Client, Error, Expected, Found, Swapped};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::cluster::Cluster;
 
@@ -26,8 +28,9 @@ const CLIENTS: u64 = 6;
 const READERS: u64 = 2;
 const KEYS: u64 = 4;
 
-/// Between two calls. It bounds how much there is to check, and nothing depends on it.
-const THINK: Duration = Duration::from_millis(3);
+/// A client calls at most once in this time. It bounds how much there is to check, and nothing depends
+/// on it.
+const PACE: Duration = Duration::from_millis(4);
 
 /// A history of the service.
 pub(crate) type KvHistory = History<Operation, Answer>;
@@ -46,7 +49,8 @@ pub(crate) struct Load {
 struct Shared {
     recorder: Recorder<Operation, Answer>,
     stop: AtomicBool,
-    answered: AtomicU64,
+    /// How many calls were answered.
+    answered: watch::Sender<u64>,
 }
 
 /// What a client writes besides names.
@@ -93,13 +97,24 @@ impl Load {
 
     /// How many calls were answered so far.
     pub(crate) fn answered(&self) -> u64 {
-        self.shared.as_ref().map_or(0, |shared| shared.answered.load(Ordering::Relaxed))
+        self.shared.as_ref().map_or(0, |shared| *shared.answered.borrow())
     }
 
     /// Waits until that many more calls are answered.
     pub(crate) fn wait_for(&self, cluster: &mut Cluster, more: u64) {
         let goal = self.answered() + more;
         cluster.wait_for("clients to be answered", |_| (self.answered() >= goal).then_some(()));
+    }
+
+    /// Waits until that many more calls are answered, or for so long if they are not.
+    pub(crate) fn wait_for_at_most(&self, more: u64, longest: Duration) {
+        let Some(shared) = &self.shared else { return };
+        let goal = self.answered() + more;
+        let mut answered = shared.answered.subscribe();
+        self.runtime.block_on(async {
+            let enough = answered.wait_for(|answered| *answered >= goal);
+            drop(timeout(longest, enough).await);
+        });
     }
 
     /// Stops the clients, and says what they have seen. The history is written to a file, too.
@@ -153,7 +168,10 @@ struct Worker {
 impl Worker {
     /// Works until it is told to stop, or the service says something that it must not say.
     async fn work(mut self) -> Result<(), Error> {
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_done() {
+            pace.tick().await;
             if self.wants_session && self.client.session().is_none() {
                 match self.client.open_session().await {
                     Ok(_) | Err(Error::Unavailable { .. }) => continue,
@@ -167,7 +185,7 @@ impl Worker {
                 Ok(answer) => {
                     self.seen.insert(key, version(&answer));
                     self.shared.recorder.returned(ticket, answer);
-                    self.shared.answered.fetch_add(1, Ordering::Relaxed);
+                    self.shared.answered.send_modify(|answered| *answered += 1);
                 }
                 Err(error @ (Error::Unavailable { .. } | Error::Unknown { .. })) => {
                     if error.outcome() == Outcome::NotDone {
@@ -177,7 +195,6 @@ impl Worker {
                 // It does not understand a client that does nothing wrong, or lost its session.
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(THINK.mul_f64(self.random.random_range(0.0..2.0))).await;
         }
         Ok(())
     }

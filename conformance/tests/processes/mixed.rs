@@ -28,7 +28,8 @@ fn everything_goes_wrong_at_any_time() {
     for number in 1..=failures {
         let what = fail(&mut cluster, &mut random);
         println!("{number}: {what}");
-        std::thread::sleep(Duration::from_millis(random.random_range(20..300)));
+        let longest = Duration::from_millis(300);
+        load.wait_for_at_most(random.random_range(20..300), longest);
         if number % 4 == 0 {
             cluster.heal();
             load.wait_for(&mut cluster, 40);

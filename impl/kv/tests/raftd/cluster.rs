@@ -257,7 +257,8 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        // Processes are real here, and so is the time that they take.
+        // Servers are processes of their own: what they have come to is known when they are asked,
+        // and nobody tells when to ask. Nothing depends on how long the pause is.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::load::per_second;
 use super::spread::{Operation, Target, Worker, spread};
+use super::tally::per_second;
 use super::{INTERVAL, PATIENCE, PAUSE, progress_bar};
 use crate::args::BenchArgs;
 use crate::failure::Failure;

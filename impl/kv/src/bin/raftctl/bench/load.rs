@@ -1,93 +1,25 @@
 //! The closed loop.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 
 use super::report::Run;
 use super::spread::{Operation, Target, Worker, spread};
+use super::tally::{Tally, per_second};
 use super::{INTERVAL, PATIENCE, PAUSE, cpu, progress_bar};
 use crate::args::BenchArgs;
 use crate::failure::Failure;
-
-/// No request takes longer than this number of microseconds, a minute: clients are not so patient.
-const LONGEST: u64 = 60_000_000;
 
 /// When something counts.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     begin: Instant,
     end: Instant,
-}
-
-/// How fast requests of one kind were answered.
-#[derive(Debug)]
-pub(super) struct Latencies {
-    /// In microseconds: all that began within the window.
-    pub(super) histogram: Histogram<u32>,
-    /// How many ended within the window.
-    pub(super) completed: u64,
-}
-
-impl Latencies {
-    pub(super) fn new() -> Latencies {
-        // Three digits, which this crate accepts. It grows with the longest time.
-        let histogram = Histogram::new(3).expect("three digits are possible");
-        Latencies { histogram, completed: 0 }
-    }
-
-    fn record(&mut self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(LONGEST);
-        self.histogram.record(micros).expect("it grows");
-    }
-
-    pub(super) fn add(&mut self, other: &Latencies) {
-        self.histogram.add(&other.histogram).expect("it grows");
-        self.completed += other.completed;
-    }
-}
-
-/// What a client met.
-#[derive(Debug)]
-pub(super) struct Tally {
-    pub(super) puts: Latencies,
-    pub(super) gets: Latencies,
-    /// Reads that found nothing.
-    pub(super) missing: u64,
-    pub(super) redirections: u64,
-    pub(super) errors: BTreeMap<String, u64>,
-    /// Errors during the warm-up.
-    pub(super) early_errors: u64,
-}
-
-impl Tally {
-    pub(super) fn new() -> Tally {
-        Tally {
-            puts: Latencies::new(),
-            gets: Latencies::new(),
-            missing: 0,
-            redirections: 0,
-            errors: BTreeMap::new(),
-            early_errors: 0,
-        }
-    }
-
-    pub(super) fn add(&mut self, other: Tally) {
-        self.puts.add(&other.puts);
-        self.gets.add(&other.gets);
-        self.missing += other.missing;
-        self.redirections += other.redirections;
-        self.early_errors += other.early_errors;
-        for (error, count) in other.errors {
-            *self.errors.entry(error).or_default() += count;
-        }
-    }
 }
 
 /// What all clients of a run share.
@@ -201,10 +133,4 @@ fn observe(shared: &Shared, clients: usize, finished: &dyn Fn() -> bool) -> Opti
     meter.at(Instant::now(), begin, end, answered());
     bar.finish_and_clear();
     meter.cost()
-}
-
-/// A rate.
-#[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
-pub(super) fn per_second(count: u64, time: Duration) -> f64 {
-    count as f64 / time.as_secs_f64().max(1e-9)
 }

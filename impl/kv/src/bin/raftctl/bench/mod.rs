@@ -9,6 +9,7 @@ mod load;
 mod report;
 mod response;
 mod spread;
+mod tally;
 
 use std::time::Duration;
 

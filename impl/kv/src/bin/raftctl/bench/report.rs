@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::cpu::Cost;
-use super::load::{Latencies, Tally, per_second};
+use super::tally::{Latencies, Tally, per_second};
 use crate::args::BenchArgs;
 use crate::output;
 

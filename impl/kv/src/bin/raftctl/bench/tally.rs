@@ -1,0 +1,79 @@
+//! What clients met: latencies, and errors by reason.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// No request takes longer than this number of microseconds, a minute: clients are not so patient.
+const LONGEST: u64 = 60_000_000;
+
+/// How fast requests of one kind were answered.
+#[derive(Debug)]
+pub(super) struct Latencies {
+    /// In microseconds: all that began within the window.
+    pub(super) histogram: Histogram<u32>,
+    /// How many ended within the window.
+    pub(super) completed: u64,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Latencies {
+        // Three digits, which this crate accepts. It grows with the longest time.
+        let histogram = Histogram::new(3).expect("three digits are possible");
+        Latencies { histogram, completed: 0 }
+    }
+
+    pub(super) fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(LONGEST);
+        self.histogram.record(micros).expect("it grows");
+    }
+
+    pub(super) fn add(&mut self, other: &Latencies) {
+        self.histogram.add(&other.histogram).expect("it grows");
+        self.completed += other.completed;
+    }
+}
+
+/// What a client met.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) puts: Latencies,
+    pub(super) gets: Latencies,
+    /// Reads that found nothing.
+    pub(super) missing: u64,
+    pub(super) redirections: u64,
+    pub(super) errors: BTreeMap<String, u64>,
+    /// Errors during the warm-up.
+    pub(super) early_errors: u64,
+}
+
+impl Tally {
+    pub(super) fn new() -> Tally {
+        Tally {
+            puts: Latencies::new(),
+            gets: Latencies::new(),
+            missing: 0,
+            redirections: 0,
+            errors: BTreeMap::new(),
+            early_errors: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Tally) {
+        self.puts.add(&other.puts);
+        self.gets.add(&other.gets);
+        self.missing += other.missing;
+        self.redirections += other.redirections;
+        self.early_errors += other.early_errors;
+        for (error, count) in other.errors {
+            *self.errors.entry(error).or_default() += count;
+        }
+    }
+}
+
+/// A rate.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
+pub(super) fn per_second(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(1e-9)
+}
