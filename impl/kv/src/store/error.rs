@@ -146,3 +146,8 @@ pub enum SnapshotError {
         reason: &'static str,
     },
 }
+
+/// What is in the database is not what was put there.
+pub(super) fn damaged(what: &str) -> redb::Error {
+    redb::Error::Corrupted(what.to_owned())
+}

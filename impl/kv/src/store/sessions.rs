@@ -7,7 +7,7 @@
 use raft_core::{Bytes, Index};
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
-use super::state::damaged;
+use super::error::damaged;
 use crate::command::{Answer, ClientId, Owner, RequestId};
 
 /// How many sessions there can be. Opening one more ends one of the owner that has most: the one whose

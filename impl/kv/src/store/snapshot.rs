@@ -23,9 +23,9 @@ use raft_core::Index;
 use raft_node::{SnapshotView, StateMachineError};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
-use super::error::StoreError;
+use super::error::{StoreError, damaged};
 use super::sessions::SESSIONS;
-use super::state::{DATA, damaged, read_meta, split_version};
+use super::state::{DATA, read_meta, split_version};
 
 pub(super) const MAGIC: [u8; 8] = *b"RAFT-KV\0";
 

@@ -5,6 +5,7 @@ use redb::{
     Database, Durability, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 
+use super::error::damaged;
 use super::sessions::{self, Admission, MAX_SESSIONS, Sessions};
 use crate::command::{Answer, Command, MAX_VALUE, Operation, Owner};
 
@@ -73,10 +74,6 @@ pub(super) fn split_version(stored: &[u8]) -> Result<(u64, &[u8]), redb::Error> 
     let (version, value) =
         stored.split_first_chunk().ok_or_else(|| damaged("a value in `data` has no version"))?;
     Ok((u64::from_le_bytes(*version), value))
-}
-
-pub(super) fn damaged(what: &str) -> redb::Error {
-    redb::Error::Corrupted(what.to_owned())
 }
 
 /// The tables in a write transaction.
