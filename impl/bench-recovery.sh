@@ -36,7 +36,10 @@ start() {
 
 now() { date +%s%N; }
 
-"$programs/raftd" dev --data "$data" --configure-only >/dev/null
+# Not the ports of a `raftd dev` that somebody may have running.
+export RAFTCTL_SERVERS=http://127.0.0.1:17101,http://127.0.0.1:17102,http://127.0.0.1:17103
+"$programs/raftd" dev --data "$data" --client-port 17101 --peer-port 17201 --health-port 17301 \
+    --configure-only >/dev/null
 start
 "$programs/raftctl" put ready yes --timeout 60s >/dev/null
 "$programs/raftctl" bench --fill "$size" --value-size 1000 --clients 16 --duration 1s >/dev/null

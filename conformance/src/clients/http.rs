@@ -1,4 +1,7 @@
 //! What a client asks for as an HTTP request, and what it makes of the answer.
+//!
+//! It does not use `raft_kv::client`, which forgives some of what a server must not say:
+//! an answer that is none to the request is a complaint here.
 
 use raft_core::NodeId;
 use raft_kv::api::{CLIENT_HEADER, Deleted, Failure, Outcome, SERIAL_HEADER, Session, Written};

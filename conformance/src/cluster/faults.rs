@@ -1,13 +1,14 @@
 //! What is wrong with a server's machine: it stands still, ends, loses its power, or its disk fails or
 //! forgets; and what is checked of each server by itself when all is well again.
 
+use raft_core::NodeId;
 use raft_node::start::{LOG_FILES, WITNESS_FILE};
 use rand::RngExt;
 use rand::seq::IndexedRandom as _;
 
-use super::host::Left;
+use super::Cluster;
+use super::host::{Host, Left};
 use super::network::place;
-use super::{Cluster, NodeId};
 use crate::failure::Failure;
 use crate::server::open_log;
 
@@ -52,7 +53,7 @@ impl Cluster {
 
     /// Whether a client waits for the replica of a server that is up.
     pub fn owes_answers(&self) -> bool {
-        self.hosts.iter().any(super::Host::owes_answers)
+        self.hosts.iter().any(Host::owes_answers)
     }
 
     /// Compares each server's state machine with what the entries that it has applied make.
