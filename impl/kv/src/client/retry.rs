@@ -15,6 +15,9 @@ use crate::api::{Failure, Outcome};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// How much time the last attempt has at least.
+const LAST_ATTEMPT: Duration = Duration::from_millis(50);
+
 /// Servers that point at each other are followed this often without a pause.
 const REDIRECTIONS: u32 = 4;
 
@@ -206,19 +209,24 @@ impl Effort {
         pause
     }
 
-    /// Waits, unless that takes too long.
+    /// Waits, but not longer than until there is just time for a last attempt. Fails when the time is
+    /// over, and not before.
     async fn wait(&self, pause: Duration, reason: String) -> Result<(), Error> {
+        let left =
+            self.end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
+        let pause = if pause < left { pause } else { left.saturating_sub(LAST_ATTEMPT) };
+        if pause < left && (!pause.is_zero() || left > LAST_ATTEMPT) {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            return Ok(());
+        }
+        tokio::time::sleep(left).await;
         let waited = self.started.elapsed();
-        if self.end.is_none_or(|end| Instant::now() + pause >= end) {
-            return Err(if self.doubt {
-                Error::Unknown { reason }
-            } else {
-                Error::Unavailable { waited, reason }
-            });
-        }
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-        Ok(())
+        Err(if self.doubt {
+            Error::Unknown { reason }
+        } else {
+            Error::Unavailable { waited, reason }
+        })
     }
 }

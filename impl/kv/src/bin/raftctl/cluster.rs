@@ -281,14 +281,24 @@ pub(crate) fn refusals(seen: &[Seen]) -> Vec<Refused> {
 }
 
 /// Which members do not do their part, with a word about each: those that the leader does not call
-/// current, and those that some server refuses.
+/// current, those that refuse it, and those that a server refuses which does its own part. What a server
+/// that is at odds with the leader says of others counts for nothing.
 pub(crate) fn deficient(seen: &[Seen], leader: &Status) -> BTreeMap<u64, &'static str> {
     let others = leader.members.iter().filter(|member| member.id != leader.id);
     let mut found: BTreeMap<u64, &'static str> = others
         .filter(|member| member.replication != Some(Replication::Current))
         .map(|member| (member.id, word(member.replication)))
         .collect();
-    found.extend(refusals(seen).into_iter().map(|refused| (refused.server, "refused")));
+    let (leaders, others): (Vec<_>, Vec<_>) =
+        refusals(seen).into_iter().partition(|refused| refused.server == leader.id);
+    for refused in leaders {
+        found.entry(refused.by).or_insert("refusing the leader");
+    }
+    for refused in others {
+        if !found.contains_key(&refused.by) {
+            found.insert(refused.server, "refused");
+        }
+    }
     found
 }
 

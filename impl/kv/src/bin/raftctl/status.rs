@@ -327,6 +327,19 @@ REDUNDANCY LOST: 2 of 3 do their part; n3 is refused.
     }
 
     #[test]
+    fn who_is_at_odds_with_the_leader_makes_nobody_else_deficient() {
+        let mut seen = sound();
+        let differ = || Some("the members differ".to_owned());
+        for sound in [1, 2] {
+            member(&mut seen, sound, 3).refused = differ();
+            member(&mut seen, sound, 3).refuses = differ();
+        }
+        let (text, redundant) = told(&seen);
+        assert!(!redundant && text.contains("n3 refuses n2: the members differ\n"), "{text}");
+        assert!(text.contains("2 of 3 do their part; n3 is refused."), "{text}");
+    }
+
+    #[test]
     fn the_table_fits() {
         let table = table(&[server(1, "leader", 123, Some(1)), silent(2)]);
         assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
