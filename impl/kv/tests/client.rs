@@ -156,6 +156,14 @@ fn client(servers: &[&Server]) -> Client {
     Client::new(servers, options()).expect("a client")
 }
 
+/// A client that gives up after a little while.
+fn impatient(server: &Server) -> Client {
+    let options = Options { deadline: PATIENCE, ..options() };
+    Client::new(vec![server.address.clone()], options).expect("a client")
+}
+
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// The header of a request, if it has it.
 fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     request.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
@@ -194,8 +202,12 @@ async fn waits_as_long_as_it_is_told() {
 
 #[tokio::test]
 async fn gives_up_and_says_that_nothing_was_done() {
-    let server = Server::start([busy(60, NO_LEADER)]).await;
-    let error = client(&[&server]).put(b"k", "abc").await.expect_err("no leader");
+    let server = Server::start([busy(60, NO_LEADER), busy(60, NO_LEADER)]).await;
+    let started = Instant::now();
+    let error = impatient(&server).put(b"k", "abc").await.expect_err("no leader");
+    // Not sooner, though the server has asked for more; and not without another attempt.
+    assert!(started.elapsed() >= PATIENCE);
+    assert_eq!(server.count(), 2);
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert_eq!(error.outcome(), Outcome::NotDone);
     assert!(error.to_string().contains("there is no leader"), "{error}");
@@ -246,8 +258,9 @@ async fn a_write_in_a_session_is_repeated_with_the_same_number() {
 
 #[tokio::test]
 async fn a_write_in_a_session_stays_unknown_when_later_attempts_fail() {
-    let server = Server::start([session(), Act::Drop, busy(60, NO_LEADER)]).await;
-    let mut in_time = client(&[&server]);
+    let busy = [busy(60, NO_LEADER), busy(60, NO_LEADER)];
+    let server = Server::start([session(), Act::Drop].into_iter().chain(busy)).await;
+    let mut in_time = impatient(&server);
     in_time.open_session().await.expect("a session");
     let error = in_time.put(b"k", "abc").await.expect_err("doubt");
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
