@@ -242,6 +242,7 @@ impl Running {
                     }
                 }
                 Order::StoreSnapshot { view, term } => self.storing = Some(Storing { view, term }),
+                Order::SyncState => self.applier.sync()?,
                 Order::RemoveSnapshots { keep } => self.snapshots.keep_only(keep)?,
                 Order::AnswerProposal(id, answer) => self.told.push(Told::Proposal(id, answer)),
                 Order::AnswerRead(id, answer) => self.told.push(Told::Read(id, answer)),

@@ -277,6 +277,7 @@ impl Owner {
             Order::Commit { mark, writes } => self.commit(mark, writes)?,
             Order::Apply { task, alone } => self.apply(task, alone)?,
             Order::TakeView => self.world.machine.order(ApplyOrder::View),
+            Order::SyncState => self.world.machine.order(ApplyOrder::Sync),
             Order::StoreSnapshot { view, term } => {
                 let World { snapshots, supervisor, reports, .. } = &self.world;
                 let (snapshots, reports) = (snapshots.clone(), reports.clone());

@@ -126,6 +126,8 @@ pub enum Order {
         /// The term of the last entry that it reflects.
         term: Term,
     },
+    /// Make the state machine durable, after what it was told to do before.
+    SyncState,
     /// Remove snapshots before this one, some time.
     RemoveSnapshots {
         /// The one to keep.
@@ -180,6 +182,7 @@ pub struct Replica {
     applied_at: Duration,
     snapshotting: Snapshotting,
     wants_view: bool,
+    wants_sync: bool,
     /// The snapshot at the base of the log, and the write that makes it so, until that is durable.
     new_base: Option<(Mark, SnapshotName)>,
     /// The snapshot before which none is needed, until they were ordered away.
@@ -220,6 +223,7 @@ impl Replica {
             applied_at: now,
             snapshotting: Snapshotting::Idle,
             wants_view: false,
+            wants_sync: false,
             new_base: None,
             durable_base: None,
             base: node.log.base().index,
@@ -337,11 +341,14 @@ impl Replica {
         None
     }
 
-    /// A snapshot is in its file, durably.
+    /// A snapshot is in its file, durably. A follower then makes its state machine durable as well, so
+    /// that after a crash it need not load the snapshot. A leader puts that off: while it lasts nothing
+    /// is applied, and clients would wait.
     pub fn snapshot_stored(&mut self, name: SnapshotName) {
         info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
         self.snapshotting = Snapshotting::Stored(name);
         self.metrics.snapshot_bytes = name.length;
+        self.wants_sync = !self.leads();
     }
 
     /// Another server says something.
@@ -502,6 +509,9 @@ impl Replica {
         }
         if std::mem::take(&mut self.wants_view) {
             orders.push(Order::TakeView);
+        }
+        if std::mem::take(&mut self.wants_sync) {
+            orders.push(Order::SyncState);
         }
         // Not before the state machine is that far: it may still have to restore one of the others.
         let applied = self.shell.node().last_applied;

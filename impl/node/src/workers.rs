@@ -32,6 +32,7 @@ pub(crate) enum Report {
 pub(crate) enum ApplyOrder {
     Run(Task),
     View,
+    Sync,
 }
 
 /// A thread that takes orders; dropping it lets the thread finish what it has.
@@ -127,7 +128,7 @@ fn commit(
 
 /// How long the state machine must have had nothing to do before it is made durable. That can take
 /// seconds, during which nothing is applied, and the disk is busy for everybody. The log and the
-/// snapshot make everything durable anyway, so it is put off while there is anything else to do.
+/// snapshot make everything durable anyway, so a leader puts it off while there is anything else to do.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// After how many entries it is made durable in any case.
@@ -202,20 +203,21 @@ fn do_tasks(
     let mut synced = lock().applied();
     let mut seen = synced;
     loop {
-        let report = match orders.recv_timeout(IDLE) {
+        let order = orders.recv_timeout(IDLE);
+        let (timeout, asked) = (order.is_err(), matches!(order, Ok(ApplyOrder::Sync)));
+        let report = match order {
             Ok(ApplyOrder::Run(task)) => lock().run(task).map(Report::Applied).map(Some),
             Ok(ApplyOrder::View) => lock().view().map(Report::View).map(Some),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(ApplyOrder::Sync) | Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        let timeout = matches!(report, Ok(None));
         if !deliver(reports, report) {
             return;
         }
         let reached = lock().applied();
         let idle = timeout && reached == seen;
         seen = reached;
-        if (idle && reached > synced) || reached.since(synced) > UNSYNCED {
+        if ((idle || asked) && reached > synced) || reached.since(synced) > UNSYNCED {
             if !deliver(reports, lock().sync().map(|()| None)) {
                 return;
             }
@@ -273,5 +275,77 @@ pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName, supervi
     };
     if let Err(error) = supervisor.thread("raft-remove", work) {
         tracing::warn!(%error, "old snapshots were not removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use raft_core::{Bytes, Entry, Index, Payload, Term};
+
+    use super::*;
+    use crate::directory::OsDirectory;
+    use crate::state_machine::{StateMachine, StateMachineError};
+
+    /// Counts entries, and how often it is made durable.
+    struct Counting {
+        applied: Index,
+        syncs: Arc<AtomicU64>,
+    }
+
+    impl StateMachine for Counting {
+        fn applied(&self) -> Index {
+            self.applied
+        }
+
+        fn apply(
+            &mut self,
+            first: Index,
+            entries: &[Entry],
+        ) -> Result<Vec<Bytes>, StateMachineError> {
+            self.applied = first.prev().plus(entries.len());
+            Ok(vec![Bytes::empty(); entries.len()])
+        }
+
+        fn snapshot(&self) -> Result<Box<dyn SnapshotView>, StateMachineError> {
+            Err("it has no views".into())
+        }
+
+        fn restore(&mut self, _: Index, _: &mut dyn Read) -> Result<(), StateMachineError> {
+            Err("it has no views".into())
+        }
+
+        fn sync(&mut self) -> Result<(), StateMachineError> {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_state_machine_is_made_durable_when_that_is_ordered_and_at_the_end() {
+        let home = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotStore::new(OsDirectory::at(home.path()).unwrap(), u64::MAX);
+        let syncs = Arc::new(AtomicU64::new(0));
+        let counting = Counting { applied: Index(0), syncs: syncs.clone() };
+        let (supervisor, _panics) = Supervisor::new();
+        let (reports, mut inbox) = mpsc::channel(8);
+        let applier = Applier::new(Box::new(counting), snapshots);
+        let machine = Machine::start(applier, &supervisor, reports);
+        let apply = |index| {
+            let entries = vec![Entry { term: Term(1), payload: Payload::Noop }];
+            ApplyOrder::Run(Task::Apply { first: Index(index), entries })
+        };
+        for order in [ApplyOrder::Sync, apply(1), ApplyOrder::Sync, ApplyOrder::Sync, apply(2)] {
+            machine.order(order);
+        }
+        machine.finish();
+        assert_eq!(syncs.load(Ordering::Relaxed), 2, "once for each entry, and not for nothing");
+        for expected in [1, 2] {
+            let report = inbox.try_recv();
+            assert!(matches!(report, Ok(Report::Applied(done)) if done.index == Index(expected)));
+        }
+        assert!(inbox.try_recv().is_err(), "nobody waits for a sync");
     }
 }

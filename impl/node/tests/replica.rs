@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use raft_core::{
-    AppendEntriesReply, AppendOutcome, Bytes, Config, Index, Limits, Message, Node, NodeId, Paper,
-    ReadRound, RequestVoteReply, Term,
+    AppendEntriesReply, AppendOutcome, Bytes, Config, Index, Limits, LogPosition, Message, Node,
+    NodeId, Paper, ReadRound, RequestVoteReply, Term,
 };
 use raft_node::applier::Done;
 use raft_node::log_store::{Files, Identity, LogStore, Sizes};
 use raft_node::replica::{Free, Order, Replica, Said};
 use raft_node::shell::Task;
+use raft_node::snapshot_store::SnapshotName;
 use raft_node::timers::Timing;
 use raft_node::{Bounds, ProposeError, ReadError};
 use redb::StorageBackend;
@@ -173,4 +174,22 @@ fn the_status_says_when_each_server_was_heard_and_what_a_leader_knows_of_its_log
     assert_eq!(status.peers[&THREE].last_heard, None);
     let known = |id| status.peers[&id].progress.map(|progress| progress.match_index);
     assert_eq!((known(TWO), known(THREE)), (Some(Index(1)), Some(Index(0))));
+}
+
+#[test]
+fn a_follower_makes_its_state_durable_with_each_snapshot_and_a_leader_does_not() {
+    let syncs = |server: &mut Server| {
+        let orders = server.replica.orders(SECOND, FREE);
+        orders.iter().filter(|order| matches!(order, Order::SyncState)).count()
+    };
+    let mut server = Server::leads();
+    let position = LogPosition { term: Term(1), index: Index(1) };
+    let name = SnapshotName { last_included: position, length: 3, checksum: 4 };
+    server.replica.snapshot_stored(name);
+    assert_eq!(syncs(&mut server), 0);
+    let higher = RequestVoteReply { term: Term(2), granted: false };
+    server.hear(SECOND, Message::RequestVoteReply(higher));
+    server.replica.snapshot_stored(name);
+    assert_eq!(syncs(&mut server), 1);
+    assert_eq!(syncs(&mut server), 0, "once is enough");
 }

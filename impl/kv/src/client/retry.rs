@@ -13,7 +13,7 @@ use crate::api::{Failure, Outcome};
 
 /// The first pause, after every server was asked once. It doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How much time the last attempt has at least.
 const LAST_ATTEMPT: Duration = Duration::from_millis(50);

@@ -17,8 +17,15 @@ use crate::wire::{BATCH_BYTES, Hello};
 /// How many messages may wait for one server. Further ones are dropped, as a network may.
 const QUEUE: usize = 4096;
 
-/// The first and the longest wait between two attempts to connect.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// The first wait between two attempts to connect. Each further one is twice as long.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The longest wait for a server that cannot be reached. It is shorter than an election timeout, so that
+/// servers that start together meet before they call elections.
+const LONGEST_RETRY: Duration = Duration::from_millis(100);
+
+/// The wait after a server has refused us, which it reports every time.
+const REFUSED_RETRY: Duration = Duration::from_millis(500);
 
 /// What it takes to dial a server.
 #[derive(Clone, Debug)]
@@ -73,13 +80,13 @@ impl Link {
 
 async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Said>) {
     let peer = dialler.hello.to;
-    let mut wait = RETRY.0;
+    let mut wait = RETRY;
     let mut last_error = String::new();
     while !messages.is_closed() {
         let error = match dialler.dial().await {
             Ok(connection) => {
                 info!(%peer, address = dialler.address, "connected");
-                (wait, last_error) = (RETRY.0, String::new());
+                (wait, last_error) = (RETRY, String::new());
                 match pass_on(connection, &mut messages).await {
                     Ok(()) => return,
                     Err(error) => error,
@@ -88,8 +95,9 @@ async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Said>) {
             Err(error) => error,
         };
         complain(peer, &dialler.address, &error, &mut last_error);
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY.1);
+        let refused = matches!(error, NetError::Refused(_));
+        tokio::time::sleep(if refused { REFUSED_RETRY } else { wait }).await;
+        wait = (wait * 2).min(LONGEST_RETRY);
         // What waited is out of date by now.
         while messages.try_recv().is_ok() {}
     }
