@@ -138,7 +138,7 @@ try_tests() {
 }
 
 build() {
-    if ! (cd "$source" && cargo build --quiet --locked --package raft-conformance --bin raftgate) 2>"$work/log"; then
+    if ! (cd "$source" && cargo build --quiet --locked --package raft-gate) 2>"$work/log"; then
         tail -20 "$work/log" >&2
         fail "$1: does not compile"
     fi

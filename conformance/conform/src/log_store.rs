@@ -1,0 +1,351 @@
+//! The log store by itself: its files change over while an operation on the disk fails or the process
+//! ends, the start after that is disturbed as well, transactions follow, and at the end the power goes.
+//!
+//! Claimed is, of every disk that is left: a start succeeds; what it reads is what was acknowledged,
+//! with or without the transaction that failed, and for files that it has read before, what it read
+//! then; and from the moment it has succeeded, no power loss takes any of that away.
+
+use raft_checker::search::Control;
+use raft_core::{
+    Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, TermAt,
+    VoteRecord, Write,
+};
+use raft_node::log_store::{LogStore, Sizes};
+
+use crate::lockstep::Divergence;
+use raft_simulation::disk::{Disk, Fault, Moment};
+use raft_simulation::failure::Failure;
+use raft_simulation::server::{identity, open_log_as};
+
+/// The sizes of files with which all of it is done: parts of one sector, of a few, and of the whole
+/// state.
+const SIZES: [Sizes; 3] = [
+    Sizes { growth: (512, 2 << 10), part: 512, worthwhile: 1 << 10 },
+    Sizes { growth: (4 << 10, 8 << 10), part: 2 << 10, worthwhile: 1 << 10 },
+    Sizes { growth: (8 << 10, 16 << 10), part: 16 << 10, worthwhile: 4 << 10 },
+];
+
+/// How many choices of sectors are enumerated; of more, representative ones are tried.
+const CHOICES: u32 = 4;
+
+/// Whose log it is.
+const ID: NodeId = NodeId(1);
+
+/// What was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStores {
+    /// Operations on the disk of the first process that failed, or before which it ended.
+    pub operations: u64,
+    /// What was left on the disk then, and started from.
+    pub disks: u64,
+    /// Starts whose own operations failed.
+    pub failed_starts: u64,
+    /// Runs, each up to a power loss at its end.
+    pub runs: u64,
+}
+
+impl LogStores {
+    fn add(&mut self, other: LogStores) {
+        self.operations += other.operations;
+        self.disks += other.disks;
+        self.failed_starts += other.failed_starts;
+        self.runs += other.runs;
+    }
+}
+
+/// Does all of it, until something goes wrong or it is stopped.
+///
+/// # Errors
+///
+/// The first run in which the log is not what it has to be.
+pub fn try_all(control: &Control) -> Result<LogStores, Divergence> {
+    let tried = std::thread::scope(|scope| {
+        let tries = SIZES.map(|sizes| scope.spawn(move || try_sizes(sizes, control)));
+        tries.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let mut sum = LogStores::default();
+    for tried in tried {
+        sum.add(tried?);
+    }
+    Ok(sum)
+}
+
+/// What has to be on a disk: what was acknowledged or has been read; or what a transaction that failed
+/// would have made of it.
+#[derive(Clone)]
+struct Expected {
+    state: PersistentState,
+    perhaps: Option<PersistentState>,
+}
+
+/// What happened so far.
+#[derive(Clone)]
+struct Story(String);
+
+impl Story {
+    fn then(&self, what: &str) -> Story {
+        Story(format!("{}, {what}", self.0))
+    }
+
+    fn differs(&self, model: impl std::fmt::Debug, node: impl std::fmt::Debug) -> Divergence {
+        Divergence::of(&format!("the log after {}", self.0), model, node)
+    }
+}
+
+fn try_sizes(sizes: Sizes, control: &Control) -> Result<LogStores, Divergence> {
+    let Sizes { part, worthwhile, .. } = sizes;
+    let story = Story(format!("files with part {part} and worthwhile {worthwhile}"));
+    let mut tried = LogStores::default();
+    let disk = Disk::default();
+    disk.record();
+    let points = work(&disk, sizes);
+    let points = points.map_err(|(_, error)| story.differs("goes on", error.to_string()))?;
+    let moments = disk.recorded();
+    for (operation, moment) in moments.iter().enumerate() {
+        if control.stopped().is_some() {
+            break;
+        }
+        tried.operations += 2;
+        let number = operation as u64;
+        // The process ends before the operation.
+        let done = points.partition_point(|(operations, _)| *operations <= number);
+        let expected = |done: usize| {
+            let state = done.checked_sub(1).map(|last| points[last].1.clone());
+            let perhaps = points.get(done).map(|(_, state)| state.clone());
+            Expected { state: state.unwrap_or_default(), perhaps }
+        };
+        let ended = story.then(&format!("the end before operation {}", number + 1));
+        go_on_from_all(moment, &expected(done), sizes, &ended, &mut tried)?;
+        // Or it fails, and the process ends then.
+        let disk = Disk::default();
+        disk.fail(Some(Fault::Once(number)));
+        let failed = story.then(&format!("operation {} failed", number + 1));
+        let Err((done, _)) = work(&disk, sizes) else {
+            return Err(failed.differs("the store stops", "it goes on"));
+        };
+        go_on_from_all(&disk.moment(), &expected(done), sizes, &failed, &mut tried)?;
+    }
+    Ok(tried)
+}
+
+/// The number of operations and the state after each transaction.
+type Points = Vec<(u64, PersistentState)>;
+
+/// Opens a new log and does the first process's transactions; or says how many were acknowledged before
+/// the store failed.
+fn work(disk: &Disk, sizes: Sizes) -> Result<Points, (usize, Failure)> {
+    let (mut store, mut state) = open(disk, sizes, 1).map_err(|error| (0, error))?;
+    let mut points = Vec::new();
+    for write in script() {
+        state.write(&write);
+        store.commit(vec![write]).map_err(|error| (points.len(), error.into()))?;
+        points.push((disk.operations(), state.clone()));
+    }
+    Ok(points)
+}
+
+fn open(disk: &Disk, sizes: Sizes, seed: u64) -> Result<(LogStore, PersistentState), Failure> {
+    open_log_as(disk, &identity(ID, &[ID].into()), sizes, seed)
+}
+
+/// Starts from everything that a crash at that moment may leave; then from everything that a second one
+/// may leave, after an operation of that start has failed.
+fn go_on_from_all(
+    moment: &Moment,
+    expected: &Expected,
+    sizes: Sizes,
+    story: &Story,
+    tried: &mut LogStores,
+) -> Result<(), Divergence> {
+    for (what, left) in all_left(moment) {
+        tried.disks += 1;
+        let story = story.then(&what);
+        let left = left.moment();
+        let operations = go_on(&left.after_kill(), expected, sizes, &story, tried)?;
+        for operation in 0..operations {
+            tried.failed_starts += 1;
+            let story = story.then(&format!("operation {} of the start failed", operation + 1));
+            let disk = left.after_kill();
+            disk.fail(Some(Fault::Once(operation)));
+            if open(&disk, sizes, 2).is_ok() {
+                return Err(story.differs("the start fails", "it goes on"));
+            }
+            let second = disk.moment();
+            let losses = [false, true].map(|kept| second.after_power_loss(|| kept));
+            for (disk, what) in losses.iter().chain([&second.after_kill()]).zip(SECOND) {
+                go_on(disk, expected, sizes, &story.then(what), tried)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How the second process ends.
+const SECOND: [&str; 3] =
+    ["the power goes", "the power goes and what was written is there", "a kill"];
+
+/// Starts, does more transactions, and lets the power go. How many operations the start took.
+fn go_on(
+    disk: &Disk,
+    expected: &Expected,
+    sizes: Sizes,
+    story: &Story,
+    tried: &mut LogStores,
+) -> Result<u64, Divergence> {
+    tried.runs += 1;
+    let read = |disk: &Disk, story: &Story| {
+        open(disk, sizes, 4).map_err(|error| story.differs("it starts", error.to_string()))
+    };
+    let opened = open(disk, sizes, 3);
+    let (mut log, mut state) =
+        opened.map_err(|error| story.differs("it starts", error.to_string()))?;
+    let operations = disk.operations();
+    if state != expected.state && expected.perhaps.as_ref() != Some(&state) {
+        return Err(story.differs(&expected.state, &state));
+    }
+    let loss = story.then("a start, a power loss");
+    let (_, left) = read(&disk.moment().after_power_loss(|| false), &loss)?;
+    if left != state {
+        return Err(loss.differs(&state, &left));
+    }
+    for write in later_script(&state) {
+        state.write(&write);
+        log.commit(vec![write]).map_err(|error| story.differs("goes on", error.to_string()))?;
+    }
+    let loss = story.then("a start, more transactions, a power loss");
+    for kept in [false, true] {
+        let (_, left) = read(&disk.moment().after_power_loss(|| kept), &loss)?;
+        if left != state {
+            return Err(loss.differs(&state, &left));
+        }
+    }
+    Ok(operations)
+}
+
+/// What a crash at that moment may leave.
+fn all_left(moment: &Moment) -> Vec<(String, Disk)> {
+    let mut left = vec![("the power went".to_owned(), moment.after_power_loss(|| false))];
+    if !moment.is_settled() {
+        left.push(("a kill".to_owned(), moment.after_kill()));
+    }
+    let mut count = 0;
+    moment.after_power_loss(|| {
+        count += 1;
+        true
+    });
+    for choice in choices(count) {
+        let mut places = 0..count;
+        let disk = moment.after_power_loss(|| places.next().is_some_and(&choice));
+        let kept: Vec<u32> = (0..count).filter(|place| choice(*place)).collect();
+        left.push((format!("the power went and left {kept:?} of {count} changes"), disk));
+    }
+    left
+}
+
+type Choice = Box<dyn Fn(u32) -> bool>;
+
+/// Which of so many sectors a power loss leaves: all choices but the empty one, or some of them.
+fn choices(count: u32) -> Vec<Choice> {
+    if count <= CHOICES {
+        let choice = |bits: u32| -> Choice { Box::new(move |place| bits >> place & 1 == 1) };
+        return (1..1 << count).map(choice).collect();
+    }
+    vec![
+        Box::new(|_| true),
+        Box::new(|place| place == 0),
+        Box::new(|place| place > 0),
+        Box::new(move |place| place == count - 1),
+        Box::new(move |place| place < count - 1),
+        Box::new(move |place| place < count / 2),
+        Box::new(move |place| place >= count / 2),
+        Box::new(|place| place % 2 == 0),
+        Box::new(|place| place % 2 == 1),
+    ]
+}
+
+/// The transactions of the first process: values that are empty, or take less or more than a sector;
+/// votes, compactions and an installed snapshot, with enough behind each for the files to change over.
+fn script() -> Vec<Write> {
+    let mut author = Author::default();
+    author.vote(1);
+    author.append(&[0]);
+    author.append(&[40, 0, 1500]);
+    author.append(&[3000]);
+    author.vote(2);
+    author.compact(1);
+    author.append(&[40]);
+    author.append(&[1100]);
+    author.append(&[0]);
+    author.compact(0);
+    author.append(&[700]);
+    author.vote(3);
+    author.append(&[1600]);
+    author.install();
+    author.append(&[30]);
+    author.append(&[600]);
+    author.writes
+}
+
+/// The transactions after a start that has read this state.
+fn later_script(state: &PersistentState) -> Vec<Write> {
+    let mut author = Author { state: state.clone(), writes: Vec::new() };
+    author.append(&[900, 0]);
+    author.compact(1);
+    author.append(&[10]);
+    author.append(&[1200]);
+    author.vote(9);
+    author.writes
+}
+
+/// Whoever writes transactions down.
+#[derive(Default)]
+struct Author {
+    state: PersistentState,
+    writes: Vec<Write>,
+}
+
+impl Author {
+    fn write(&mut self, write: Write) {
+        self.state.write(&write);
+        self.writes.push(write);
+    }
+
+    fn vote(&mut self, term: u64) {
+        let vote = VoteRecord { current_term: Term(term), voted_for: Some(ID) };
+        self.write(Write { vote: Some(vote), log: None });
+    }
+
+    fn append(&mut self, sizes: &[usize]) {
+        let term = self.state.current_term;
+        let first = self.state.log.last_index().next();
+        let entry = |(place, size): (usize, &usize)| {
+            let letter = b'a' + u8::try_from((first.0 + place as u64) % 26).unwrap_or(0);
+            Entry { term, payload: Payload::Command(Bytes::from(vec![letter; *size])) }
+        };
+        let entries = sizes.iter().enumerate().map(entry).collect();
+        self.write(Write { vote: None, log: Some(LogWrite::Append { first, entries }) });
+    }
+
+    /// Compacts the log but for its last entries.
+    fn compact(&mut self, rest: u64) {
+        let log = &self.state.log;
+        let index = Index(log.last_index().0.saturating_sub(rest)).max(log.base().index);
+        if let TermAt::Present(term) = log.term_at(index)
+            && index > log.base().index
+        {
+            self.write(Write { vote: None, log: Some(LogWrite::Compact(snapshot(index, term))) });
+        }
+    }
+
+    /// Installs a snapshot that is further on.
+    fn install(&mut self) {
+        let index = Index(self.state.log.last_index().0 + 3);
+        let snapshot = snapshot(index, self.state.current_term);
+        self.write(Write { vote: None, log: Some(LogWrite::Install(snapshot)) });
+    }
+}
+
+fn snapshot(index: Index, term: Term) -> Snapshot {
+    let handle = Bytes::from("a snapshot");
+    Snapshot { last_included_index: index, last_included_term: term, handle }
+}

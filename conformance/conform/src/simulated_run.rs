@@ -1,0 +1,40 @@
+//! A simulated run as a trace of the model, that can be replayed and cut down.
+
+use raft_checker::cluster::snapshot_data;
+use raft_core::{Entry, InstallSnapshot, Message};
+use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Settings};
+
+use raft_simulation::simulate::Outcome;
+
+/// What happened in a run that was recorded, in the model's words: production's snapshots are files,
+/// whose contents follow from what was decided; the model's stand in their handles.
+pub fn trace(outcome: &Outcome) -> ClusterTrace {
+    let settings = Settings {
+        servers: outcome.variant.servers,
+        limits: outcome.limits,
+        disk: DiskMode::Queued,
+        apply: ApplyMode::Separate,
+    };
+    let what = outcome.broken.as_ref().map_or_else(
+        || "a run of the simulation".to_owned(),
+        |broken| format!("breaks {}", broken.property),
+    );
+    let actions =
+        outcome.recorded.iter().map(|action| in_words_of_the_model(action, &outcome.decided));
+    ClusterTrace {
+        settings,
+        about: format!("seed {}: {what}", outcome.variant.seed),
+        actions: actions.collect(),
+    }
+}
+
+fn in_words_of_the_model(action: &Action, decided: &[Entry]) -> Action {
+    let mut action = action.clone();
+    if let Action::Deliver(envelope) = &mut action
+        && let Message::InstallSnapshot(InstallSnapshot { snapshot, .. }) = &mut envelope.message
+    {
+        let last = usize::try_from(snapshot.last_included_index.0).unwrap_or(usize::MAX);
+        snapshot.handle = snapshot_data::encode(&decided[..last.min(decided.len())]);
+    }
+    action
+}

@@ -1,0 +1,102 @@
+//! Whole configurations.
+
+use raft_checker::search::{Control, StopReason};
+use raft_conform::{Conformed, Progress, conform};
+
+use crate::support::config;
+
+/// What does not depend on how production lays out its files.
+#[derive(Debug, PartialEq, Eq)]
+struct Counts {
+    states: u64,
+    transitions: u64,
+    second_ways: u64,
+    batches: u64,
+    longer: u64,
+    walked: u64,
+}
+
+fn conforms(name: &str) -> Counts {
+    let conformed = conform(&config(name), 2, &Control::default(), &Progress::default());
+    assert!(conformed.divergence.is_none(), "{:#?}", conformed.divergence);
+    assert!(conformed.bad_transfer.is_none(), "{:#?}", conformed.bad_transfer);
+    assert!(conformed.complete);
+    let Conformed { crash_points, disks, faults, asked, .. } = conformed;
+    assert!([crash_points, disks, faults, asked].iter().all(|count| *count > 0));
+    assert_eq!((conformed.covered(), conformed.unreached, conformed.collisions()), {
+        (conformed.known(), 0, 0)
+    });
+    Counts {
+        states: conformed.states,
+        transitions: conformed.known(),
+        second_ways: conformed.second_ways,
+        batches: conformed.batches,
+        longer: conformed.longer,
+        walked: conformed.walks.steps,
+    }
+}
+
+#[test]
+fn elections_among_two_conform() {
+    let counts = conforms("election-2");
+    let expected = Counts {
+        states: 133,
+        transitions: 1226,
+        second_ways: 1094,
+        batches: 15589,
+        longer: 1066,
+        walked: 488,
+    };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn servers_that_recover_with_snapshots_conform() {
+    let counts = conforms("recover-2-snapshot");
+    let expected = Counts {
+        states: 146,
+        transitions: 755,
+        second_ways: 610,
+        batches: 5206,
+        longer: 621,
+        walked: 432,
+    };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn late_snapshots_conform() {
+    let counts = conforms("snapshot-late-3");
+    let expected = Counts {
+        states: 197,
+        transitions: 1066,
+        second_ways: 870,
+        batches: 5585,
+        longer: 893,
+        walked: 324,
+    };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn the_end_of_figure_8_conforms() {
+    let counts = conforms("figure-8-end-3");
+    let expected = Counts {
+        states: 111,
+        transitions: 760,
+        second_ways: 652,
+        batches: 7051,
+        longer: 748,
+        walked: 822,
+    };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn what_was_stopped_is_not_complete() {
+    let control = Control::default();
+    control.stop(StopReason::TimeLimit);
+    let conformed = conform(&config("election-2"), 1, &control, &Progress::default());
+    assert!(!conformed.complete && !conformed.diverged());
+    assert_eq!(conformed.covered(), 0);
+}

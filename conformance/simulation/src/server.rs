@@ -1,0 +1,448 @@
+//! A production server on a simulated disk, without threads: every order waits here until somebody has
+//! it done.
+//!
+//! Everything in it is what `raftd` runs: replica, shell, log, snapshot store, applier, key-value
+//! store, wire format, snapshot transfer, and the way from a disk to a running node. What is missing is
+//! what does these things at their time: the owner task and its threads, sockets, clocks.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use raft_core::{
+    Bytes, Config, Entry, Index, InstallSnapshot, Limits, Mark, Message, NodeId, PersistentState,
+    Term, Write,
+};
+use raft_node::applier::Applier;
+use raft_node::log_store::{Durable, Identity, LogStore, Sizes};
+use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
+use raft_node::shell::{ProposalId, Task};
+use raft_node::snapshot_store::SnapshotStore;
+use raft_node::snapshot_transfer::{Receiving, Sending};
+use raft_node::start::{SNAPSHOT_DIRECTORY, Startup, open_files, start};
+use raft_node::timers::Timing;
+use raft_node::wire::{self, Frame, HEADER, Header, WireError};
+use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _};
+
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::lazy_store::LazyStore;
+use crate::reference::Reference;
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who it is.
+    pub id: NodeId,
+    /// Among whom.
+    pub voters: BTreeSet<NodeId>,
+    /// What may be under way to one follower.
+    pub limits: Limits,
+    /// Election timeouts and heartbeats.
+    pub timing: Timing,
+    /// When snapshots are taken, and what is refused.
+    pub bounds: Bounds,
+    /// How many bytes of entries one frame carries.
+    pub batch: usize,
+    /// The sizes of the log's files.
+    pub log_sizes: Sizes,
+}
+
+impl Setup {
+    /// Who it is, among whom, as raft-core wants it.
+    pub fn config(&self) -> Config {
+        Config { id: self.id, voters: self.voters.clone(), limits: self.limits }
+    }
+}
+
+/// Something that leaves a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Frames on the connection for messages.
+    Frames(NodeId, Vec<u8>),
+    /// A snapshot on a connection of its own.
+    Snapshot(NodeId, InstallSnapshot),
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// About its command.
+    Proposal(ProposalId, Result<Bytes, ProposeError>),
+    /// About its read.
+    Read(ReaderId, Result<Index, ReadError>),
+}
+
+/// What the state machine has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It applied entries, and gave these answers.
+    Entries {
+        /// The index of the first.
+        first: Index,
+        /// The entries.
+        entries: Vec<Entry>,
+        /// The answers, one for each.
+        answers: Vec<Bytes>,
+    },
+    /// It became what a snapshot says.
+    Restored(raft_core::Snapshot),
+}
+
+/// A view that is to be stored.
+pub struct Storing {
+    /// The view.
+    pub view: Box<dyn SnapshotView>,
+    /// The term of its last entry.
+    pub term: Term,
+}
+
+/// A running server.
+pub struct Running {
+    /// The part that decides.
+    pub replica: Replica,
+    /// Writes that were ordered, oldest first.
+    pub writes: VecDeque<(Mark, Write)>,
+    /// Tasks of the state machine that were ordered, oldest first.
+    pub tasks: VecDeque<Task>,
+    /// The view that is to be stored.
+    pub storing: Option<Storing>,
+    /// What left it and was not taken yet.
+    pub sent: Vec<Sent>,
+    /// What clients were told.
+    pub told: Vec<Told>,
+    /// Its snapshots.
+    pub snapshots: SnapshotStore,
+    /// What was on the disk when it started.
+    pub state: PersistentState,
+    /// Reads the state machine.
+    pub reader: LazyStore,
+    /// Who takes orders. At first both always do: orders wait here.
+    pub free: Free,
+    log: LogStore,
+    applier: Applier,
+    batch: usize,
+}
+
+/// How many bytes of a snapshot travel at a time here, so that a small one takes several frames.
+pub const SMALL_CHUNK: usize = 16;
+
+/// Small files, so that they change over often.
+pub const SMALL_FILES: Sizes =
+    Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
+
+const FREE: Free = Free { disk: true, machine: true };
+
+impl Running {
+    /// Starts a server from its disk.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses to start.
+    pub fn start(
+        setup: &Setup,
+        disk: &Disk,
+        now: Duration,
+        seed: u64,
+        observer: Option<Observer>,
+    ) -> Result<Running, Failure> {
+        let machine = LazyStore::new(disk)?;
+        let reader = machine.clone();
+        let Setup { timing, bounds, batch, .. } = *setup;
+        let directory = disk.root().directory("node")?;
+        let started = start(&directory, &startup(setup, seed), Box::new(machine))?;
+        Ok(Running {
+            replica: Replica::new(started.node, timing, bounds, now, seed, observer),
+            writes: VecDeque::new(),
+            tasks: VecDeque::new(),
+            storing: None,
+            sent: Vec::new(),
+            told: Vec::new(),
+            snapshots: started.snapshots,
+            state: started.state,
+            reader,
+            free: FREE,
+            batch,
+            log: started.log,
+            applier: started.applier,
+        })
+    }
+
+    /// The last index that the state machine reflects.
+    pub fn reader_applied(&self) -> Index {
+        self.reader.applied()
+    }
+
+    /// A copy of this server on a copy of its disk, with the reference in the place of its state
+    /// machine. None if that will not do, because a snapshot is being stored or restored.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn fork(
+        &self,
+        setup: &Setup,
+        disk: &Disk,
+        reference: Reference,
+        observer: Option<Observer>,
+    ) -> Result<Option<(Running, Disk)>, Failure> {
+        let shell = self.replica.shell().queues().tasks;
+        let mut tasks = self.tasks.iter().chain(shell.into_iter().map(|(_, task)| task));
+        if self.storing.is_some() || tasks.any(|task| matches!(task, Task::Restore(_))) {
+            return Ok(None);
+        }
+        let disk = disk.moment().after_kill();
+        let machine = LazyStore::reference(reference);
+        let reader = machine.clone();
+        let directory = disk.root().directory("node")?;
+        let inside = directory.directory(SNAPSHOT_DIRECTORY)?;
+        let snapshots = SnapshotStore::new(inside, u64::MAX);
+        let running = Running {
+            replica: self.replica.fork(observer),
+            writes: self.writes.clone(),
+            tasks: self.tasks.clone(),
+            storing: None,
+            sent: self.sent.clone(),
+            told: self.told.clone(),
+            applier: Applier::new(Box::new(machine), snapshots.clone()),
+            snapshots,
+            state: self.state.clone(),
+            reader,
+            free: self.free,
+            batch: self.batch,
+            log: open_log(&disk, setup)?.0,
+        };
+        Ok(Some((running, disk)))
+    }
+
+    /// Takes the orders that the replica has.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn take_orders(&mut self, now: Duration) -> Result<(), Failure> {
+        for order in self.replica.orders(now, self.free) {
+            match order {
+                Order::Send { to, said } => {
+                    let mut bytes = Vec::new();
+                    for frame in said.frames(self.batch) {
+                        wire::encode(&frame, &mut bytes);
+                    }
+                    self.sent.push(Sent::Frames(to, bytes));
+                }
+                Order::SendSnapshot { to, offer } => self.sent.push(Sent::Snapshot(to, offer)),
+                Order::Commit { mark, writes } => {
+                    let first = (mark.0 + 1).saturating_sub(writes.len() as u64);
+                    self.writes.extend((first..).map(Mark).zip(writes));
+                }
+                Order::Apply { task, .. } => self.tasks.push_back(task),
+                Order::TakeView => {
+                    let view = self.applier.view()?;
+                    if let Some(Order::StoreSnapshot { view, term }) = self.replica.view(view) {
+                        self.storing = Some(Storing { view, term });
+                    }
+                }
+                Order::StoreSnapshot { view, term } => self.storing = Some(Storing { view, term }),
+                Order::SyncState => self.applier.sync()?,
+                Order::RemoveSnapshots { keep } => self.snapshots.keep_only(keep)?,
+                Order::AnswerProposal(id, answer) => self.told.push(Told::Proposal(id, answer)),
+                Order::AnswerRead(id, answer) => self.told.push(Told::Read(id, answer)),
+            }
+        }
+        match self.replica.halted() {
+            Some(reason) => Err(format!("the node halts: {reason:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The disk makes the oldest `count` writes durable, in one transaction, and reports.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn commit(&mut self, now: Duration, count: usize) -> Result<(), Failure> {
+        if let Some(durable) = self.write(count)? {
+            self.replica.durable(now, &durable);
+        }
+        Ok(())
+    }
+
+    /// The disk makes the oldest `count` writes durable, and there is nobody to report to any more.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    pub fn write(&mut self, count: usize) -> Result<Option<Durable>, Failure> {
+        let count = count.min(self.writes.len());
+        let Some((mark, _)) = count.checked_sub(1).and_then(|last| self.writes.get(last)) else {
+            return Ok(None);
+        };
+        let mark = *mark;
+        let writes = self.writes.range(..count).map(|(_, write)| write.clone()).collect();
+        let durable = self.log.commit_up_to(mark, writes)?;
+        self.writes.drain(..count);
+        Ok(Some(durable))
+    }
+
+    /// The state machine does the oldest task, or `most` entries of it, and reports. Nothing if there
+    /// is no task.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn apply(&mut self, now: Duration, most: usize) -> Result<Option<Applied>, Failure> {
+        let Some(mut task) = self.tasks.pop_front() else { return Ok(None) };
+        if let Task::Apply { first, entries } = &mut task
+            && entries.len() > most
+        {
+            let rest = entries.split_off(most);
+            let first = first.plus(most);
+            self.tasks.push_front(Task::Apply { first, entries: rest });
+        }
+        let done = self.applier.run(task.clone())?;
+        let answers = done.answers.clone();
+        self.replica.applied(now, done);
+        Ok(Some(match task {
+            Task::Apply { first, entries } => Applied::Entries { first, entries, answers },
+            Task::Restore(snapshot) => Applied::Restored(snapshot),
+        }))
+    }
+
+    /// Makes the state machine durable.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn sync_machine(&mut self) -> Result<(), Failure> {
+        Ok(self.applier.sync()?)
+    }
+
+    /// Stores the view that waits for it, and reports.
+    ///
+    /// # Errors
+    ///
+    /// The server has to stop.
+    pub fn store_snapshot(&mut self) -> Result<(), Failure> {
+        if let Some(Storing { view, term }) = self.storing.take() {
+            let name = self.snapshots.store(view.as_ref(), term)?;
+            self.replica.snapshot_stored(name);
+        }
+        Ok(())
+    }
+
+    /// Hears what came on the connection for messages.
+    ///
+    /// # Errors
+    ///
+    /// It makes no sense.
+    pub fn hear(&mut self, now: Duration, from: NodeId, bytes: &[u8]) -> Result<(), Failure> {
+        for frame in frames(bytes)? {
+            let said = Said::of(frame).ok_or("a frame on the wrong connection")?;
+            self.replica.hear(now, from, said);
+        }
+        Ok(())
+    }
+
+    /// Receives a whole snapshot over a connection of its own, which breaks once on the way, and then
+    /// hears of it.
+    ///
+    /// # Errors
+    ///
+    /// The transfer fails; the server goes on without it.
+    pub fn receive_snapshot(
+        &mut self,
+        now: Duration,
+        from: NodeId,
+        offer: InstallSnapshot,
+        source: &SnapshotStore,
+    ) -> Result<(), Failure> {
+        for chunks in [1, usize::MAX] {
+            let mut sending = Sending::begin(&offer, source, SMALL_CHUNK)?;
+            let mut receiving = Receiving::begin(&offer, &self.snapshots)?;
+            sending.go_on_at(receiving.here());
+            for _ in 0..chunks {
+                let Some(frame) = sending.next_chunk()? else { break };
+                let Frame::SnapshotChunk(chunk) = over_the_wire(&frame)? else {
+                    return Err("a chunk became something else".into());
+                };
+                receiving.add(&chunk)?;
+            }
+            if receiving.is_complete() {
+                receiving.finish()?;
+                self.replica.hear(now, from, Said::Message(Message::InstallSnapshot(offer)));
+                return Ok(());
+            }
+        }
+        Err("the snapshot ended early".into())
+    }
+}
+
+/// Opens the log of a disk, as a start would.
+///
+/// # Errors
+///
+/// It is damaged.
+pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
+    open_log_as(disk, &identity(setup.id, &setup.voters), setup.log_sizes, setup.id.0)
+}
+
+/// Opens the log of a disk, as a start of that server would, with files of those sizes. `seed` is a
+/// fresh random number.
+///
+/// # Errors
+///
+/// It is damaged, or the disk fails.
+pub fn open_log_as(
+    disk: &Disk,
+    identity: &Identity,
+    sizes: Sizes,
+    seed: u64,
+) -> Result<(LogStore, PersistentState), Failure> {
+    let directory = disk.root().directory("node")?;
+    let files = open_files(&*directory)?;
+    Ok(LogStore::open(files, identity, seed, sizes)?)
+}
+
+/// What a server knows about itself when it starts.
+pub fn startup(setup: &Setup, seed: u64) -> Startup {
+    let Setup { id, voters, limits, log_sizes, .. } = setup.clone();
+    Startup {
+        identity: identity(id, &voters),
+        config: Config { id, voters, limits },
+        snapshot_rate: u64::MAX,
+        log_sizes,
+        seed,
+    }
+}
+
+/// Whose disk a simulated server's is.
+pub fn identity(id: NodeId, voters: &BTreeSet<NodeId>) -> Identity {
+    let (cluster, voters) = ("simulated".to_owned(), voters.clone());
+    Identity { cluster, node: id, voters, disk: id.0 }
+}
+
+/// The frames in some bytes.
+///
+/// # Errors
+///
+/// They are none.
+pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
+    let mut frames = Vec::new();
+    while let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() {
+        let header = Header::decode(*header)?;
+        let body = rest.get(..header.length).ok_or(WireError::Body)?;
+        frames.push(header.decode_body(body)?);
+        bytes = &rest[header.length..];
+    }
+    if bytes.is_empty() { Ok(frames) } else { Err(WireError::Body) }
+}
+
+/// A frame, encoded and decoded.
+///
+/// # Errors
+///
+/// The bytes are not a frame.
+pub fn over_the_wire(frame: &Frame) -> Result<Frame, WireError> {
+    let mut bytes = Vec::new();
+    wire::encode(frame, &mut bytes);
+    frames(&bytes)?.pop().ok_or(WireError::Body)
+}

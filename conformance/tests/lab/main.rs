@@ -1,7 +1,0 @@
-//! The course's lab suite, each test with a few seeds; and that its tests can fail.
-
-mod choice;
-mod failing;
-mod program;
-mod same;
-mod suite;
