@@ -14,7 +14,7 @@
 pub mod file;
 pub mod interrupt;
 pub mod json;
-pub mod numbers;
 pub mod options;
 pub mod output;
 pub mod progress;
+pub mod quantity;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::numbers::count;
 use crate::output::complain;
+use crate::quantity::count;
 
 /// How often the work should tell how far it is.
 pub const INTERVAL: Duration = Duration::from_millis(50);

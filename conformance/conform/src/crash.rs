@@ -8,9 +8,9 @@ use raft_trace::{Action, Settings};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::look::Looked;
+use super::cold_start::ColdStart;
 use crate::lockstep::{Divergence, one_by_one, takes_no_time};
-use crate::words::Words;
+use crate::refinement::Refinement;
 use raft_simulation::disk::{DirectoryContents, Disk, Moment};
 use raft_simulation::reference::Reference;
 use raft_simulation::server::Setup;
@@ -40,7 +40,7 @@ impl Allowed {
     /// several steps that are done as one batch.
     pub(super) fn during(
         settings: &Settings,
-        words: &Words,
+        refinement: &Refinement,
         before: &Server,
         actions: &[&Action],
     ) -> Allowed {
@@ -52,15 +52,15 @@ impl Allowed {
             disks.push(disk.clone());
         }
         Allowed {
-            bases: disks.iter().map(|disk| words.contents(disk.log.snapshot())).collect(),
-            disks: disks.iter().map(|disk| words.state(disk)).collect(),
-            state_machine: words.entries(&state_machine),
+            bases: disks.iter().map(|disk| refinement.contents(disk.log.snapshot())).collect(),
+            disks: disks.iter().map(|disk| refinement.state(disk)).collect(),
+            state_machine: refinement.entries(&state_machine),
         }
     }
 
     /// Whether a server that was started again is one of these.
-    fn admits(&self, looked: &Looked) -> Result<(), Divergence> {
-        let found = &looked.state;
+    fn admits(&self, started: &ColdStart) -> Result<(), Divergence> {
+        let found = &started.state;
         let Some(place) = self.disks.iter().position(|disk| disk == found) else {
             return Err(Divergence {
                 field: "what a crash leaves on the disk".to_owned(),
@@ -69,7 +69,7 @@ impl Allowed {
             });
         };
         let base = found.log.base().index;
-        let applied = looked.applied();
+        let applied = started.applied();
         let known = if applied == base { &self.bases[place] } else { &self.state_machine };
         let count = usize::try_from(applied.0).unwrap_or(usize::MAX);
         let differs = |what: &str, node: String| Divergence {
@@ -80,7 +80,7 @@ impl Allowed {
         let Some(entries) = known.get(..count).filter(|_| applied >= base) else {
             return Err(differs(&format!("{known:?}"), format!("applied up to {applied}")));
         };
-        let read = looked.whole();
+        let read = started.whole();
         if read.as_ref().ok() != Some(&Reference::of(entries)) {
             let node = format!("applied up to {applied} with {read:?}");
             return Err(differs(&format!("{entries:?}"), node));
@@ -175,8 +175,8 @@ pub(super) fn try_all(
 }
 
 fn try_one(allowed: &Allowed, setup: &Setup, disk: &Disk) -> Result<(), Divergence> {
-    match Looked::at(setup, disk) {
-        Ok(looked) => allowed.admits(&looked),
+    match ColdStart::at(setup, disk) {
+        Ok(started) => allowed.admits(&started),
         Err(failure) => Err(Divergence {
             field: "whether it starts after a crash".to_owned(),
             model: "starts".to_owned(),

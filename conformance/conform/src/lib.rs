@@ -28,15 +28,16 @@
 //!
 //! What is picked at random is picked by what it is about, so each run does the same.
 
-mod course;
+mod cold_start;
 mod crash;
+mod fault_variant;
 pub mod first_start;
 pub mod lockstep;
 pub mod log_store;
-mod look;
 mod minimise;
 mod paths;
 mod projection;
+pub mod refinement;
 mod renumber;
 pub mod show;
 pub mod simulated_run;
@@ -44,7 +45,6 @@ pub mod trace;
 pub mod transfer;
 mod trial;
 pub mod walks;
-pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,8 +58,8 @@ use raft_core::NodeId;
 use raft_trace::ClusterTrace;
 
 use crate::lockstep::Divergence;
-use crate::words::Words;
-pub use course::Circumstance;
+use crate::refinement::Refinement;
+pub use fault_variant::FaultVariant;
 pub use paths::{Paths, Step};
 pub use transfer::Transfers;
 use trial::Trial;
@@ -101,7 +101,7 @@ pub struct Conformed {
     /// The first difference that was found.
     pub divergence: Option<Found>,
     /// The first transfer that went wrong.
-    pub bad_transfer: Option<transfer::Story>,
+    pub bad_transfer: Option<transfer::Scenario>,
     /// Whether all was tried, as far as there is no divergence.
     pub complete: bool,
 }
@@ -116,7 +116,7 @@ pub struct Found {
     /// Whose trace it is.
     pub server: NodeId,
     /// What was special about the step.
-    pub circumstance: Circumstance,
+    pub variant: FaultVariant,
 }
 
 impl Conformed {
@@ -133,7 +133,7 @@ impl Conformed {
     /// How many second ways showed that a node remembers something that the comparison does not see.
     /// The search ends with the first one.
     pub fn collisions(&self) -> u64 {
-        let hidden = |found: &Found| found.circumstance == Circumstance::SecondWay;
+        let hidden = |found: &Found| found.variant == FaultVariant::SecondWay;
         u64::from(self.divergence.as_ref().is_some_and(hidden))
     }
 
@@ -196,8 +196,8 @@ pub fn conform(
         *known.known.entry(key).or_default() += 1;
     }
     progress.known.fetch_add(paths.steps().len() as u64, Ordering::Relaxed);
-    let words = Words::default();
-    let trial = Trial::new(&config.settings, &words, &paths, known);
+    let refinement = Refinement::default();
+    let trial = Trial::new(&config.settings, &refinement, &paths, known);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| trial.run(control, progress));
@@ -205,11 +205,11 @@ pub fn conform(
     });
     let mut conformed = trial.finish();
     if conformed.divergence.is_none() {
-        let walked = walks::walk(config, &words, control);
+        let walked = walks::walk(config, &refinement, control);
         (conformed.walks, conformed.divergence) = walked;
     }
-    let (transfers, story) = transfer::try_all(&words.snapshots(), control);
-    (conformed.transfers, conformed.bad_transfer) = (transfers, story);
+    let (transfers, scenario) = transfer::try_all(&refinement.snapshots(), control);
+    (conformed.transfers, conformed.bad_transfer) = (transfers, scenario);
     conformed.complete = explored
         && control.stopped().is_none()
         && conformed.unreached == 0

@@ -20,14 +20,16 @@ use raft_core::{
     AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
     Node, NodeId, Paper, PersistentState, ReadId, Rejection, Term, step,
 };
-use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer, ReaderId, Said};
+use raft_node::order::ReaderId;
+use raft_node::peer_message::PeerMessage;
+use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer};
 use raft_node::shell::{Observe, ProposalId};
 use raft_node::timers::Timing;
 use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
-use crate::words::Words;
+use crate::refinement::Refinement;
 pub use difference::Difference;
 pub use divergence::Divergence;
 use raft_simulation::disk::{DirectoryContents, Disk, Moment};
@@ -122,7 +124,7 @@ struct Waiting {
 /// A server of the model beside one of production.
 pub struct Lockstep<'w> {
     settings: &'w Settings,
-    words: &'w Words,
+    refinement: &'w Refinement,
     /// How the production server is set up.
     pub setup: Setup,
     /// The model's server, in the model's words.
@@ -164,7 +166,7 @@ impl<'w> Lockstep<'w> {
     /// Production does not start.
     pub fn boot(
         settings: &'w Settings,
-        words: &'w Words,
+        refinement: &'w Refinement,
         id: NodeId,
         plan: &[&Action],
     ) -> Result<Lockstep<'w>, Divergence> {
@@ -183,11 +185,11 @@ impl<'w> Lockstep<'w> {
             batch: 1,
             log_sizes: SMALL_FILES,
         };
-        let started = words.started(&setup);
+        let started = refinement.started(&setup);
         let disk = started.map_err(|failure| Divergence::failure("the first start", &failure))?;
         let mut lockstep = Lockstep {
             settings,
-            words,
+            refinement,
             setup,
             model: Server::boot(settings, &Paper, id),
             disk,
@@ -222,7 +224,7 @@ impl<'w> Lockstep<'w> {
         let (running, disk) = match &self.running {
             None => (None, self.disk.moment().after_kill()),
             Some(running) => {
-                let reference = Reference::of(&self.words.entries(&self.model.state_machine));
+                let reference = Reference::of(&self.refinement.entries(&self.model.state_machine));
                 match running.fork(&self.setup, &self.disk, reference, Some(observer))? {
                     None => return Ok(None),
                     Some((running, disk)) => (Some(running), disk),
@@ -231,7 +233,7 @@ impl<'w> Lockstep<'w> {
         };
         Ok(Some(Lockstep {
             settings: self.settings,
-            words: self.words,
+            refinement: self.refinement,
             setup: self.setup.clone(),
             model: self.model.clone(),
             disk,
@@ -317,7 +319,7 @@ impl<'w> Lockstep<'w> {
         self.refused.extend(protocol.0.into_inner());
         let sent = reaction.sent.iter();
         let sent = sent.flat_map(|sent| {
-            let messages = entry_by_entry(self.words.message(&sent.message));
+            let messages = entry_by_entry(self.refinement.message(&sent.message));
             messages.into_iter().map(|message| (sent.to, message))
         });
         self.sent[0].extend(sent);
@@ -366,7 +368,7 @@ impl<'w> Lockstep<'w> {
                 self.now = due;
             }
             Action::Propose { command, .. } => {
-                let command = self.words.command(command);
+                let command = self.refinement.command(command);
                 let running = self.running()?;
                 let id = running.replica.propose(now, command.clone())?;
                 running.replica.advance(now, false);
@@ -400,10 +402,12 @@ impl<'w> Lockstep<'w> {
     fn deliver(&mut self, envelope: &Envelope) -> Result<(), Failure> {
         let Envelope { from, message, .. } = envelope;
         let (now, file) = match message {
-            Message::InstallSnapshot(offer) => (self.now, Some(self.words.file(&offer.snapshot))),
+            Message::InstallSnapshot(offer) => {
+                (self.now, Some(self.refinement.file(&offer.snapshot)))
+            }
             _ => (self.now, None),
         };
-        let message = self.words.message(message);
+        let message = self.refinement.message(message);
         let running = self.running()?;
         match (message, file) {
             (Message::InstallSnapshot(offer), Some(file)) => {
@@ -411,7 +415,7 @@ impl<'w> Lockstep<'w> {
             }
             (message, _) => {
                 let mut bytes = Vec::new();
-                for frame in Said::Message(message).frames(BATCH_BYTES) {
+                for frame in PeerMessage::Message(message).frames(BATCH_BYTES) {
                     raft_node::wire::encode(&frame, &mut bytes);
                 }
                 running.hear(now, *from, &bytes)
@@ -427,7 +431,7 @@ impl<'w> Lockstep<'w> {
         let before = running.reader.applied();
         let applied = running.apply(now, most)?.ok_or("the state machine has nothing to do")?;
         if let Applied::Entries { first, entries, answers } = applied {
-            let known = self.words.entries(&self.model.state_machine);
+            let known = self.refinement.entries(&self.model.state_machine);
             let earlier = usize::try_from(before.0).unwrap_or(usize::MAX).min(known.len());
             let mut reference = Reference::of(&known[..earlier]);
             let expected: Vec<_> = entries.iter().map(|entry| reference.apply(entry)).collect();
@@ -564,11 +568,11 @@ fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
     match sent {
         Sent::Snapshot(to, offer) => Ok(vec![(to, Message::InstallSnapshot(offer))]),
         Sent::Frames(to, bytes) => {
-            let said = frames(&bytes)?.into_iter().map(Said::of);
-            let messages = said.filter_map(|said| match said {
-                Some(Said::Message(message)) => Some(Ok((to, message))),
+            let peer_messages = frames(&bytes)?.into_iter().map(PeerMessage::of);
+            let messages = peer_messages.filter_map(|message| match message {
+                Some(PeerMessage::Message(message)) => Some(Ok((to, message))),
                 // It accompanies a snapshot, and resets a timer.
-                Some(Said::LeaderAlive(_)) => None,
+                Some(PeerMessage::LeaderAlive(_)) => None,
                 None => Some(Err("a frame that no connection accepts".into())),
             });
             messages.collect()

@@ -80,11 +80,11 @@ struct Expected {
 
 /// What happened so far.
 #[derive(Clone)]
-struct Story(String);
+struct Scenario(String);
 
-impl Story {
-    fn then(&self, what: &str) -> Story {
-        Story(format!("{}, {what}", self.0))
+impl Scenario {
+    fn then(&self, what: &str) -> Scenario {
+        Scenario(format!("{}, {what}", self.0))
     }
 
     fn differs(&self, model: impl std::fmt::Debug, node: impl std::fmt::Debug) -> Divergence {
@@ -94,12 +94,12 @@ impl Story {
 
 fn try_sizes(sizes: Sizes, control: &Control) -> Result<LogStores, Divergence> {
     let Sizes { part, worthwhile, .. } = sizes;
-    let story = Story(format!("files with part {part} and worthwhile {worthwhile}"));
+    let scenario = Scenario(format!("files with part {part} and worthwhile {worthwhile}"));
     let mut tried = LogStores::default();
     let disk = Disk::default();
     disk.record();
     let points = work(&disk, sizes);
-    let points = points.map_err(|(_, error)| story.differs("goes on", error.to_string()))?;
+    let points = points.map_err(|(_, error)| scenario.differs("goes on", error.to_string()))?;
     let moments = disk.recorded();
     for (operation, moment) in moments.iter().enumerate() {
         if control.stopped().is_some() {
@@ -114,12 +114,12 @@ fn try_sizes(sizes: Sizes, control: &Control) -> Result<LogStores, Divergence> {
             let perhaps = points.get(done).map(|(_, state)| state.clone());
             Expected { state: state.unwrap_or_default(), perhaps }
         };
-        let ended = story.then(&format!("the end before operation {}", number + 1));
+        let ended = scenario.then(&format!("the end before operation {}", number + 1));
         go_on_from_all(moment, &expected(done), sizes, &ended, &mut tried)?;
         // Or it fails, and the process ends then.
         let disk = Disk::default();
         disk.fail(Some(Fault::Once(number)));
-        let failed = story.then(&format!("operation {} failed", number + 1));
+        let failed = scenario.then(&format!("operation {} failed", number + 1));
         let Err((done, _)) = work(&disk, sizes) else {
             return Err(failed.differs("the store stops", "it goes on"));
         };
@@ -154,26 +154,27 @@ fn go_on_from_all(
     moment: &Moment,
     expected: &Expected,
     sizes: Sizes,
-    story: &Story,
+    scenario: &Scenario,
     tried: &mut LogStores,
 ) -> Result<(), Divergence> {
     for (what, left) in all_left(moment) {
         tried.disks += 1;
-        let story = story.then(&what);
+        let scenario = scenario.then(&what);
         let left = left.moment();
-        let operations = go_on(&left.after_kill(), expected, sizes, &story, tried)?;
+        let operations = go_on(&left.after_kill(), expected, sizes, &scenario, tried)?;
         for operation in 0..operations {
             tried.failed_starts += 1;
-            let story = story.then(&format!("operation {} of the start failed", operation + 1));
+            let scenario =
+                scenario.then(&format!("operation {} of the start failed", operation + 1));
             let disk = left.after_kill();
             disk.fail(Some(Fault::Once(operation)));
             if open(&disk, sizes, 2).is_ok() {
-                return Err(story.differs("the start fails", "it goes on"));
+                return Err(scenario.differs("the start fails", "it goes on"));
             }
             let second = disk.moment();
             let losses = [false, true].map(|kept| second.after_power_loss(|| kept));
             for (disk, what) in losses.iter().chain([&second.after_kill()]).zip(SECOND) {
-                go_on(disk, expected, sizes, &story.then(what), tried)?;
+                go_on(disk, expected, sizes, &scenario.then(what), tried)?;
             }
         }
     }
@@ -189,30 +190,30 @@ fn go_on(
     disk: &Disk,
     expected: &Expected,
     sizes: Sizes,
-    story: &Story,
+    scenario: &Scenario,
     tried: &mut LogStores,
 ) -> Result<u64, Divergence> {
     tried.runs += 1;
-    let read = |disk: &Disk, story: &Story| {
-        open(disk, sizes, 4).map_err(|error| story.differs("it starts", error.to_string()))
+    let read = |disk: &Disk, scenario: &Scenario| {
+        open(disk, sizes, 4).map_err(|error| scenario.differs("it starts", error.to_string()))
     };
     let opened = open(disk, sizes, 3);
     let (mut log, mut state) =
-        opened.map_err(|error| story.differs("it starts", error.to_string()))?;
+        opened.map_err(|error| scenario.differs("it starts", error.to_string()))?;
     let operations = disk.operations();
     if state != expected.state && expected.perhaps.as_ref() != Some(&state) {
-        return Err(story.differs(&expected.state, &state));
+        return Err(scenario.differs(&expected.state, &state));
     }
-    let loss = story.then("a start, a power loss");
+    let loss = scenario.then("a start, a power loss");
     let (_, left) = read(&disk.moment().after_power_loss(|| false), &loss)?;
     if left != state {
         return Err(loss.differs(&state, &left));
     }
     for write in later_script(&state) {
         state.write(&write);
-        log.commit(vec![write]).map_err(|error| story.differs("goes on", error.to_string()))?;
+        log.commit(vec![write]).map_err(|error| scenario.differs("goes on", error.to_string()))?;
     }
-    let loss = story.then("a start, more transactions, a power loss");
+    let loss = scenario.then("a start, more transactions, a power loss");
     for kept in [false, true] {
         let (_, left) = read(&disk.moment().after_power_loss(|| kept), &loss)?;
         if left != state {

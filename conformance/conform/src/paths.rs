@@ -16,7 +16,7 @@ use raft_checker::search::Control;
 use raft_core::{NodeId, Paper};
 use raft_trace::Action;
 
-use super::course::{dice, is_batch};
+use super::fault_variant::{dice, is_batch};
 
 /// Everything that the checker found to happen to one server of a configuration.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use raft_checker::view::{describe_action, wrap};
 
 use super::Found;
-use super::transfer::Story;
+use super::transfer::Scenario;
 use crate::lockstep::{Difference, Divergence};
 
 /// The width of the whole.
@@ -23,8 +23,8 @@ const LINES: usize = 2;
 
 /// A difference, in at most about thirty lines. `again` is how to see it again.
 pub fn divergence(name: &str, found: &Found, again: &str) -> String {
-    let Found { divergence, trace, server, circumstance } = found;
-    let mut out = format!("{name} DIVERGED on {server}, {circumstance}\n\n  step  action\n");
+    let Found { divergence, trace, server, variant } = found;
+    let mut out = format!("{name} DIVERGED on {server}, {variant}\n\n  step  action\n");
     let count = trace.actions.len();
     let left_out = ENDS.0..count.saturating_sub(ENDS.1).max(ENDS.0);
     for (place, action) in trace.actions.iter().enumerate() {
@@ -34,7 +34,7 @@ pub fn divergence(name: &str, found: &Found, again: &str) -> String {
             }
             continue;
         }
-        let mark = if place + circumstance.steps() >= count { 'X' } else { ' ' };
+        let mark = if place + variant.steps() >= count { 'X' } else { ' ' };
         let line = format!("{mark} {:4}  {}", place + 1, describe_action(action));
         let _ = writeln!(out, "{}", clip(&line, WIDTH));
     }
@@ -45,8 +45,8 @@ pub fn divergence(name: &str, found: &Found, again: &str) -> String {
 }
 
 /// A transfer that went wrong.
-pub fn transfer(name: &str, story: &Story) -> String {
-    let Story { name: snapshot, disturbance, divergence } = story;
+pub fn transfer(name: &str, scenario: &Scenario) -> String {
+    let Scenario { name: snapshot, disturbance, divergence } = scenario;
     let values = values(divergence);
     format!(
         "{name} DIVERGED in a transfer of {snapshot}:\n{}\n\n{values}",

@@ -13,12 +13,12 @@ use raft_core::{Bytes, Entry, Index, Message, NodeId, Paper, Payload, Snapshot, 
 use raft_kv::command::Command;
 use raft_trace::{Action, ClusterTrace, Settings};
 
-use super::course::{Circumstance, Course, Difference, is_batch, plainly};
+use super::fault_variant::{Course, Difference, FaultVariant, is_batch, plainly};
 use super::minimise::minimise;
 use super::projection::Projected;
 use super::{Found, Progress};
 use crate::lockstep::{Divergence, Lockstep, timer_runs};
-use crate::words::Words;
+use crate::refinement::Refinement;
 
 /// What is done beside comparing after each step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,21 +87,22 @@ pub fn hold(
 ) -> Result<(Held, Option<Found>), BadTrace> {
     use std::sync::atomic::Ordering::Relaxed;
     let trace = followed(trace)?;
-    let words = if speaks_service(&trace) { Words::of_service() } else { Words::default() };
+    let refinement =
+        if speaks_service(&trace) { Refinement::of_service() } else { Refinement::default() };
     let effort = Effort { crashes: true, rest: true };
     let mut all = Held::default();
     progress.known.fetch_add(trace.actions.len() as u64, Relaxed);
     for projected in Projected::of(&trace) {
-        let (held, found) = projected.hold(&words, effort, control);
+        let (held, found) = projected.hold(&refinement, effort, control);
         progress.tried.fetch_add(held.steps, Relaxed);
         all.add(held);
         if let Some(found) = found {
             // What shows without crashes and failing disks is looked for without them.
-            let (effort, cost) = match found.circumstance {
-                Circumstance::Plainly => (Effort::default(), 1),
+            let (effort, cost) = match found.variant {
+                FaultVariant::Plainly => (Effort::default(), 1),
                 _ => (effort, COST),
             };
-            let again = |projected: &Projected<'_>| projected.hold(&words, effort, control).1;
+            let again = |projected: &Projected<'_>| projected.hold(&refinement, effort, control).1;
             return Ok((all, Some(minimise(&projected, found, cost, again))));
         }
     }
@@ -135,12 +136,12 @@ impl<'a> Projected<'a> {
     /// Holds production to it.
     pub(super) fn hold(
         &self,
-        words: &Words,
+        refinement: &Refinement,
         effort: Effort,
         control: &Control,
     ) -> (Held, Option<Found>) {
         let mut held = Held::default();
-        let course = Course { settings: self.settings, words, id: self.id };
+        let course = Course { settings: self.settings, refinement, id: self.id };
         let plan: Vec<&Action> = self.actions.iter().collect();
         let booted = course.lead(&[], &plan);
         let mut done = 0;
@@ -152,12 +153,12 @@ impl<'a> Projected<'a> {
             }
             Ok(())
         });
-        let found = outcome.err().map(|(divergence, circumstance)| {
-            let last = done + circumstance.steps();
+        let found = outcome.err().map(|(divergence, variant)| {
+            let last = done + variant.steps();
             let actions = self.actions[..last.min(self.actions.len())].to_vec();
             let about = format!("what happens to {} until production differs", self.id);
             let trace = ClusterTrace { settings: self.settings.clone(), about, actions };
-            Found { divergence, trace, server: self.id, circumstance }
+            Found { divergence, trace, server: self.id, variant }
         });
         (held, found)
     }
@@ -178,7 +179,7 @@ impl<'a> Projected<'a> {
         let mut copy = None;
         if effort.rest {
             let asked = lockstep.accepts();
-            held.asked += asked.map_err(|divergence| (divergence, Circumstance::Asked))?;
+            held.asked += asked.map_err(|divergence| (divergence, FaultVariant::Asked))?;
             copy = lockstep.fork().map_err(|failure| {
                 plainly(Divergence::failure("whether it can be copied", &failure))
             })?;
@@ -203,7 +204,7 @@ impl<'a> Projected<'a> {
         if let Some(next) = next {
             held.batches += 1;
             let pair = [action, next];
-            let in_batch = |divergence| (divergence, Circumstance::Batch { steps: 2 });
+            let in_batch = |divergence| (divergence, FaultVariant::Batch { steps: 2 });
             let mut lockstep = course.again(copy, before, &pair).map_err(in_batch)?;
             course.with_crashes(&mut lockstep, &pair)?;
         }

@@ -15,7 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::lockstep::Divergence;
-use crate::words::{SnapshotFile, Words};
+use crate::refinement::{Refinement, SnapshotFile};
 use raft_simulation::disk::{Disk, Fault, Moment};
 use raft_simulation::failure::Failure;
 use raft_simulation::server::{SMALL_CHUNK, over_the_wire};
@@ -52,7 +52,7 @@ pub struct Transfers {
 
 /// A transfer that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Story {
+pub struct Scenario {
     /// The snapshot.
     pub name: String,
     /// What happened to its transfer, in words.
@@ -110,7 +110,7 @@ impl Disturbance {
 
 /// Snapshots of some kilobytes, two of them equally long.
 pub fn generated() -> Vec<SnapshotFile> {
-    let words = Words::default();
+    let refinement = Refinement::default();
     let snapshot = |letter: u8, entries: usize| {
         let command = Payload::Command(Bytes::from(vec![letter; 500]));
         let entries = vec![Entry { term: Term(1), payload: command }; entries];
@@ -118,13 +118,13 @@ pub fn generated() -> Vec<SnapshotFile> {
         snapshot.last_included_index.0 = entries.len() as u64;
         snapshot.last_included_term = Term(1);
         snapshot.handle = encode(&entries);
-        words.file(&snapshot)
+        refinement.file(&snapshot)
     };
     vec![snapshot(b'a', 12), snapshot(b'b', 12), snapshot(b'c', 20)]
 }
 
 /// Transfers each of these snapshots in every way, until something goes wrong.
-pub fn try_all(snapshots: &[SnapshotFile], control: &Control) -> (Transfers, Option<Story>) {
+pub fn try_all(snapshots: &[SnapshotFile], control: &Control) -> (Transfers, Option<Scenario>) {
     let mut tried = Transfers::default();
     for (place, file) in snapshots.iter().enumerate() {
         if control.stopped().is_some() {
@@ -137,7 +137,7 @@ pub fn try_all(snapshots: &[SnapshotFile], control: &Control) -> (Transfers, Opt
         let outcome = outcome.and_then(|transfer| transfer.try_all(other, &mut tried));
         if let Err((disturbance, divergence)) = outcome {
             let name = file.name.to_string();
-            return (tried, Some(Story { name, disturbance, divergence }));
+            return (tried, Some(Scenario { name, disturbance, divergence }));
         }
     }
     (tried, None)

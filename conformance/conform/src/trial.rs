@@ -8,11 +8,11 @@ use raft_checker::search::Control;
 use raft_core::NodeId;
 use raft_trace::{Action, ClusterTrace, Settings};
 
-use super::course::{Circumstance, Course, Difference, dice, is_batch, plainly};
+use super::fault_variant::{Course, Difference, FaultVariant, dice, is_batch, plainly};
 use super::paths::{Paths, Step};
 use super::{Conformed, Found, Progress};
 use crate::lockstep::{Divergence, Lockstep};
-use crate::words::Words;
+use crate::refinement::Refinement;
 
 /// Of so many batches one is interrupted by crashes.
 const BATCHES: u64 = 16;
@@ -26,7 +26,7 @@ type Later = Box<(Difference, Vec<Action>)>;
 /// All transitions of a configuration.
 pub(super) struct Trial<'a> {
     settings: &'a Settings,
-    words: &'a Words,
+    refinement: &'a Refinement,
     paths: &'a Paths,
     next: AtomicUsize,
     stop: AtomicBool,
@@ -36,12 +36,12 @@ pub(super) struct Trial<'a> {
 impl<'a> Trial<'a> {
     pub(super) fn new(
         settings: &'a Settings,
-        words: &'a Words,
+        refinement: &'a Refinement,
         paths: &'a Paths,
         begun: Conformed,
     ) -> Trial<'a> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Trial { settings, words, paths, next, stop, result: Mutex::new(begun) }
+        Trial { settings, refinement, paths, next, stop, result: Mutex::new(begun) }
     }
 
     /// Tries one transition after the other, until there are no more.
@@ -57,13 +57,13 @@ impl<'a> Trial<'a> {
                     *own.covered.entry(key).or_default() += 1;
                 }
                 Err(differs) => {
-                    let ((divergence, circumstance), later) = *differs;
+                    let ((divergence, variant), later) = *differs;
                     let mut actions = path;
                     actions.extend(later);
                     let about = format!("what happens to {id} until production differs");
                     let settings = self.settings.clone();
                     let trace = ClusterTrace { settings, about, actions };
-                    own.divergence = Some(Found { divergence, trace, server: id, circumstance });
+                    own.divergence = Some(Found { divergence, trace, server: id, variant });
                     self.stop.store(true, Ordering::Relaxed);
                 }
             }
@@ -86,7 +86,7 @@ impl<'a> Trial<'a> {
         path: &[Action],
         own: &mut Conformed,
     ) -> Result<(), Later> {
-        let course = Course { settings: self.settings, words: self.words, id };
+        let course = Course { settings: self.settings, refinement: self.refinement, id };
         let Some((action, before)) = path.split_last() else { return Ok(()) };
         let led = self.alone(course, number, action, before, own);
         let led = led.map_err(|difference| Box::new((difference, Vec::new())))?;
@@ -101,7 +101,7 @@ impl<'a> Trial<'a> {
             } else {
                 own.followed += 1;
                 after(course, led, path, &next)
-                    .map_err(|divergence| (divergence, Circumstance::SecondWay))
+                    .map_err(|divergence| (divergence, FaultVariant::SecondWay))
             };
             outcome.map_err(|difference| Box::new((difference, vec![next])))?;
         }
@@ -129,7 +129,7 @@ impl<'a> Trial<'a> {
         let mut lockstep = course.lead(before, &[action]).map_err(plainly)?;
         if self.paths.is_first_of_its_state(number) {
             let asked = lockstep.accepts();
-            own.asked += asked.map_err(|divergence| (divergence, Circumstance::Asked))?;
+            own.asked += asked.map_err(|divergence| (divergence, FaultVariant::Asked))?;
         }
         let copy = lockstep.fork().map_err(|failure| {
             plainly(Divergence::failure("whether it can be copied", &failure))
@@ -172,7 +172,7 @@ fn together<'a>(
     own: &mut Conformed,
 ) -> Result<(), Difference> {
     own.batches += 1;
-    let batch = Circumstance::Batch { steps: actions.len() };
+    let batch = FaultVariant::Batch { steps: actions.len() };
     let differs = |divergence| (divergence, batch);
     let mut lockstep = course.again(led, before, actions).map_err(differs)?;
     if dice((&lockstep.model, actions)).is_multiple_of(BATCHES) {

@@ -11,11 +11,11 @@ use rand::{RngExt, SeedableRng};
 use stateright::Model;
 
 use super::Found;
-use super::course::dice;
+use super::fault_variant::dice;
 use super::minimise::minimise;
 use super::projection::Projected;
 use super::trace::Effort;
-use crate::words::Words;
+use crate::refinement::Refinement;
 
 /// How many runs.
 const RUNS: u64 = 32;
@@ -33,7 +33,11 @@ pub struct Walks {
 }
 
 /// Does the random runs of a configuration, as long as nobody stops it.
-pub fn walk(config: &BoundedConfig, words: &Words, control: &Control) -> (Walks, Option<Found>) {
+pub fn walk(
+    config: &BoundedConfig,
+    refinement: &Refinement,
+    control: &Control,
+) -> (Walks, Option<Found>) {
     let model = PlainModel::new(config.clone());
     let prefix = raft_checker::packed::ClusterModel::new(config.clone(), false).prefix();
     let mut walks = Walks::default();
@@ -48,8 +52,9 @@ pub fn walk(config: &BoundedConfig, words: &Words, control: &Control) -> (Walks,
         walks.runs += 1;
         for projected in Projected::of(&trace) {
             walks.steps += projected.actions.len() as u64;
-            let tried =
-                |projected: &Projected<'_>| projected.hold(words, Effort::default(), control).1;
+            let tried = |projected: &Projected<'_>| {
+                projected.hold(refinement, Effort::default(), control).1
+            };
             if let Some(found) = tried(&projected) {
                 return (walks, Some(minimise(&projected, found, 1, tried)));
             }

@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut run = Run { threads: args.threads.number(), ..Run::default() };
     run.start = Some(watch.run("the first start", |_, _| first_start::try_all()));
     run.log_stores = Some(watch.run("the log store", |control, _| log_store::try_all(control)));
-    (run.transfers, run.story) =
+    (run.transfers, run.scenario) =
         watch.run("transfers", |control, _| transfer::try_all(&transfer::generated(), control));
     for (place, config) in (1..).zip(&configs) {
         if run.diverged() || watch.control.stopped().is_some() {

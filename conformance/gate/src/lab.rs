@@ -12,10 +12,10 @@ use raft_checker::exit::Exit;
 use raft_cli::file::probe_folder;
 use raft_cli::interrupt::Interrupt;
 use raft_cli::json::JsonArgs;
-use raft_cli::numbers::count;
 use raft_cli::options::{ThreadsArgs, seeds};
 use raft_cli::output::Output;
 use raft_cli::progress::{Progress, Share};
+use raft_cli::quantity::count;
 use raft_lab::{Level, Outcome, Test, UnknownTest};
 
 use crate::failure::Failure;

@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::exit::Exit;
 use raft_checker::view::wrap;
 use raft_cli::json::JsonArgs;
-use raft_cli::numbers::count;
 use raft_cli::progress::Share;
+use raft_cli::quantity::count;
 use raft_logs::validate::{Options, Progress, Report, validate};
 
 use crate::failure::Failure;

@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{Conditions, Snapshots, Stop, demand};
-use raft_simulation::cluster::host::Left;
+use raft_simulation::cluster::host::Survives;
 use raft_simulation::cluster::{Cluster, Options, Span};
 
 /// The tester's unit: in this time it expects an election to be over.
@@ -267,10 +267,10 @@ impl Tester {
     ///
     /// What is left is nothing that a crash may leave.
     pub fn crash(&mut self, id: NodeId) -> Result<(), Stop> {
-        let left = if self.random.random() { Left::All } else { Left::Nothing };
+        let left = if self.random.random() { Survives::All } else { Survives::Nothing };
         self.note(&format!(
             "crash {id} ({})",
-            if left == Left::All { "killed" } else { "power loss" }
+            if left == Survives::All { "killed" } else { "power loss" }
         ));
         self.connected[place(id)] = false;
         self.wire();

@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::explain::{Line, write_table};
 use super::history::until;
-use super::report::{Limit, Report, Verdict};
+use super::limit::Limit;
+use super::report::{Report, Verdict};
 use super::search::{Budget, Found, search};
 use super::{Bytes, Call, Effect, History, Model, Outcome};
 

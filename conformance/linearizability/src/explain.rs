@@ -156,7 +156,7 @@ fn first_wrong<M: Model>(
 /// The state after an order.
 fn describe<M: Model>(calls: &[Call<M::Operation, M::Answer>], order: &[usize]) -> String {
     let model = M::new(calls);
-    let revealed = M::reveal(calls);
+    let revealed = M::infer(calls);
     let step = |state: M::State, index: &usize| {
         let answer = revealed[*index].answer().map(|(_, answer)| answer);
         model.step(&state, &calls[*index].operation, answer)

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use super::model::{Effect, Model};
 use super::observed::{Content, Observed};
 use super::operation::{Answer, Operation};
-use super::reveal::reveal;
+use super::unknown_outcomes::infer;
 use super::{Bytes, Call};
 
 /// One key of the service, absent at first.
@@ -62,7 +62,7 @@ impl Version {
 
 impl KvState {
     /// The state once somebody saw the version, `None` if it cannot be that one.
-    fn reveal(&self, version: u64) -> Option<KvState> {
+    fn infer(&self, version: u64) -> Option<KvState> {
         let possible = self.content.is_some() && self.last.may_be(version);
         possible.then_some(KvState { content: self.content, last: Version::Exactly(version) })
     }
@@ -107,7 +107,7 @@ impl KvModel {
     ) -> Option<KvState> {
         match answer {
             Some(Answer::Conflict { present }) if *present == expected => None,
-            Some(Answer::Conflict { present: Some(version) }) => state.reveal(*version),
+            Some(Answer::Conflict { present: Some(version) }) => state.infer(*version),
             Some(Answer::Conflict { present: None }) => state.absent(),
             _ if !state.has(expected) => None,
             _ => {
@@ -139,8 +139,8 @@ impl Model for KvModel {
         KvModel { observed, never_seen }
     }
 
-    fn reveal(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, Answer>> {
-        reveal(calls)
+    fn infer(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, Answer>> {
+        infer(calls)
     }
 
     fn initial(&self) -> KvState {
@@ -159,7 +159,7 @@ impl Model for KvModel {
                 Some(Answer::Missing) => state.absent(),
                 Some(Answer::Found { value, version }) => {
                     let same = self.observed.is(state.content?, value);
-                    same.then(|| state.reveal(*version)).flatten()
+                    same.then(|| state.infer(*version)).flatten()
                 }
                 Some(_) => None,
             },

@@ -23,7 +23,7 @@ pub trait Model: Sized {
     /// The same calls, with the outcomes of those that were unknown where they follow from what
     /// others saw: such a call has the only answer that it can have had, and has returned when that
     /// was seen.
-    fn reveal(
+    fn infer(
         calls: &[Call<Self::Operation, Self::Answer>],
     ) -> Vec<Call<Self::Operation, Self::Answer>> {
         calls.to_vec()

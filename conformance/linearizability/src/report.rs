@@ -2,32 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::explain::Explanation;
 use super::search::{Budget, Found, search};
-use super::{Bytes, Call, History, Model};
-
-/// How long a check may take, over all keys.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// How many states may be computed or compared.
-    pub steps: u64,
-    /// How much time may pass.
-    pub time: Duration,
-    /// After how many steps the search looks elsewhere: at a part of the history, or at longer
-    /// sequences of calls of unknown outcome. It changes how long a check takes, never what it
-    /// finds.
-    pub patience: u64,
-}
-
-impl Default for Limit {
-    fn default() -> Limit {
-        Limit { steps: 30_000_000, time: Duration::from_mins(1), patience: 300_000 }
-    }
-}
+use super::{Bytes, Call, History, Limit, Model};
 
 /// Whether something is linearizable.
 #[derive(Clone, Debug, Serialize)]

@@ -86,7 +86,7 @@ pub(super) fn search<M: Model>(
     calls: &[Call<M::Operation, M::Answer>],
     budget: &mut Budget,
 ) -> Found<M> {
-    let revealed = M::reveal(calls);
+    let revealed = M::infer(calls);
     let model = M::new(&revealed);
     let mut patience = budget.limit.patience;
     let mut search = Search::new(&model, &revealed, budget);
@@ -100,7 +100,7 @@ pub(super) fn search<M: Model>(
         for behind in (0..).map_while(|power| 1_usize.checked_shl(power)) {
             let deadline = search.furthest.deadline;
             let Some(calls) = window(&model, calls, deadline, behind) else { break };
-            let revealed = M::reveal(&calls);
+            let revealed = M::infer(&calls);
             let model = M::new(&revealed);
             let mut search = Search::new(&model, &revealed, search.budget);
             search.longest_chain = usize::MAX;

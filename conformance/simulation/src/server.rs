@@ -14,7 +14,9 @@ use raft_core::{
 };
 use raft_node::applier::Applier;
 use raft_node::log_store::{Durable, Identity, LogStore, Sizes};
-use raft_node::replica::{Free, Observer, Order, ReaderId, Replica, Said};
+use raft_node::order::{Free, Order, ReaderId};
+use raft_node::peer_message::PeerMessage;
+use raft_node::replica::{Observer, Replica};
 use raft_node::shell::{ProposalId, Task};
 use raft_node::snapshot_store::SnapshotStore;
 use raft_node::snapshot_transfer::{Receiving, Sending};
@@ -65,7 +67,7 @@ pub enum Sent {
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ClientAnswer {
     /// About its command.
     Proposal(ProposalId, Result<Bytes, ProposeError>),
     /// About its read.
@@ -109,7 +111,7 @@ pub struct Running {
     /// What left it and was not taken yet.
     pub sent: Vec<Sent>,
     /// What clients were told.
-    pub told: Vec<Told>,
+    pub told: Vec<ClientAnswer>,
     /// Its snapshots.
     pub snapshots: SnapshotStore,
     /// What was on the disk when it started.
@@ -222,9 +224,9 @@ impl Running {
     pub fn take_orders(&mut self, now: Duration) -> Result<(), Failure> {
         for order in self.replica.orders(now, self.free) {
             match order {
-                Order::Send { to, said } => {
+                Order::Send { to, message } => {
                     let mut bytes = Vec::new();
-                    for frame in said.frames(self.batch) {
+                    for frame in message.frames(self.batch) {
                         wire::encode(&frame, &mut bytes);
                     }
                     self.sent.push(Sent::Frames(to, bytes));
@@ -244,8 +246,10 @@ impl Running {
                 Order::StoreSnapshot { view, term } => self.storing = Some(Storing { view, term }),
                 Order::SyncState => self.applier.sync()?,
                 Order::RemoveSnapshots { keep } => self.snapshots.keep_only(keep)?,
-                Order::AnswerProposal(id, answer) => self.told.push(Told::Proposal(id, answer)),
-                Order::AnswerRead(id, answer) => self.told.push(Told::Read(id, answer)),
+                Order::AnswerProposal(id, answer) => {
+                    self.told.push(ClientAnswer::Proposal(id, answer));
+                }
+                Order::AnswerRead(id, answer) => self.told.push(ClientAnswer::Read(id, answer)),
             }
         }
         match self.replica.halted() {
@@ -336,8 +340,8 @@ impl Running {
     /// It makes no sense.
     pub fn hear(&mut self, now: Duration, from: NodeId, bytes: &[u8]) -> Result<(), Failure> {
         for frame in frames(bytes)? {
-            let said = Said::of(frame).ok_or("a frame on the wrong connection")?;
-            self.replica.hear(now, from, said);
+            let message = PeerMessage::of(frame).ok_or("a frame on the wrong connection")?;
+            self.replica.hear(now, from, message);
         }
         Ok(())
     }
@@ -368,7 +372,7 @@ impl Running {
             }
             if receiving.is_complete() {
                 receiving.finish()?;
-                self.replica.hear(now, from, Said::Message(Message::InstallSnapshot(offer)));
+                self.replica.hear(now, from, PeerMessage::Message(Message::InstallSnapshot(offer)));
                 return Ok(());
             }
         }

@@ -34,6 +34,7 @@
 
 pub mod applier;
 pub mod directory;
+mod error;
 mod handle;
 pub mod log_store;
 pub mod metrics;
@@ -41,7 +42,9 @@ mod net;
 mod node;
 mod node_log;
 mod options;
+pub mod order;
 mod owner;
+pub mod peer_message;
 pub mod replica;
 pub mod shell;
 pub mod snapshot_store;
@@ -54,10 +57,11 @@ pub mod waiting;
 pub mod wire;
 mod workers;
 
+pub use error::NodeError;
 pub use handle::{
     NodeHandle, NodeStatus, PeerStatus, ProposeError, ReadError, Replication, Request,
 };
 pub use net::{Security, certificate_name};
-pub use node::{NodeError, RunningNode};
+pub use node::RunningNode;
 pub use options::{Bounds, Options};
 pub use state_machine::{SnapshotView, StateMachine, StateMachineError};

@@ -8,13 +8,15 @@ use raft_core::{Mark, Node, NodeId, Write};
 use tokio::sync::mpsc;
 use tracing::info;
 
+use crate::error::NodeError;
 use crate::handle::{NodeStatus, ProposeError, Request};
 use crate::log_store::Identity;
-use crate::net::{By, Dialler, FromPeer, Link, Refusals, SnapshotLink};
-use crate::node::NodeError;
+use crate::net::{By, Dialler, Link, Refusals, SnapshotLink};
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::replica::{Free, Observer, Order, Replica};
+use crate::order::{Free, Order};
+use crate::peer_message::FromPeer;
+use crate::replica::{Observer, Replica};
 use crate::shell::Task;
 use crate::snapshot_store::SnapshotStore;
 use crate::supervisor::Supervisor;
@@ -178,8 +180,8 @@ impl Owner {
         }
     }
 
-    fn hear(&mut self, FromPeer { from, said }: FromPeer) {
-        self.replica.hear(self.now(), from, said);
+    fn hear(&mut self, FromPeer { from, message }: FromPeer) {
+        self.replica.hear(self.now(), from, message);
     }
 
     fn report(&mut self, report: Report) -> Result<(), NodeError> {
@@ -263,9 +265,9 @@ impl Owner {
 
     fn execute(&mut self, order: Order) -> Result<(), NodeError> {
         match order {
-            Order::Send { to, said } => {
+            Order::Send { to, message } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    peer.link.send(said);
+                    peer.link.send(message);
                 }
             }
             Order::SendSnapshot { to, offer } => {

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raft_core::{
-    Bytes, HaltReason, Index, Input, InstallSnapshot, Mark, Message, Node, NodeId, ReadId,
-    ReadRefusal, Role, Term, TermAt, Write,
+    Bytes, HaltReason, Index, Input, Mark, Message, Node, NodeId, ReadId, ReadRefusal, Role, TermAt,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -24,11 +23,12 @@ use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
 use crate::log_store::Durable;
 use crate::metrics::{NodeMetrics, log_bytes, rejected_message};
 use crate::options::Bounds;
-use crate::shell::{Answer, Observe, ProposalId, Shell, Task};
+use crate::order::{Free, Order, ReaderId};
+use crate::peer_message::PeerMessage;
+use crate::shell::{Answer, Observe, ProposalId, Shell};
 use crate::snapshot_store::SnapshotName;
 use crate::state_machine::SnapshotView;
 use crate::timers::{Timers, Timing};
-use crate::wire::{self, Frame};
 
 /// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
 const READ_GROUPS: usize = 4;
@@ -38,106 +38,6 @@ pub const APPLY_DELAY: Duration = Duration::from_millis(10);
 
 /// How often sizes are measured and numbers published.
 pub const HOUSEKEEPING: Duration = Duration::from_millis(100);
-
-/// What another server says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// A message of Raft.
-    Message(Message),
-    /// It leads this term, and is busy sending a snapshot.
-    LeaderAlive(Term),
-}
-
-impl Said {
-    /// As what it travels: entries of more than `batch` bytes, at most
-    /// [`BATCH_BYTES`](wire::BATCH_BYTES), take several frames.
-    pub fn frames(self, batch: usize) -> Vec<Frame> {
-        match self {
-            Said::Message(message) => {
-                wire::split(message, batch).into_iter().map(Frame::Raft).collect()
-            }
-            Said::LeaderAlive(term) => vec![Frame::LeaderAlive(term)],
-        }
-    }
-
-    /// What a frame says; none if it does not belong on a connection for messages. There an offer of a
-    /// snapshot would be one without its file.
-    pub fn of(frame: Frame) -> Option<Said> {
-        match frame {
-            Frame::Raft(Message::InstallSnapshot(_)) => None,
-            Frame::Raft(message) => Some(Said::Message(message)),
-            Frame::LeaderAlive(term) => Some(Said::LeaderAlive(term)),
-            _ => None,
-        }
-    }
-}
-
-/// The replica's name for a client that waits for a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReaderId(pub u64);
-
-/// Who can take an order. Orders for the disk have to be done one after the other, and so have those
-/// for the state machine; production gives one at a time, so that the next has everything that came
-/// meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Free {
-    /// The disk.
-    pub disk: bool,
-    /// The state machine.
-    pub machine: bool,
-}
-
-/// What a replica wants done.
-pub enum Order {
-    /// Send this; it may be lost.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        said: Said,
-    },
-    /// Send a snapshot, unless one is on its way there: the file, and then the message.
-    SendSnapshot {
-        /// To whom.
-        to: NodeId,
-        /// The message.
-        offer: InstallSnapshot,
-    },
-    /// Put writes on the disk as one transaction, then say [`Replica::durable`].
-    Commit {
-        /// What to report.
-        mark: Mark,
-        /// The writes.
-        writes: Vec<Write>,
-    },
-    /// Give the state machine a task, then say [`Replica::applied`].
-    Apply {
-        /// The task.
-        task: Task,
-        /// Whether a client waits for this and for nothing else.
-        alone: bool,
-    },
-    /// Ask the state machine for a view, then say [`Replica::view`].
-    TakeView,
-    /// Write the view into a file, then say [`Replica::snapshot_stored`].
-    StoreSnapshot {
-        /// The view.
-        view: Box<dyn SnapshotView>,
-        /// The term of the last entry that it reflects.
-        term: Term,
-    },
-    /// Make the state machine durable, after what it was told to do before.
-    SyncState,
-    /// Remove snapshots before this one, some time.
-    RemoveSnapshots {
-        /// The one to keep.
-        keep: SnapshotName,
-    },
-    /// Tell a client what became of its command.
-    AnswerProposal(ProposalId, Result<Bytes, ProposeError>),
-    /// Tell a client whether its read may be served.
-    AnswerRead(ReaderId, Result<Index, ReadError>),
-}
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,22 +252,22 @@ impl Replica {
     }
 
     /// Another server says something.
-    pub fn hear(&mut self, now: Duration, from: NodeId, said: Said) {
+    pub fn hear(&mut self, now: Duration, from: NodeId, message: PeerMessage) {
         self.heard.insert(from, now);
-        match said {
-            Said::LeaderAlive(term) => {
+        match message {
+            PeerMessage::LeaderAlive(term) => {
                 if self.shell.heeds_leader(from, term) {
                     self.reset_election(now);
                 }
             }
-            Said::Message(Message::AppendEntries(request))
+            PeerMessage::Message(Message::AppendEntries(request))
                 if !request.entries.is_empty()
                     && self.apply_backlog() > self.bounds.apply_backlog =>
             {
                 // As if the network had lost it: the leader tries again with its next heartbeat.
                 self.metrics.overloaded();
             }
-            Said::Message(message) => {
+            PeerMessage::Message(message) => {
                 self.metrics.received();
                 self.input(now, Input::Receive { from, message });
                 for (from, rejection) in self.shell.take_rejections() {
@@ -492,11 +392,11 @@ impl Replica {
             match message {
                 Message::InstallSnapshot(offer) => {
                     // The file travels beside the messages; meanwhile this shows that a leader lives.
-                    let said = Said::LeaderAlive(offer.term);
+                    let message = PeerMessage::LeaderAlive(offer.term);
                     orders.push(Order::SendSnapshot { to, offer });
-                    orders.push(Order::Send { to, said });
+                    orders.push(Order::Send { to, message });
                 }
-                message => orders.push(Order::Send { to, said: Said::Message(message) }),
+                message => orders.push(Order::Send { to, message: PeerMessage::Message(message) }),
             }
         }
         if free.disk

@@ -7,8 +7,8 @@ use raft_core::{Config, Node, Paper, PersistentState};
 
 use crate::applier::{Applier, ApplyError};
 use crate::directory::Directory;
+use crate::error::NodeError;
 use crate::log_store::{self, Files, Identity, LogStore, LogStoreError, Sizes};
-use crate::node::NodeError;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::StateMachine;
 

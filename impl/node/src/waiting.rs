@@ -7,7 +7,8 @@ use raft_core::{Bytes, Index};
 use tokio::sync::oneshot;
 
 use crate::handle::{ProposeError, ReadError};
-use crate::replica::{ReaderId, Replica};
+use crate::order::ReaderId;
+use crate::replica::Replica;
 use crate::shell::ProposalId;
 
 /// Where the answer to a command goes.

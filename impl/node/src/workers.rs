@@ -11,9 +11,9 @@ use raft_core::{Mark, Write};
 use tokio::sync::mpsc;
 
 use crate::applier::{Applier, ApplyError, Done};
+use crate::error::NodeError;
 use crate::log_store::{Durable, LogStore};
 use crate::metrics::{SnapshotOperation, disk_commits};
-use crate::node::NodeError;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::SnapshotView;

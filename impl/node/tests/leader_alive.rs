@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use raft_core::{Config, Input, Limits, Node, NodeId, Paper, RequestVote, Term, step};
 use raft_node::Bounds;
-use raft_node::replica::{Replica, Said};
+use raft_node::peer_message::PeerMessage;
+use raft_node::replica::Replica;
 use raft_node::timers::Timing;
 
 const ONE: NodeId = NodeId(1);
@@ -29,7 +30,7 @@ fn a_leader_of_an_earlier_term_does_not_keep_the_election_timer_from_running_out
     for (term, heeded) in [(4, false), (5, true), (6, true)] {
         let mut replica = replica();
         let before = replica.timer();
-        replica.hear(later, THREE, Said::LeaderAlive(Term(term)));
+        replica.hear(later, THREE, PeerMessage::LeaderAlive(Term(term)));
         assert_eq!(replica.timer() != before, heeded, "term {term}");
     }
 }

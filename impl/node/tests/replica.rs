@@ -9,7 +9,9 @@ use raft_core::{
 };
 use raft_node::applier::Done;
 use raft_node::log_store::{Files, Identity, LogStore, Sizes};
-use raft_node::replica::{Free, Order, Replica, Said};
+use raft_node::order::{Free, Order};
+use raft_node::peer_message::PeerMessage;
+use raft_node::replica::Replica;
 use raft_node::shell::Task;
 use raft_node::snapshot_store::SnapshotName;
 use raft_node::timers::Timing;
@@ -57,7 +59,7 @@ impl Server {
     }
 
     fn hear(&mut self, now: Duration, message: Message) {
-        self.replica.hear(now, TWO, Said::Message(message));
+        self.replica.hear(now, TWO, PeerMessage::Message(message));
         self.work(now);
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::budget::Bounds;
 use crate::packed::{MAX_IN_FLIGHT, MAX_SERVERS};
 use crate::properties::{Property, PropertySet};
-use crate::script::{BadLine, Start};
+use crate::script::{BadLine, Script};
 
 /// How much time a configuration is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -229,6 +229,11 @@ impl BoundedConfig {
 }
 
 impl BoundedConfig {
+    /// How to get to where the search begins.
+    pub(crate) fn script(&self) -> Script<'_> {
+        Script { settings: &self.settings, bounds: &self.bounds, lines: &self.script }
+    }
+
     fn try_script(&self) -> Result<(), ConfigError> {
         let bad = |line: BadLine| ConfigError::Script {
             name: self.name.clone(),
@@ -236,8 +241,8 @@ impl BoundedConfig {
             line: line.line,
             possible: line.possible.join("; "),
         };
-        Start::check(self).map_err(bad)?;
-        let waiting: usize = Start::of(self, &Paper).cluster.network.values().sum();
+        self.script().check().map_err(bad)?;
+        let waiting: usize = self.script().start(&Paper).cluster.network.values().sum();
         if waiting > self.bounds.in_flight {
             let reason = format!(
                 "the script ends with {waiting} messages on the network, and in_flight = {}",

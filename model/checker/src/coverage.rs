@@ -26,13 +26,13 @@ pub struct Coverage {
     pub complete: bool,
     /// Of how many local transitions, up to renaming.
     pub local_transitions: u64,
-    /// What each rule said.
+    /// What each rule answer.
     pub rules: BTreeMap<Rule, Answers>,
     /// How often each kind of action happened to a server in each role.
     pub actions: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-/// What a rule said, and whether it mattered.
+/// What a rule answer, and whether it mattered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answers {
     /// Its condition was fulfilled; or, for a rule that prescribes a number, it was asked.
@@ -90,19 +90,19 @@ fn sample(
         (server, reaction.map(|reaction| (reaction.sent, reaction.facts)))
     };
     let plain = run(&listening);
-    for (place, (rule, said)) in listening.asked.into_inner().into_iter().enumerate() {
+    for (place, (rule, answer)) in listening.asked.into_inner().into_iter().enumerate() {
         let other = |turn: Turn| {
             let turning = Turning { turn: Some((place, turn)), ..Turning::default() };
             run(&turning) != plain
         };
-        let decisive = match said {
-            Said::Holds(_) => other(Turn::Not),
-            Said::Value => [Turn::Less, Turn::More, Turn::Nothing].into_iter().any(other),
+        let decisive = match answer {
+            RuleAnswer::Holds(_) => other(Turn::Not),
+            RuleAnswer::Value => [Turn::Less, Turn::More, Turn::Nothing].into_iter().any(other),
         };
         let answers = rules.entry(rule).or_default();
-        match said {
-            Said::Holds(false) => answers.no += 1,
-            Said::Holds(true) | Said::Value => answers.yes += 1,
+        match answer {
+            RuleAnswer::Holds(false) => answers.no += 1,
+            RuleAnswer::Holds(true) | RuleAnswer::Value => answers.yes += 1,
         }
         answers.decisive += u64::from(decisive);
     }
@@ -111,13 +111,13 @@ fn sample(
 /// The paper's rules, with one answer turned round.
 #[derive(Default)]
 struct Turning {
-    asked: RefCell<Vec<(Rule, Said)>>,
+    asked: RefCell<Vec<(Rule, RuleAnswer)>>,
     turn: Option<(usize, Turn)>,
     questions: Cell<usize>,
 }
 
 #[derive(Clone, Copy)]
-enum Said {
+enum RuleAnswer {
     Holds(bool),
     Value,
 }
@@ -132,20 +132,20 @@ enum Turn {
 
 impl Turning {
     /// Notes a question; says how to turn its answer, if it is the one.
-    fn ask(&self, rule: Rule, said: Said) -> Option<Turn> {
+    fn ask(&self, rule: Rule, answer: RuleAnswer) -> Option<Turn> {
         let place = self.questions.replace(self.questions.get() + 1);
-        self.asked.borrow_mut().push((rule, said));
+        self.asked.borrow_mut().push((rule, answer));
         self.turn.filter(|(turned, _)| *turned == place).map(|(_, turn)| turn)
     }
 }
 
 impl Rules for Turning {
     fn holds(&self, rule: Rule, answer: bool) -> bool {
-        answer != self.ask(rule, Said::Holds(answer)).is_some()
+        answer != self.ask(rule, RuleAnswer::Holds(answer)).is_some()
     }
 
     fn value(&self, rule: Rule, value: u64) -> u64 {
-        match self.ask(rule, Said::Value) {
+        match self.ask(rule, RuleAnswer::Value) {
             Some(Turn::Less) => value.saturating_sub(1),
             Some(Turn::More) => value.saturating_add(1),
             Some(Turn::Nothing) => 0,
@@ -203,7 +203,7 @@ pub fn gaps(coverage: &[Coverage]) -> Vec<String> {
         } else if decisive == 0 && !excused {
             gaps.push(format!("{name} never made a difference"));
         } else if (yes == 0 || no == 0) && is_condition(*rule) && !excused {
-            gaps.push(format!("{name} said {} only", if yes == 0 { "no" } else { "yes" }));
+            gaps.push(format!("{name} answer {} only", if yes == 0 { "no" } else { "yes" }));
         }
     }
     for (action, roles) in ACTIONS {

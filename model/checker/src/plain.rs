@@ -79,7 +79,7 @@ impl Model for PlainModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<PlainState> {
-        let Start { cluster, used, broken, .. } = Start::of(&self.config, &Paper);
+        let Start { cluster, used, broken, .. } = self.config.script().start(&Paper);
         vec![PlainState { cluster, broken, used }]
     }
 
@@ -110,7 +110,7 @@ impl Model for PlainModel {
     }
 
     fn as_svg(&self, path: Path<PlainState, Action>) -> Option<String> {
-        let mut actions = Start::of(&self.config, &Paper).actions;
+        let mut actions = self.config.script().start(&Paper).actions;
         actions.extend(path.into_actions());
         let replay = Replay::run(&self.config.settings, &actions).ok()?;
         Some(diagram::svg(&replay, &self.config.name, Theme::Auto))

@@ -6,11 +6,10 @@
 //! can be cut anywhere and become a script.
 
 use raft_core::Paper;
-use raft_trace::Action;
+use raft_trace::{Action, Settings};
 
 use crate::cluster::Cluster;
-use crate::cluster::budget::{self, Used};
-use crate::config::BoundedConfig;
+use crate::cluster::budget::{self, Bounds, Used};
 use crate::properties::PropertySet;
 use crate::protocol::Protocol;
 use crate::view;
@@ -37,32 +36,40 @@ pub(crate) struct BadLine {
     pub(crate) possible: Vec<String>,
 }
 
-impl Start {
-    /// The start of a configuration. Under a mutant, lines that it has made impossible are skipped.
-    pub(crate) fn of<P: Protocol>(config: &BoundedConfig, protocol: &P) -> Start {
-        let mut start = Start::boot(config, protocol);
-        for line in &config.script {
-            if let Ok(action) = start.find(config, line) {
-                start.act(config, protocol, action);
+/// How to get from the first start of a cluster to where a search begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Script<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) lines: &'a [String],
+}
+
+impl Script<'_> {
+    /// Where it leads. Under a mutant, lines that it has made impossible are skipped.
+    pub(crate) fn start<P: Protocol>(self, protocol: &P) -> Start {
+        let mut start = self.boot(protocol);
+        for line in self.lines {
+            if let Ok(action) = self.find(&start, line) {
+                self.act(&mut start, protocol, action);
             }
         }
         start
     }
 
-    /// Whether every line of the script is possible under the paper's rules.
-    pub(crate) fn check(config: &BoundedConfig) -> Result<(), BadLine> {
-        let mut start = Start::boot(config, &Paper);
-        for (place, line) in config.script.iter().enumerate() {
+    /// Whether every line is possible under the paper's rules.
+    pub(crate) fn check(self) -> Result<(), BadLine> {
+        let mut start = self.boot(&Paper);
+        for (place, line) in self.lines.iter().enumerate() {
             let bad = |possible| BadLine { step: place + 1, line: line.clone(), possible };
-            let action = start.find(config, line).map_err(bad)?;
-            start.act(config, &Paper, action);
+            let action = self.find(&start, line).map_err(bad)?;
+            self.act(&mut start, &Paper, action);
         }
         Ok(())
     }
 
-    fn boot<P: Protocol>(config: &BoundedConfig, protocol: &P) -> Start {
+    fn boot<P: Protocol>(self, protocol: &P) -> Start {
         Start {
-            cluster: Cluster::boot(&config.settings, protocol),
+            cluster: Cluster::boot(self.settings, protocol),
             used: Used::default(),
             actions: Vec::new(),
             broken: PropertySet::default(),
@@ -70,8 +77,8 @@ impl Start {
     }
 
     /// The first possible action whose description is the line, or begins with it.
-    fn find(&self, config: &BoundedConfig, line: &str) -> Result<Action, Vec<String>> {
-        let possible = budget::possible(&self.cluster, &config.settings, &config.bounds, self.used);
+    fn find(self, start: &Start, line: &str) -> Result<Action, Vec<String>> {
+        let possible = budget::possible(&start.cluster, self.settings, self.bounds, start.used);
         let describe = |action: &Action| view::describe_action(action);
         let exact = possible.iter().position(|action| describe(action) == line);
         let begins = || possible.iter().position(|action| describe(action).starts_with(line));
@@ -81,11 +88,11 @@ impl Start {
         }
     }
 
-    fn act<P: Protocol>(&mut self, config: &BoundedConfig, protocol: &P, action: Action) {
-        if let Ok(seen) = self.cluster.act(&config.settings, protocol, &action) {
-            self.broken.extend(seen.broken.that_end_search());
-            self.used = self.used.after_action(&action);
-            self.actions.push(action);
+    fn act<P: Protocol>(self, start: &mut Start, protocol: &P, action: Action) {
+        if let Ok(seen) = start.cluster.act(self.settings, protocol, &action) {
+            start.broken.extend(seen.broken.that_end_search());
+            start.used = start.used.after_action(&action);
+            start.actions.push(action);
         }
     }
 }

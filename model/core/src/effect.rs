@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::Snapshot;
 use crate::message::Message;
-use crate::node::PersistentState;
 use crate::types::{Bytes, Entry, Index, Mark, NodeId, ReadId, Term};
 
 /// Something that happens to a server.
@@ -157,25 +156,6 @@ pub enum LogWrite {
     Compact(Snapshot),
     /// Replace the whole log by the snapshot.
     Install(Snapshot),
-}
-
-impl PersistentState {
-    /// Does to the image of a disk what a write asks for.
-    pub fn write(&mut self, write: &Write) {
-        if let Some(VoteRecord { current_term, voted_for }) = write.vote {
-            self.current_term = current_term;
-            self.voted_for = voted_for;
-        }
-        match &write.log {
-            Some(LogWrite::Append { first, entries }) => {
-                self.log.truncate_from(*first);
-                self.log.append(entries.iter().cloned());
-            }
-            Some(LogWrite::Compact(snapshot)) => self.log.compact(snapshot.clone()),
-            Some(LogWrite::Install(snapshot)) => self.log.install(snapshot.clone()),
-            None => {}
-        }
-    }
 }
 
 /// Why a read is not served.

@@ -42,6 +42,7 @@ mod election;
 mod log;
 mod message;
 mod node;
+mod persistent_state;
 pub mod quorum;
 mod read_index;
 mod replication;
@@ -58,9 +59,9 @@ pub use message::{
     InstallSnapshotReply, Message, RequestVote, RequestVoteReply,
 };
 pub use node::{
-    Config, DiskProgress, Leadership, Limits, Node, Pace, PendingRead, PersistentState, Progress,
-    Role, Unsynced,
+    Config, DiskProgress, Leadership, Limits, Node, Pace, PendingRead, Progress, Role, Unsynced,
 };
+pub use persistent_state::PersistentState;
 pub use rules::{Handler, Paper, Rule, RuleText, Rules};
 pub use step::step;
 pub use types::{

@@ -6,19 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::HaltReason;
 use crate::log::{Log, TermAt};
+use crate::persistent_state::PersistentState;
 use crate::rules::{Rule, Rules};
 use crate::types::{DISK_LIMIT, Index, Mark, NodeId, ReadId, ReadRound, Term};
-
-/// What survives a crash: Figure 2, "Persistent state on all servers".
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PersistentState {
-    /// The latest term that the server has seen.
-    pub current_term: Term,
-    /// The candidate that received its vote in that term.
-    pub voted_for: Option<NodeId>,
-    /// The log, with the snapshot at its base.
-    pub log: Log,
-}
 
 /// Who the server is among whom, and how much it may have under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,7 +8,9 @@ use raft_core::{
     InstallSnapshot, LogPosition, Message, Node, NodeId, Paper, Payload, ReadId, ReadRound,
     RequestVote, RequestVoteReply, Role, Snapshot, Term, step,
 };
-use raft_node::replica::{Free, Observer, Order, Replica, Said};
+use raft_node::order::{Free, Order};
+use raft_node::peer_message::PeerMessage;
+use raft_node::replica::{Observer, Replica};
 use raft_trace::Action;
 
 use super::divergence::{Divergence, same};
@@ -71,15 +73,15 @@ impl Lockstep<'_> {
         message: &Message,
     ) -> Result<(), Divergence> {
         let mut copy = self.copy(running);
-        let message = self.words.message(message);
+        let message = self.refinement.message(message);
         let input = Input::Receive { from, message: message.clone() };
         let mut effects = Vec::new();
-        step(&Paper, &mut self.words.node(node), input, &mut effects);
+        step(&Paper, &mut self.refinement.node(node), input, &mut effects);
         let refused = effects.iter().filter_map(|effect| match effect {
             Effect::Rejected(reason) => Some(*reason),
             _ => None,
         });
-        copy.replica.hear(copy.now, from, Said::Message(message));
+        copy.replica.hear(copy.now, from, PeerMessage::Message(message));
         let seen = copy.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         let model: Vec<_> = refused.collect();
         same(&format!("whether {what} is refused"), &model, &seen.rejections)?;
@@ -94,10 +96,10 @@ impl Lockstep<'_> {
     fn would_begin(&self, node: &Node, running: &Running) -> Result<(), Divergence> {
         let model = |input: Input| {
             let mut effects = Vec::new();
-            step(&Paper, &mut self.words.node(node), input, &mut effects);
+            step(&Paper, &mut self.refinement.node(node), input, &mut effects);
             effects
         };
-        let command = self.words.command(&Bytes::from("would"));
+        let command = self.refinement.command(&Bytes::from("would"));
         let proposed = model(Input::Propose { commands: vec![command.clone()] });
         let accepted = proposed.iter().any(|effect| matches!(effect, Effect::Proposed { .. }));
         let copy = self.copy(running);

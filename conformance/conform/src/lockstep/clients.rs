@@ -6,7 +6,7 @@ use raft_node::ProposeError;
 
 use super::divergence::Divergence;
 use super::{Lockstep, Proposed};
-use raft_simulation::server::Told;
+use raft_simulation::server::ClientAnswer;
 
 impl Proposed {
     /// Whether it is what this entry holds.
@@ -18,14 +18,14 @@ impl Proposed {
 
 impl Lockstep<'_> {
     /// Clients are told something: that a command was applied only if it just was, with this answer.
-    pub(super) fn hear_as_client(&mut self, told: Vec<Told>) {
+    pub(super) fn hear_as_client(&mut self, told: Vec<ClientAnswer>) {
         for told in told {
             match told {
-                Told::Read(reader, result) => {
+                ClientAnswer::Read(reader, result) => {
                     let read = self.clients.reads.remove(&reader);
                     self.served[1].extend(read.filter(|_| result.is_ok()));
                 }
-                Told::Proposal(id, result) => {
+                ClientAnswer::Proposal(id, result) => {
                     let proposed = self.clients.proposals.remove(&id);
                     let answer = match result {
                         Ok(answer) => answer,
@@ -50,14 +50,15 @@ impl Lockstep<'_> {
     /// A client is told that its command was not done and will not be. So it is nowhere in the log. In a
     /// recorded run a client may have asked for the same before.
     fn hear_not_done(&mut self, proposed: Option<&Proposed>) {
-        let Some(process) = self.model.process.as_ref().filter(|_| !self.words.is_of_service())
+        let Some(process) =
+            self.model.process.as_ref().filter(|_| !self.refinement.is_of_service())
         else {
             return;
         };
         let log = &process.node.log;
         let earlier = decode(&log.snapshot().handle);
-        let mut entries = self.words.entries(&earlier);
-        entries.extend(self.words.entries(log.entries()));
+        let mut entries = self.refinement.entries(&earlier);
+        entries.extend(self.refinement.entries(log.entries()));
         if proposed.is_some_and(|proposed| entries.iter().any(|entry| proposed.is_in(entry))) {
             let (model, node) = ("is in the log", "was not done");
             self.complaint =

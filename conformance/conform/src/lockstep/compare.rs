@@ -32,7 +32,7 @@ impl Lockstep<'_> {
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         same("what is refused", &self.refused, &watcher.rejections)?;
         drop(watcher);
-        let expected = self.words.server(&self.model);
+        let expected = self.refinement.server(&self.model);
         let durable = self.durable(&expected.disk)?;
         same("the durable log, term and vote", &expected.disk, &durable)?;
         match (&expected.process, &self.running) {

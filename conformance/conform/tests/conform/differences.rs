@@ -1,7 +1,7 @@
 //! A difference is found, made short, and shown.
 
 use raft_checker::view::describe_action;
-use raft_conform::{Circumstance, show};
+use raft_conform::{FaultVariant, show};
 use raft_core::NodeId;
 use raft_trace::{Action, ClusterTrace};
 
@@ -39,7 +39,7 @@ fn what_is_shown_is_short_and_names_field_step_and_both_values() {
     let last = found.trace.actions.last().cloned().expect("there is a step");
     found.trace.actions.extend(vec![last; 500]);
     found.divergence.model = "[".repeat(5000);
-    found.circumstance = Circumstance::BatchCrash { steps: 3, before: 2, of: 7 };
+    found.variant = FaultVariant::BatchCrash { steps: 3, before: 2, of: 7 };
     let text = show::divergence("reads", &found, "Again: do it again");
     assert_eq!(text.lines().filter(|line| line.starts_with("X  ")).count(), 3, "{text}");
     fits(&text);

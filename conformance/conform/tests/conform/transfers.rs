@@ -1,8 +1,8 @@
 //! Snapshots over breaking connections.
 
 use raft_checker::search::Control;
+use raft_conform::refinement::SnapshotFile;
 use raft_conform::transfer::{generated, try_all};
-use raft_conform::words::SnapshotFile;
 use raft_core::{Index, LogPosition, Term};
 use raft_node::snapshot_store::{SnapshotName, SnapshotStore};
 use raft_simulation::disk::{Disk, Fault};
@@ -11,8 +11,8 @@ use raft_simulation::failure::Failure;
 #[test]
 fn whatever_disturbs_a_transfer_the_file_is_right_and_the_next_one_succeeds() {
     let files = generated();
-    let (tried, story) = try_all(&files, &Control::default());
-    assert!(story.is_none(), "{story:#?}");
+    let (tried, scenario) = try_all(&files, &Control::default());
+    assert!(scenario.is_none(), "{scenario:#?}");
     assert_eq!(tried.snapshots, files.len() as u64);
     // Both orders of two snapshots that are equally long are among them.
     assert_eq!(files[0].name.length, files[1].name.length);
@@ -51,9 +51,9 @@ fn a_damaged_source_is_noticed() -> Result<(), Failure> {
     files.truncate(1);
     let SnapshotFile { name, store } = &files[0];
     store.open(*name)?.write(40, b"!")?;
-    let (_, story) = try_all(&files, &Control::default());
-    let story = story.expect("no transfer of it can succeed");
-    assert_eq!(story.name, name.to_string());
-    assert!(story.divergence.field.contains("the transfer"), "{story:?}");
+    let (_, scenario) = try_all(&files, &Control::default());
+    let scenario = scenario.expect("no transfer of it can succeed");
+    assert_eq!(scenario.name, name.to_string());
+    assert!(scenario.divergence.field.contains("the transfer"), "{scenario:?}");
     Ok(())
 }

@@ -9,12 +9,12 @@ use raft_checker::coverage::ACTIONS;
 use raft_checker::exit::Exit;
 use raft_checker::search::StopReason;
 use raft_checker::view::{describe_action, wrap};
-use raft_cli::numbers::count;
+use raft_cli::quantity::count;
 use raft_conform::first_start::FirstStarts;
 use raft_conform::lockstep::Divergence;
 use raft_conform::log_store::LogStores;
 use raft_conform::trace::Held;
-use raft_conform::transfer::Story;
+use raft_conform::transfer::Scenario;
 use raft_conform::{Conformed, Found, Transfers, show};
 use raft_trace::ClusterTrace;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub(crate) struct Run {
     pub(crate) log_stores: Option<Result<LogStores, Divergence>>,
     /// Transfers of generated snapshots.
     pub(crate) transfers: Transfers,
-    pub(crate) story: Option<Story>,
+    pub(crate) scenario: Option<Scenario>,
     pub(crate) configs: Vec<(Conformed, Duration)>,
     /// How many configurations were not begun.
     pub(crate) left_out: usize,
@@ -52,7 +52,7 @@ impl Run {
     pub(crate) fn diverged(&self) -> bool {
         matches!(self.start, Some(Err(_)))
             || matches!(self.log_stores, Some(Err(_)))
-            || self.story.is_some()
+            || self.scenario.is_some()
             || self.configs.iter().any(|(config, _)| config.diverged())
     }
 
@@ -209,15 +209,15 @@ impl Run {
         if let Some(Err(divergence)) = &self.log_stores {
             let _ = writeln!(out, "the log store DIVERGED\n{}", show::values(divergence));
         }
-        if let Some(story) = &self.story {
-            let _ = writeln!(out, "{}", show::transfer("a generated snapshot", story));
+        if let Some(scenario) = &self.scenario {
+            let _ = writeln!(out, "{}", show::transfer("a generated snapshot", scenario));
         }
         for (config, _) in &self.configs {
             if let Some(found) = &config.divergence {
                 let _ = writeln!(out, "{}", show::divergence(&config.config, found, again));
             }
-            if let Some(story) = &config.bad_transfer {
-                let _ = writeln!(out, "{}", show::transfer(&config.config, story));
+            if let Some(scenario) = &config.bad_transfer {
+                let _ = writeln!(out, "{}", show::transfer(&config.config, scenario));
             }
         }
         out
@@ -290,7 +290,7 @@ impl Run {
             "configs_not_begun": self.left_out,
             "first_start": start,
             "log_store": log_stores,
-            "transfers": transfers_json(&self.transfers, self.story.as_ref()),
+            "transfers": transfers_json(&self.transfers, self.scenario.as_ref()),
             "configs": configs.collect::<Vec<_>>(),
         })
     }
@@ -333,7 +333,7 @@ fn config_json(config: &Conformed, time: Duration) -> Value {
     })
 }
 
-fn transfers_json(transfers: &Transfers, story: Option<&Story>) -> Value {
+fn transfers_json(transfers: &Transfers, scenario: Option<&Scenario>) -> Value {
     json!({
         "snapshots": transfers.snapshots,
         "disturbed": transfers.disturbed,
@@ -341,10 +341,10 @@ fn transfers_json(transfers: &Transfers, story: Option<&Story>) -> Value {
         "refused": transfers.refused,
         "crash_points": transfers.crash_points,
         "faults": transfers.faults,
-        "divergence": story.map(|story| json!({
-            "snapshot": story.name,
-            "disturbance": story.disturbance,
-            "differs": divergence_json(&story.divergence),
+        "divergence": scenario.map(|scenario| json!({
+            "snapshot": scenario.name,
+            "disturbance": scenario.disturbance,
+            "differs": divergence_json(&scenario.divergence),
         })),
     })
 }
@@ -353,7 +353,7 @@ fn found_json(found: &Found) -> Value {
     let steps = found.trace.actions.iter().map(describe_action);
     json!({
         "server": found.server.0,
-        "circumstance": found.circumstance.to_string(),
+        "circumstance": found.variant.to_string(),
         "differs": divergence_json(&found.divergence),
         "steps": steps.collect::<Vec<_>>(),
     })

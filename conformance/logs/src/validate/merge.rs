@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use raft_core::Input;
 use raft_trace::NodeRecord;
 
+use super::diagnosis;
 use super::history::{Broken, History};
 use super::network::{Key, Network};
 use super::reader::{Located, LogReader, ReadError};
 use super::reading::Reading;
 use super::refusal::Refusal;
 use super::replica::Replica;
-use super::why;
 use super::{Options, Progress};
 
 /// After how many records the progress is told.
@@ -98,7 +98,7 @@ impl Merge {
                 break;
             }
         }
-        why::say(&mut self.readings, &self.replicas);
+        diagnosis::diagnose(&mut self.readings, &self.replicas);
         Ok(())
     }
 

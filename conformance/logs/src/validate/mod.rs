@@ -30,6 +30,7 @@
 //! that do not depend on each other and are numbered accordingly, or if a message is put in the place
 //! of an equal one.
 
+mod diagnosis;
 mod difference;
 mod history;
 mod merge;
@@ -39,7 +40,6 @@ mod reading;
 mod refusal;
 mod replica;
 mod report;
-mod why;
 mod world;
 
 use std::path::PathBuf;

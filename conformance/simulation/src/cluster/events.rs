@@ -4,19 +4,19 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use raft_core::{Message, NodeId};
-use raft_node::replica::Said;
+use raft_node::peer_message::PeerMessage;
 use raft_node::shell::Task;
 use raft_node::wire::Frame;
 use raft_trace::Action;
 use rand::RngExt;
 
 use super::event_queue::Event;
-use super::host::Left;
+use super::host::Survives;
 use super::http::ExchangeId;
 use super::network::place;
 use super::{Answered, Cluster};
 use crate::failure::Failure;
-use crate::server::{Applied, Sent, Told, frames};
+use crate::server::{Applied, ClientAnswer, Sent, frames};
 
 impl Cluster {
     pub(super) fn happen(&mut self, event: Event) -> Result<(), Failure> {
@@ -68,7 +68,7 @@ impl Cluster {
             let what = format!("{id} stops though its disk is sound: {failure}");
             self.checks().complain("nobody-halts", what);
         }
-        if let Err(error) = self.crash(id, Left::All) {
+        if let Err(error) = self.crash(id, Survives::All) {
             self.checks().complain("nobody-halts", format!("{id}: {error}"));
         }
         self.hosts[place(id)].stopped = Some(failure.to_string());
@@ -90,7 +90,7 @@ impl Cluster {
         let host = &mut self.hosts[place(to)];
         let clock = host.clock(self.now);
         if let Some(running) = &mut host.running {
-            running.replica.hear(clock, from, Said::Message(message));
+            running.replica.hear(clock, from, PeerMessage::Message(message));
         }
         self.touch(to);
     }
@@ -261,7 +261,7 @@ impl Cluster {
         let Some(running) = &mut host.running else { return };
         for told in std::mem::take(&mut running.told) {
             match told {
-                Told::Proposal(proposal, answer) => {
+                ClientAnswer::Proposal(proposal, answer) => {
                     let command = host.proposed.remove(&proposal);
                     if let Ok(answer) = &answer {
                         host.done.insert(proposal);
@@ -282,7 +282,7 @@ impl Cluster {
                         http.waiting.answer_proposal(proposal, answer);
                     }
                 }
-                Told::Read(reader, answer) => {
+                ClientAnswer::Read(reader, answer) => {
                     if let Some(http) = &mut host.http {
                         http.waiting.answer_read(reader, answer);
                     }

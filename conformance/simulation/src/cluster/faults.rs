@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom as _;
 
 use super::Cluster;
-use super::host::{Host, Left};
+use super::host::{Host, Survives};
 use super::network::place;
 use crate::failure::Failure;
 use crate::server::open_log;
@@ -25,7 +25,7 @@ impl Cluster {
         if host.running.is_none() || host.committing > 0 {
             return Ok(());
         }
-        self.crash(id, Left::All)?;
+        self.crash(id, Survives::All)?;
         let names = [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE];
         let name = names.choose(&mut self.random).copied().unwrap_or(WITNESS_FILE);
         let host = &self.hosts[place(id)];

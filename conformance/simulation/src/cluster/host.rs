@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use raft_core::{Bytes, Entry, Index, NodeId, PersistentState, Term, TermAt, Write};
-use raft_node::replica::{Free, Observer};
+use raft_node::order::Free;
+use raft_node::replica::Observer;
 use raft_node::shell::ProposalId;
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -18,7 +19,7 @@ use crate::server::{Running, Setup, open_log};
 
 /// What a crash leaves of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Survives {
     /// Everything: only the process is gone.
     All,
     /// Nothing: the power is gone.
@@ -160,7 +161,7 @@ impl Host {
     /// wrong with it.
     pub(super) fn crash(
         &mut self,
-        left: Left,
+        left: Survives,
         random: &mut SmallRng,
     ) -> Result<Result<usize, String>, Failure> {
         let Some(mut running) = self.running.take() else { return Ok(Ok(0)) };
@@ -180,9 +181,9 @@ impl Host {
         }
         let moment = &moments[random.random_range(0..moments.len())];
         self.disk = match left {
-            Left::All => moment.after_kill(),
-            Left::Nothing => moment.after_power_loss(|| false),
-            Left::Anything => moment.after_power_loss(|| random.random()),
+            Survives::All => moment.after_kill(),
+            Survives::Nothing => moment.after_power_loss(|| false),
+            Survives::Anything => moment.after_power_loss(|| random.random()),
         };
         drop(running);
         self.left = open_log(&self.disk.moment().after_kill(), &self.setup)?.1;

@@ -35,7 +35,7 @@ use crate::failure::Failure;
 use crate::server::{Running, SMALL_FILES, Setup};
 use checks::{Broken, Checks};
 use event_queue::{Event, Events};
-use host::{Host, Left};
+use host::{Host, Survives};
 use http::{ExchangeId, HttpClock, HttpRequest, HttpResponse, HttpServer};
 use network::place;
 pub use network::{Network, PerMille, Span};
@@ -371,7 +371,7 @@ impl Cluster {
     /// # Errors
     ///
     /// The simulation itself fails.
-    pub fn crash(&mut self, id: NodeId, left: Left) -> Result<(), Failure> {
+    pub fn crash(&mut self, id: NodeId, left: Survives) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         if host.running.is_none() {
             return Ok(());

@@ -144,7 +144,7 @@ impl Cluster {
                 let wait = if gone { SILENCE } else { RETRY };
                 self.events.push(self.now + wait, Event::Transfer(number));
                 if failed {
-                    self.crash(to, super::host::Left::All)?;
+                    self.crash(to, super::host::Survives::All)?;
                 }
             }
         }

@@ -13,7 +13,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt, SeedableRng};
 
 use crate::clients::{Clients, Kind, Values, Workload};
-use crate::cluster::host::Left;
+use crate::cluster::host::Survives;
 use crate::cluster::{Cluster, Options, PerMille, Span};
 use crate::failure::Failure;
 
@@ -259,7 +259,7 @@ impl Plan {
                 self.next = Some(Next::CutLeaders);
             }
             Fault::Pause => cluster.set_paused(id, true),
-            Fault::Kill => cluster.crash(id, Left::All)?,
+            Fault::Kill => cluster.crash(id, Survives::All)?,
             Fault::PowerLoss => self.lose_power(cluster, id)?,
             Fault::Blackout => self.black_out(cluster)?,
             Fault::DiskError => cluster.fail_disk(id, self.random.random_range(0..12)),
@@ -274,8 +274,9 @@ impl Plan {
     }
 
     fn lose_power(&mut self, cluster: &mut Cluster, id: NodeId) -> Result<(), Failure> {
-        let left =
-            *[Left::Nothing, Left::Anything].choose(&mut self.random).unwrap_or(&Left::Nothing);
+        let left = *[Survives::Nothing, Survives::Anything]
+            .choose(&mut self.random)
+            .unwrap_or(&Survives::Nothing);
         cluster.crash(id, left)
     }
 

@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::de::DeserializeOwned;
 
-use super::retry::Answer;
+use super::retry::{Answer, Ask};
 use super::{Client, Error, Expected, Found, Session, Swapped};
 use crate::api::{
     self, CLIENT_HEADER, Deleted, Outcome, SERIAL_HEADER, SnapshotStarted, Status, Written,
@@ -14,19 +14,6 @@ use crate::api::{
 
 /// What stands for itself in a path. A dot does not: `.` and `..` are keys like others.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-
-/// A request that may have to be sent more than once.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) body: Bytes,
-    /// Whether doing it can change anything that somebody cares about.
-    pub(super) writes: bool,
-    /// Whether doing it twice is as good as once.
-    pub(super) repeatable: bool,
-}
 
 /// The path of a key.
 pub fn key_path(key: &[u8]) -> String {
@@ -148,13 +135,6 @@ impl Client {
             ask.headers.push(header(SERIAL_HEADER, session.serial));
         }
         ask
-    }
-}
-
-impl Ask {
-    fn read(method: Method, path: String) -> Ask {
-        let (headers, body) = (Vec::new(), Bytes::new());
-        Ask { method, path, headers, body, writes: false, repeatable: true }
     }
 }
 

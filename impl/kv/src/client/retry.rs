@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HOST, HeaderValue, LOCATION, RETRY_AFTER};
-use hyper::{Request, StatusCode};
+use hyper::header::{HOST, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::{Method, Request, StatusCode};
 
 use super::connection::{Connection, Lost, Reply};
-use super::requests::Ask;
 use super::{Address, Client, Error};
 use crate::api::{Failure, Outcome};
 
@@ -20,6 +20,26 @@ const LAST_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Servers that point at each other are followed this often without a pause.
 const REDIRECTIONS: u32 = 4;
+
+/// A request that may have to be sent more than once.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Bytes,
+    /// Whether doing it can change anything that somebody cares about.
+    pub(super) writes: bool,
+    /// Whether doing it twice is as good as once.
+    pub(super) repeatable: bool,
+}
+
+impl Ask {
+    pub(super) fn read(method: Method, path: String) -> Ask {
+        let (headers, body) = (Vec::new(), Bytes::new());
+        Ask { method, path, headers, body, writes: false, repeatable: true }
+    }
+}
 
 /// An answer that settles a request, well or not.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{By, Connection, NetError, Refusals, Security};
 use crate::metrics::{Direction, OpenConnection};
-use crate::replica::Said;
+use crate::peer_message::PeerMessage;
 use crate::supervisor::Supervisor;
 use crate::wire::{BATCH_BYTES, Hello};
 
@@ -50,7 +50,7 @@ impl Dialler {
 /// A queue of messages to one server.
 #[derive(Debug)]
 pub(crate) struct Link {
-    queue: mpsc::Sender<Said>,
+    queue: mpsc::Sender<PeerMessage>,
     sent: Counter,
     dropped: Counter,
 }
@@ -70,7 +70,7 @@ impl Link {
     }
 
     /// Sends a message, or drops it.
-    pub(crate) fn send(&self, message: Said) {
+    pub(crate) fn send(&self, message: PeerMessage) {
         match self.queue.try_send(message) {
             Ok(()) => self.sent.increment(1),
             Err(_) => self.dropped.increment(1),
@@ -78,7 +78,7 @@ impl Link {
     }
 }
 
-async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<Said>) {
+async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<PeerMessage>) {
     let peer = dialler.hello.to;
     let mut wait = RETRY;
     let mut last_error = String::new();
@@ -115,7 +115,7 @@ fn complain(peer: NodeId, address: &str, error: &NetError, last: &mut String) {
 /// Sends messages until the connection breaks, or nobody wants to send any more.
 async fn pass_on(
     mut connection: Connection,
-    messages: &mut mpsc::Receiver<Said>,
+    messages: &mut mpsc::Receiver<PeerMessage>,
 ) -> Result<(), NetError> {
     let _open = OpenConnection::new(Direction::Outgoing);
     let mut batch = Vec::new();
@@ -124,7 +124,7 @@ async fn pass_on(
         if messages.recv_many(&mut batch, 64).await == 0 {
             return Ok(());
         }
-        frames.extend(batch.drain(..).flat_map(|said| said.frames(BATCH_BYTES)));
+        frames.extend(batch.drain(..).flat_map(|message| message.frames(BATCH_BYTES)));
         // A long batch goes out in parts, so that its bytes exist twice only a few at a time.
         for part in frames.chunks(16) {
             connection.send_all(part).await?;

@@ -20,20 +20,13 @@ use tracing::{debug, info, warn};
 use super::{By, Connection, GREETING, MAX_GREETING, NetError, Refusals, Security, Stream};
 use crate::log_store::{Identity, members};
 use crate::metrics::{Direction, OpenConnection, rejected_frame};
-use crate::replica::Said;
+use crate::peer_message::{FromPeer, PeerMessage};
 use crate::snapshot_store::SnapshotStore;
 use crate::supervisor::Supervisor;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
 
 /// How many connections may be in their greeting at once. Further ones are closed.
 const GREETINGS: usize = 256;
-
-/// Something that another server said.
-#[derive(Debug)]
-pub(crate) struct FromPeer {
-    pub(crate) from: NodeId,
-    pub(crate) said: Said,
-}
 
 /// Who may connect, and where what they say goes.
 #[derive(Debug)]
@@ -235,9 +228,9 @@ impl Listener {
     async fn messages(&self, mut connection: Connection, from: NodeId) -> Result<(), NetError> {
         loop {
             let frame = connection.receive(MAX_BODY).await?;
-            let said = Said::of(frame).ok_or(NetError::OutOfTurn)?;
+            let message = PeerMessage::of(frame).ok_or(NetError::OutOfTurn)?;
             // A full inbox slows the sender down.
-            if self.inbox.send(FromPeer { from, said }).await.is_err() {
+            if self.inbox.send(FromPeer { from, message }).await.is_err() {
                 return Ok(());
             }
         }

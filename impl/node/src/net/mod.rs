@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) use dial::{Dialler, Link};
-pub(crate) use listen::{FromPeer, Listener};
+pub(crate) use listen::Listener;
 pub(crate) use refusals::{By, Refusals};
 pub(crate) use snapshot::SnapshotLink;
 

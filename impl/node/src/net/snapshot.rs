@@ -7,9 +7,9 @@ use raft_core::{InstallSnapshot, Message, NodeId};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::{Connection, Dialler, FromPeer, NetError};
+use super::{Connection, Dialler, NetError};
 use crate::metrics::{Direction, OpenConnection, SnapshotOperation};
-use crate::replica::Said;
+use crate::peer_message::{FromPeer, PeerMessage};
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Attempt, Outbound, Receiving};
 use crate::supervisor::Supervisor;
@@ -177,8 +177,8 @@ async fn receive_and_store(
     let length = receiving.here();
     blocking(move || receiving.finish()).await?;
     SnapshotOperation::Receive.done(began, length);
-    let said = Said::Message(Message::InstallSnapshot(offer));
-    if inbox.send(FromPeer { from, said }).await.is_err() {
+    let message = PeerMessage::Message(Message::InstallSnapshot(offer));
+    if inbox.send(FromPeer { from, message }).await.is_err() {
         return Ok(());
     }
     connection.send(&Frame::SnapshotStored).await

@@ -66,7 +66,7 @@ impl Authority {
 struct One {
     address: SocketAddr,
     refusals: Arc<Refusals>,
-    inbox: mpsc::Receiver<super::FromPeer>,
+    inbox: mpsc::Receiver<crate::peer_message::FromPeer>,
     _directory: tempfile::TempDir,
 }
 

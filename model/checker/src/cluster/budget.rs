@@ -1,6 +1,6 @@
 //! What a bounded configuration lets happen, and how much of it has happened.
 
-use raft_core::Term;
+use raft_core::{Bytes, NodeId, ReadId, Term};
 use raft_trace::{Action, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,25 @@ impl Used {
         u64::from_le_bytes([proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0])
     }
 
+    /// An action in full, if this much was used before. The k-th proposal of a run proposes the k-th value: the values stand for
+    /// any distinct commands, and numbering them in this order is what folds their symmetry.
+    pub(crate) fn complete(self, server: NodeId, action: LocalAction) -> Action {
+        match action {
+            LocalAction::ElectionTimeout => Action::ElectionTimeout { server },
+            LocalAction::Heartbeat => Action::Heartbeat { server },
+            LocalAction::Propose => Action::Propose { server, command: value(self.proposals) },
+            LocalAction::Read => Action::Read { server, id: ReadId(u64::from(self.reads) + 1) },
+            LocalAction::Sync { writes } => Action::Sync { server, writes },
+            LocalAction::Apply => Action::Apply { server },
+            LocalAction::StartSnapshot => Action::StartSnapshot { server },
+            LocalAction::FinishSnapshot => Action::FinishSnapshot { server },
+            LocalAction::Crash { writes_kept, applied_kept } => {
+                Action::Crash { server, writes_kept, applied_kept }
+            }
+            LocalAction::Restart => Action::Restart { server },
+        }
+    }
+
     /// The counters after an action.
     pub(crate) fn after(mut self, action: LocalAction) -> Used {
         match action {
@@ -94,7 +113,7 @@ pub(crate) fn possible(
     for server in &cluster.servers {
         let local = server.local_actions(settings, bounds.max_term());
         let allowed = local.into_iter().filter(|action| bounds.allow(used, *action));
-        actions.extend(allowed.map(|action| action.of(server.id, used)));
+        actions.extend(allowed.map(|action| used.complete(server.id, action)));
     }
     let is_up = |id| cluster.server(id).is_some_and(|server| server.process.is_some());
     for envelope in cluster.network.keys() {
@@ -152,5 +171,14 @@ fn local_action(action: &Action) -> Option<LocalAction> {
         }
         Action::Restart { .. } => Some(LocalAction::Restart),
         Action::Deliver(_) | Action::Drop(_) | Action::Duplicate(_) => None,
+    }
+}
+
+/// The command of the proposal after `proposals` others: `a`, `b`, .. `z`, `a1`, ..
+fn value(proposals: u8) -> Bytes {
+    let letter = char::from(b'a' + proposals % 26);
+    match proposals / 26 {
+        0 => Bytes::from(letter.to_string().as_str()),
+        round => Bytes::from(format!("{letter}{round}").as_str()),
     }
 }

@@ -4,8 +4,7 @@
 
 use raft_core::{AppendOutcome, Effect, Index, Input, LogWrite, Message, Node, Role, Rule};
 
-use super::bugs::unfolded;
-use super::{Change, Moment, Mutant, Origin, Outcome};
+use super::{Change, Moment, Mutant, Origin, Outcome, unfolded};
 use crate::cluster::snapshot_data::encode;
 use crate::properties::Property;
 

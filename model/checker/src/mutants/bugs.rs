@@ -7,8 +7,8 @@ use raft_core::{
     Message, Node, Pace, Role, Rule, Snapshot, TermAt, Write,
 };
 
-use super::{Change, Moment, Mutant, Origin, Outcome};
-use crate::cluster::snapshot_data::{decode, encode};
+use super::{Change, Moment, Mutant, Origin, Outcome, unfolded};
+use crate::cluster::snapshot_data::encode;
 use crate::properties::Property;
 
 fn bug(id: &str, seen_in: &'static str, wrong: &'static str) -> Mutant {
@@ -393,13 +393,6 @@ fn snapshot_of_the_whole_log(node: &Node, input: Input) -> Input {
     };
     let handle: Bytes = encode(&unfolded(&node.log));
     Input::SnapshotTaken { index: node.log.last_index(), handle }
-}
-
-/// All entries of a log, those in its snapshot included.
-pub(super) fn unfolded(log: &Log) -> Vec<raft_core::Entry> {
-    let mut entries = decode(&log.snapshot().handle);
-    entries.extend_from_slice(log.entries());
-    entries
 }
 
 fn stays_in_probe(moment: &Moment<'_>, outcome: Outcome<'_>) {

@@ -15,8 +15,11 @@ pub mod matrix;
 pub mod removal;
 pub mod trial;
 
-use raft_core::{Config, Effect, HaltReason, Index, Input, Node, PersistentState, Rule, Rules};
+use raft_core::{
+    Config, Effect, Entry, HaltReason, Index, Input, Log, Node, PersistentState, Rule, Rules,
+};
 
+use crate::cluster::snapshot_data::decode;
 use crate::properties::Property;
 use crate::protocol::{Memory, Protocol};
 
@@ -192,4 +195,11 @@ impl Protocol for &Mutant {
         }
         Ok(node)
     }
+}
+
+/// All entries of a log, those in its snapshot included.
+fn unfolded(log: &Log) -> Vec<Entry> {
+    let mut entries = decode(&log.snapshot().handle);
+    entries.extend_from_slice(log.entries());
+    entries
 }

@@ -13,6 +13,7 @@
 //! Properties of one server's step are checked when the local transition is computed, properties of
 //! the whole cluster when something changed that they look at.
 
+mod hash;
 mod intern;
 mod state;
 mod table;
@@ -32,7 +33,8 @@ use crate::config::BoundedConfig;
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
 use crate::protocol::Protocol;
 use crate::script::Start;
-use intern::{Interner, content_hash, mix, number, pair};
+use hash::{content_hash, mix};
+use intern::{Interner, number, pair};
 use state::Network;
 pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
 use table::Table;
@@ -175,7 +177,7 @@ impl<P: Protocol> ClusterModel<P> {
         self.samples.iter().map(|(_, (id, label, used))| {
             let server = self.servers.get(*id).server.clone();
             let action = match label.as_local() {
-                Some(action) => action.of(server.id, *used),
+                Some(action) => used.complete(server.id, action),
                 None => Action::Deliver(self.messages.get(label.0).envelope.clone()),
             };
             (server, action)
@@ -204,7 +206,7 @@ impl<P: Protocol> ClusterModel<P> {
 
     /// The state in which the search begins.
     pub fn init(&self) -> State {
-        let Start { cluster, used, broken, .. } = Start::of(&self.config, &self.protocol);
+        let Start { cluster, used, broken, .. } = self.config.script().start(&self.protocol);
         let mut servers = [0; MAX_SERVERS];
         for (place, server) in cluster.servers.iter().enumerate() {
             servers[place] = self.intern_server(server);
@@ -230,7 +232,7 @@ impl<P: Protocol> ClusterModel<P> {
 
     /// What happens before the search begins.
     pub fn prefix(&self) -> Vec<Action> {
-        Start::of(&self.config, &self.protocol).actions
+        self.config.script().start(&self.protocol).actions
     }
 
     /// Everything that can happen in a state, some of which may turn out to change nothing.
@@ -371,7 +373,7 @@ impl<P: Protocol> ClusterModel<P> {
         let known = self.servers.get(id);
         let mut hash_change = known.hashes[0].wrapping_neg();
         let action = if let Some(action) = label.as_local() {
-            action.of(known.server.id, used)
+            used.complete(known.server.id, action)
         } else {
             let message = self.messages.get(label.0);
             hash_change = hash_change.wrapping_sub(message.hashes[0]);
@@ -522,7 +524,7 @@ impl<P: Protocol> ClusterModel<P> {
             PackedAction::Local { server, label } => {
                 let id = state.servers[usize::from(server)];
                 let local = label.as_local().expect("a local action has a local label");
-                local.of(self.servers.get(id).server.id, state.used)
+                state.used.complete(self.servers.get(id).server.id, local)
             }
         }
     }

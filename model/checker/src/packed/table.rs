@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::intern::mix;
+use super::hash::mix;
 
 /// The table. Nothing is ever removed.
 pub(crate) struct Table {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{CellAlignment, Table, presets};
-pub(crate) use raft_cli::numbers::{bytes, count};
+pub(crate) use raft_cli::quantity::{bytes, count};
 
 use crate::failure::Failure;
 

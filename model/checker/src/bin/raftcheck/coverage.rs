@@ -6,9 +6,9 @@ use raft_checker::config::{Catalog, Tier};
 use raft_checker::coverage::{self, Answers, Coverage};
 use raft_checker::rule_map;
 use raft_cli::file::Destination;
-use raft_cli::numbers::count;
 use raft_cli::output::Output;
 use raft_cli::progress::Share;
+use raft_cli::quantity::count;
 use raft_core::Rule;
 
 use crate::args::CoverageArgs;

@@ -5,7 +5,7 @@ use raft_checker::check::Report;
 use raft_checker::config::BoundedConfig;
 use raft_checker::properties::Property;
 use raft_checker::view::wrap;
-use raft_cli::numbers::count;
+use raft_cli::quantity::count;
 
 /// Transitions per second.
 pub(crate) fn rate(transitions: u64, seconds: f64) -> String {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use raft_checker::search::{Control, StopReason};
 use raft_cli::interrupt::Interrupt;
-use raft_cli::numbers::{bytes, count};
 use raft_cli::progress::{INTERVAL, Progress, Share};
+use raft_cli::quantity::{bytes, count};
 
 use crate::args::SearchArgs;
 use crate::table;

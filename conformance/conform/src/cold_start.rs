@@ -26,19 +26,19 @@ const REMEMBERED: usize = 256;
 static RESTORED: LazyLock<Mutex<HashMap<Vec<u8>, LazyStore>>> = LazyLock::new(Mutex::default);
 
 /// What a start has found.
-pub(super) struct Looked {
+pub(super) struct ColdStart {
     /// Term, vote and log.
     pub(super) state: PersistentState,
     machine: Machine,
 }
 
-impl Looked {
+impl ColdStart {
     /// Starts a server from a disk.
     ///
     /// # Errors
     ///
     /// It refuses to start.
-    pub(super) fn at(setup: &Setup, disk: &Disk) -> Result<Looked, Failure> {
+    pub(super) fn at(setup: &Setup, disk: &Disk) -> Result<ColdStart, Failure> {
         let machine = Machine(Arc::new(Mutex::new(LazyStore::new(disk)?)));
         let directory = disk.root().directory("node")?;
         let started = start(&directory, &startup(setup, 1), Box::new(machine.clone()))?;
@@ -46,7 +46,7 @@ impl Looked {
         if durable != started.state {
             return Err("it relies on what a power loss would still take away".into());
         }
-        Ok(Looked { state: started.state, machine })
+        Ok(ColdStart { state: started.state, machine })
     }
 
     /// The last index that the state machine reflects.

@@ -41,7 +41,7 @@ pub struct SnapshotFile {
 
 /// Translates, and remembers the files that it made.
 #[derive(Debug, Default)]
-pub struct Words {
+pub struct Refinement {
     files: Mutex<HashMap<Bytes, SnapshotFile>>,
     /// For each server, what is on the disk after its first start.
     started: Mutex<HashMap<NodeId, Moment>>,
@@ -49,10 +49,10 @@ pub struct Words {
     plain: bool,
 }
 
-impl Words {
+impl Refinement {
     /// For traces whose commands are requests of the key-value service already.
-    pub fn of_service() -> Words {
-        Words { plain: true, ..Words::default() }
+    pub fn of_service() -> Refinement {
+        Refinement { plain: true, ..Refinement::default() }
     }
 
     /// Whether commands are requests of the key-value service already.

@@ -19,7 +19,7 @@ struct Sighting<'a> {
 }
 
 /// The calls, with the outcomes that follow from what reads saw. They are all of one key.
-pub(super) fn reveal(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, Answer>> {
+pub(super) fn infer(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, Answer>> {
     let mut calls = calls.to_vec();
     let seen = calls.clone();
     let mut sightings = sightings(&seen);

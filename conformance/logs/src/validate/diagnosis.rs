@@ -20,7 +20,7 @@ struct Receipt<'a> {
 }
 
 /// Gives each server that waits a refusal that says what for.
-pub(super) fn say(readings: &mut [Reading], replicas: &[Replica]) {
+pub(super) fn diagnose(readings: &mut [Reading], replicas: &[Replica]) {
     let place_of = |id: NodeId| replicas.iter().position(|replica| replica.id == id);
     let find_out = |receiver: usize| {
         let receipt = receipt(&readings[receiver], replicas[receiver].id)?;

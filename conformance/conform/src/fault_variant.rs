@@ -8,12 +8,12 @@ use raft_trace::{Action, Settings};
 
 use super::crash::{self, Allowed, Tried};
 use crate::lockstep::{Divergence, Lockstep};
-use crate::words::Words;
+use crate::refinement::Refinement;
 use raft_simulation::disk::Fault;
 
 /// What was special about the step in which production differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Circumstance {
+pub enum FaultVariant {
     /// Nothing.
     #[default]
     Plainly,
@@ -49,36 +49,36 @@ pub enum Circumstance {
     SecondWay,
 }
 
-impl Circumstance {
+impl FaultVariant {
     /// How many steps at the end of the trace it is about.
     pub fn steps(self) -> usize {
         match self {
-            Circumstance::Batch { steps } | Circumstance::BatchCrash { steps, .. } => steps,
+            FaultVariant::Batch { steps } | FaultVariant::BatchCrash { steps, .. } => steps,
             _ => 1,
         }
     }
 }
 
-impl fmt::Display for Circumstance {
+impl fmt::Display for FaultVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Circumstance::Plainly => write!(f, "after the step"),
-            Circumstance::Asked => write!(f, "before the step, asked what it would accept"),
-            Circumstance::Crash { before, of } if *before as u64 > *of => {
+            FaultVariant::Plainly => write!(f, "after the step"),
+            FaultVariant::Asked => write!(f, "before the step, asked what it would accept"),
+            FaultVariant::Crash { before, of } if *before as u64 > *of => {
                 write!(f, "after a crash at the end of the step")
             }
-            Circumstance::Crash { before, of } => {
+            FaultVariant::Crash { before, of } => {
                 write!(f, "after a crash before operation {before} of {of} on the disk")
             }
-            Circumstance::Fault { operation } => {
+            FaultVariant::Fault { operation } => {
                 write!(f, "when operation {operation} of the step on the disk fails")
             }
-            Circumstance::Batch { steps } => write!(f, "after the last {steps} as one batch"),
-            Circumstance::BatchCrash { steps, before, of } => write!(
+            FaultVariant::Batch { steps } => write!(f, "after the last {steps} as one batch"),
+            FaultVariant::BatchCrash { steps, before, of } => write!(
                 f,
                 "after the last {steps} as one batch, and a crash before operation {before} of {of}"
             ),
-            Circumstance::SecondWay => {
+            FaultVariant::SecondWay => {
                 write!(f, "after a state that was reached on another path than the shortest")
             }
         }
@@ -86,10 +86,10 @@ impl fmt::Display for Circumstance {
 }
 
 /// A difference, and what was special.
-pub(super) type Difference = (Divergence, Circumstance);
+pub(super) type Difference = (Divergence, FaultVariant);
 
 pub(super) fn plainly(divergence: Divergence) -> Difference {
-    (divergence, Circumstance::Plainly)
+    (divergence, FaultVariant::Plainly)
 }
 
 /// A number that says the same about the same things in each run, for what is picked at random.
@@ -101,7 +101,7 @@ pub(super) fn dice(of: impl Hash) -> u64 {
 #[derive(Clone, Copy)]
 pub(super) struct Course<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) words: &'a Words,
+    pub(super) refinement: &'a Refinement,
     pub(super) id: NodeId,
 }
 
@@ -120,7 +120,7 @@ impl<'a> Course<'a> {
         next: &[&Action],
     ) -> Result<Lockstep<'a>, Divergence> {
         let plan: Vec<&Action> = actions.iter().chain(next.iter().copied()).collect();
-        let mut lockstep = Lockstep::boot(self.settings, self.words, self.id, &plan)?;
+        let mut lockstep = Lockstep::boot(self.settings, self.refinement, self.id, &plan)?;
         for action in actions {
             lockstep.act(action)?;
         }
@@ -153,9 +153,9 @@ impl<'a> Course<'a> {
         lockstep: &mut Lockstep<'a>,
         actions: &[&Action],
     ) -> Result<Crashed, Difference> {
-        let batch = Circumstance::Batch { steps: actions.len() };
-        let circumstance = if actions.len() > 1 { batch } else { Circumstance::Plainly };
-        let differs = |divergence| (divergence, circumstance);
+        let batch = FaultVariant::Batch { steps: actions.len() };
+        let variant = if actions.len() > 1 { batch } else { FaultVariant::Plainly };
+        let differs = |divergence| (divergence, variant);
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
         let earlier = disk.moment();
@@ -169,13 +169,13 @@ impl<'a> Course<'a> {
             return Ok(Crashed { operations: 0, tried: Tried::default() });
         }
         moments.push(disk.moment());
-        let allowed = Allowed::during(self.settings, self.words, &before, actions);
+        let allowed = Allowed::during(self.settings, self.refinement, &before, actions);
         let seed = dice((&before, actions));
         let tried = crash::try_all(&allowed, &lockstep.setup, &earlier, &moments, seed);
         let tried = tried.map_err(|(place, divergence)| {
             let (before, steps) = (place + 1, actions.len());
-            let crash = Circumstance::Crash { before, of };
-            let in_batch = Circumstance::BatchCrash { steps, before, of };
+            let crash = FaultVariant::Crash { before, of };
+            let in_batch = FaultVariant::BatchCrash { steps, before, of };
             (divergence, if steps > 1 { in_batch } else { crash })
         })?;
         Ok(Crashed { operations: of, tried })
@@ -189,7 +189,7 @@ impl<'a> Course<'a> {
         action: &Action,
         operation: u64,
     ) -> Result<(), Difference> {
-        let fault = Circumstance::Fault { operation: operation + 1 };
+        let fault = FaultVariant::Fault { operation: operation + 1 };
         let before = lockstep.model.clone();
         let disk = lockstep.disk.clone();
         let earlier = disk.moment();
@@ -199,7 +199,7 @@ impl<'a> Course<'a> {
         if outcome.is_ok() {
             return lockstep.compare().map_err(|divergence| (divergence, fault));
         }
-        let allowed = Allowed::during(self.settings, self.words, &before, &[action]);
+        let allowed = Allowed::during(self.settings, self.refinement, &before, &[action]);
         let seed = dice((&before, action, operation));
         let tried = crash::try_all(&allowed, &lockstep.setup, &earlier, &[disk.moment()], seed);
         tried.map(drop).map_err(|(_, divergence)| (divergence, fault))
