@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft_checker::cluster::server::Server;
 use raft_checker::cluster::snapshot_data::{decode, encode};
+use raft_checker::properties::PropertySet;
 use raft_core::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Entry, Index, InstallOutcome,
     InstallSnapshot, InstallSnapshotReply, LogPosition, Message, NodeId, Paper, Snapshot, Term,
@@ -26,8 +27,9 @@ pub(super) fn possible(settings: &Settings, id: NodeId, actions: Vec<Action>) ->
             }
         }
         let before = server.clone();
-        match server.run(settings, &Paper, &action) {
-            Ok(reaction) if reaction.broken.is_empty() => done.push(action),
+        let mut broken = PropertySet::default();
+        match server.run_observed(settings, &Paper, &action, &mut broken) {
+            Ok(_) if broken.is_empty() => done.push(action),
             _ => server = before,
         }
     }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use raft_checker::view::{describe_action, wrap};
+use raft_checker::notation::describe_action;
+use raft_checker::text_width::wrap;
 
 use super::Found;
 use super::transfer::Scenario;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::exit::Exit;
-use raft_checker::view::wrap;
+use raft_checker::text_width::wrap;
 use raft_cli::json::JsonArgs;
 use raft_cli::progress::Share;
 use raft_cli::quantity::count;

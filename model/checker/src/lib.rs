@@ -3,6 +3,7 @@
 //! | to read | what it is |
 //! | --- | --- |
 //! | [`properties`] | what must hold, each with its exact meaning and its witness |
+//! | [`judgement`] | where each property is asked |
 //! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
 //! | [`coverage`] | which rules made a difference in what was explored |
 //! | [`mutants`] | Raft with a mistake in it, and what finds it |
@@ -12,7 +13,7 @@
 //! | [`search`] | level order for shortest traces and depths; stateright's strategies |
 //! | [`check`] | one configuration from start to verdict |
 //! | [`replay`] | a run, step by step |
-//! | [`run_table`], [`view`], [`diagram`] | a run for people: table, words, pictures |
+//! | [`run_table`], [`explanation`], [`diagram`] | a run for people: table, words, pictures |
 //! | [`plain`] | the plain model, for stateright's Explorer |
 
 pub mod check;
@@ -21,7 +22,10 @@ pub mod config;
 pub mod coverage;
 pub mod diagram;
 pub mod exit;
+pub mod explanation;
+pub mod judgement;
 pub mod mutants;
+pub mod notation;
 pub mod packed;
 pub mod plain;
 pub mod properties;
@@ -31,4 +35,4 @@ pub mod rule_map;
 pub mod run_table;
 mod script;
 pub mod search;
-pub mod view;
+pub mod text_width;

@@ -12,10 +12,10 @@ use crate::cluster::Cluster;
 use crate::cluster::budget::{self, Used};
 use crate::config::BoundedConfig;
 use crate::diagram::{self, Theme};
+use crate::notation;
 use crate::properties::PropertySet;
 use crate::replay::Replay;
 use crate::script::Start;
-use crate::view;
 
 /// The plain model of a bounded configuration, under the paper's rules.
 pub struct PlainModel {
@@ -35,17 +35,17 @@ pub struct PlainState {
 impl fmt::Debug for PlainState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for server in &self.cluster.servers {
-            writeln!(f, "{}  {}", server.id, view::describe_server(server))?;
+            writeln!(f, "{}  {}", server.id, notation::describe_server(server))?;
         }
         if self.cluster.network.is_empty() {
             writeln!(f, "no messages in flight")?;
         }
         for (envelope, copies) in &self.cluster.network {
             let times = if *copies > 1 { format!(" (x{copies})") } else { String::new() };
-            writeln!(f, "{}{times}", view::describe_envelope(envelope))?;
+            writeln!(f, "{}{times}", notation::describe_envelope(envelope))?;
         }
         for (place, decided) in self.cluster.history.decided.iter().enumerate() {
-            writeln!(f, "decided {}: {}", place + 1, view::describe_entry(&decided.entry))?;
+            writeln!(f, "decided {}: {}", place + 1, notation::describe_entry(&decided.entry))?;
         }
         for property in self.broken.iter() {
             writeln!(f, "BROKEN {}: {}", property.name(), property.sentence())?;
@@ -93,19 +93,19 @@ impl Model for PlainModel {
     }
 
     fn format_action(&self, action: &Action) -> String {
-        view::describe_action(action)
+        notation::describe_action(action)
     }
 
     fn format_step(&self, last: &PlainState, action: Action) -> Option<String> {
         let next = self.step(last, &action)?;
         let pairs = last.cluster.servers.iter().zip(&next.cluster.servers);
         let changed = pairs.filter(|(before, after)| before != after).map(|(before, after)| {
-            let (was, is) = (view::describe_server(before), view::describe_server(after));
+            let (was, is) = (notation::describe_server(before), notation::describe_server(after));
             format!("{}  {was}\n    {is}", before.id)
         });
         let network = next.cluster.network.keys();
         let sent = network.filter(|envelope| !last.cluster.network.contains_key(envelope));
-        let sent = sent.map(|envelope| format!("sent {}", view::describe_envelope(envelope)));
+        let sent = sent.map(|envelope| format!("sent {}", notation::describe_envelope(envelope)));
         Some(changed.chain(sent).collect::<Vec<_>>().join("\n"))
     }
 

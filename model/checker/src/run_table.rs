@@ -4,8 +4,9 @@
 //! columns give way first, and what does not fit into a column goes on in the next line. If that
 //! made a column narrower than [`NARROWEST`], the servers share one column, each with its name.
 
+use crate::notation::{describe_action, describe_server};
 use crate::replay::Replay;
-use crate::view::{describe_action, describe_server, wrapped};
+use crate::text_width::wrapped;
 
 /// The servers share a column rather than that one of them gets a narrower one.
 pub const NARROWEST: usize = 16;

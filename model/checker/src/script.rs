@@ -10,9 +10,9 @@ use raft_trace::{Action, Settings};
 
 use crate::cluster::Cluster;
 use crate::cluster::budget::{self, Bounds, Used};
+use crate::notation;
 use crate::properties::PropertySet;
 use crate::protocol::Protocol;
-use crate::view;
 
 /// A cluster from which a search begins.
 pub(crate) struct Start {
@@ -79,7 +79,7 @@ impl Script<'_> {
     /// The first possible action whose description is the line, or begins with it.
     fn find(self, start: &Start, line: &str) -> Result<Action, Vec<String>> {
         let possible = budget::possible(&start.cluster, self.settings, self.bounds, start.used);
-        let describe = |action: &Action| view::describe_action(action);
+        let describe = |action: &Action| notation::describe_action(action);
         let exact = possible.iter().position(|action| describe(action) == line);
         let begins = || possible.iter().position(|action| describe(action).starts_with(line));
         match exact.or_else(begins) {

@@ -22,6 +22,32 @@
 //! A leader's AppendEntries need not wait (thesis, section 10.2.1): followers may write in parallel
 //! with the leader's own disk.
 //!
+//! # Example
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//!
+//! use raft_core::{Config, Effect, Input, Limits, Node, NodeId, Paper, step};
+//!
+//! # fn main() -> Result<(), raft_core::HaltReason> {
+//! // Server 1 of three starts for the first time, and its election timeout runs out.
+//! let voters = BTreeSet::from([NodeId(1), NodeId(2), NodeId(3)]);
+//! let config = Config { id: NodeId(1), voters, limits: Limits::default() };
+//! let mut node = Node::boot(&Paper, config)?;
+//! let mut effects = Vec::new();
+//! step(&Paper, &mut node, Input::ElectionTimeout, &mut effects);
+//!
+//! // Its term and its vote have to be on the disk before it may ask the others for theirs.
+//! let vote = effects.iter().find_map(|effect| match effect {
+//!     Effect::Persist { mark, .. } => Some(*mark),
+//!     _ => None,
+//! });
+//! let waits = |effect: &&Effect| matches!(effect, Effect::Send { after, .. } if *after == vote);
+//! assert_eq!(effects.iter().filter(waits).count(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Where to look
 //!
 //! | paper | here |

@@ -1,6 +1,6 @@
 //! A difference is found, made short, and shown.
 
-use raft_checker::view::describe_action;
+use raft_checker::notation::describe_action;
 use raft_conform::{FaultVariant, show};
 use raft_core::NodeId;
 use raft_trace::{Action, ClusterTrace};

@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::{Effects, Style};
-use raft_checker::view::{WIDTH, wrapped};
+use raft_checker::text_width::{WIDTH, wrapped};
 use raft_core::NodeId;
 
 use super::event::Event;

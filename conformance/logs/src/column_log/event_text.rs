@@ -1,7 +1,7 @@
 //! What is said of messages, writes and numbers.
 
 use itertools::Itertools as _;
-use raft_checker::view::describe_message;
+use raft_checker::notation::describe_message;
 use raft_core::{
     AppendOutcome, Bytes, Index, InstallOutcome, LogWrite, Message, NodeId, ReadRefusal, Write,
 };

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use raft_checker::view::wrap_to;
+use raft_checker::text_width::wrap_to;
 use raft_core::NodeId;
 use raft_trace::{ClusterTrace, NODE_LOG_SCHEMA, SCHEMA, TraceError};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use raft_checker::notation::describe_message;
 use raft_checker::replay::Answer;
-use raft_checker::view::{describe_message, wrap};
+use raft_checker::text_width::wrap;
 use raft_core::{Input, NodeId};
 use raft_trace::NodeRecord;
 use serde_json::{Value, json};

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{Entry, Index, ReadId, Term};
 
-use crate::properties::{Property, PropertySet, reads};
-
 /// Something that a server did and that the history remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -52,25 +50,41 @@ pub struct Decided {
     pub committed_in: Option<Term>,
 }
 
+/// What a fact is, in the light of what happened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Somebody has won that term before.
+    TermWonBefore,
+    /// Something else was decided there, or nothing yet before it.
+    DecidedOtherwise,
+    /// A read was served.
+    ReadServed {
+        /// The highest index that was decided when it began.
+        committed: Index,
+        /// How far the state reflects the log that it was served from.
+        applied: Index,
+    },
+}
+
 impl History {
-    /// Remembers a fact and says which properties it breaks.
-    pub fn record(&mut self, fact: &Fact) -> PropertySet {
-        let mut broken = PropertySet::default();
+    /// Remembers a fact, and says what is remarkable about it.
+    pub fn record(&mut self, fact: &Fact) -> Option<Finding> {
+        let mut finding = None;
         match fact {
             Fact::Won(term) => {
                 if !self.terms_won.insert(*term) {
-                    broken.insert(Property::ElectionSafety);
+                    finding = Some(Finding::TermWonBefore);
                 }
             }
             Fact::Committed { term, first, entries } => {
                 for (index, entry) in (first.0..).zip(entries) {
-                    self.decide(Index(index), entry, Some(*term), &mut broken);
+                    finding = self.decide(Index(index), entry, Some(*term)).or(finding);
                 }
             }
-            Fact::Applied(index, entry) => self.decide(*index, entry, None, &mut broken),
+            Fact::Applied(index, entry) => finding = self.decide(*index, entry, None),
             Fact::Restored(entries) => {
                 for (index, entry) in (1..).zip(entries) {
-                    self.decide(Index(index), entry, None, &mut broken);
+                    finding = self.decide(Index(index), entry, None).or(finding);
                 }
             }
             Fact::ReadBegan(id) => {
@@ -78,31 +92,29 @@ impl History {
             }
             Fact::ReadServed(id, applied) => {
                 let committed = self.reads.remove(id).unwrap_or_default();
-                if reads::broken(committed, *applied) {
-                    broken.insert(Property::Reads);
-                }
+                finding = Some(Finding::ReadServed { committed, applied: *applied });
             }
             Fact::ReadEnded(id) => {
                 self.reads.remove(id);
             }
         }
-        broken
+        finding
     }
 
-    /// State Machine Safety over the whole run: an index is decided once. A leader's commit counts
-    /// as well as an application, because it is the promise to apply.
+    /// An index is decided once. A leader's commit counts as well as an application, because it is the
+    /// promise to apply.
     fn decide(
         &mut self,
         index: Index,
         entry: &Entry,
         committed_in: Option<Term>,
-        broken: &mut PropertySet,
-    ) {
+    ) -> Option<Finding> {
         let place = usize::try_from(index.prev().0).unwrap_or(usize::MAX);
         if let Some(decided) = self.decided.get_mut(place) {
             if decided.entry != *entry {
-                broken.insert(Property::StateMachineSafety);
-            } else if let Some(term) = committed_in {
+                return Some(Finding::DecidedOtherwise);
+            }
+            if let Some(term) = committed_in {
                 let lowest = decided.committed_in.map_or(term, |known| known.min(term));
                 decided.committed_in = Some(lowest);
             }
@@ -110,7 +122,8 @@ impl History {
             self.decided.push(Decided { entry: entry.clone(), committed_in });
         } else {
             // Something was decided beyond a gap: the state machine that did it skipped entries.
-            broken.insert(Property::StateMachineSafety);
+            return Some(Finding::DecidedOtherwise);
         }
+        None
     }
 }

@@ -12,7 +12,6 @@ use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 use super::history::Fact;
 use super::local_action::LocalAction;
 use super::snapshot_data::{decode, encode};
-use crate::properties::{self, Property, PropertySet, Witness, WitnessSet};
 use crate::protocol::{Memory, Protocol};
 
 /// A server, up or down.
@@ -66,10 +65,65 @@ pub struct Reaction {
     pub sent: Vec<Envelope>,
     /// What the cluster's history has to remember.
     pub facts: Vec<Fact>,
-    /// Properties that this action broke, as far as one server can tell.
-    pub broken: PropertySet,
-    /// Witnesses that this action reached, as far as one server can tell.
-    pub witnessed: WitnessSet,
+}
+
+/// Something that happens inside an action, and that the server before and after it do not show.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The node has handled an InstallSnapshot.
+    SnapshotOffered {
+        /// The snapshot of the message.
+        snapshot: &'a Snapshot,
+        /// The node's commit index before.
+        commit_before: Index,
+        /// The node after it.
+        node: &'a Node,
+    },
+    /// A message leaves the server.
+    MessageLeaves {
+        /// The message.
+        envelope: &'a Envelope,
+        /// The disk at that moment.
+        disk: &'a PersistentState,
+        /// The process at that moment.
+        process: &'a Process,
+    },
+    /// A vote is granted by a message that leaves, or counted by the candidate itself.
+    VoteReleased {
+        /// The newest vote that was released before, until the disk has a later term.
+        before: Option<(Term, NodeId)>,
+        /// The term of this one.
+        term: Term,
+        /// Who gets it.
+        candidate: NodeId,
+    },
+    /// The state machine is to apply an entry that is not its next one, or to go back.
+    AppliesOutOfOrder,
+    /// The state machine becomes what a snapshot says.
+    Restores(&'a Snapshot),
+    /// The node rejects a message.
+    Rejects,
+    /// The node halts, or does not start.
+    Halts,
+}
+
+/// Somebody who is told what happens inside actions.
+pub trait Observer {
+    /// Something happens.
+    fn observe(&mut self, event: Event<'_>);
+}
+
+/// Nobody.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&mut self, _: Event<'_>) {}
+}
+
+/// What an action has done so far, and who is told.
+struct Report<'o> {
+    reaction: Reaction,
+    observer: &'o mut dyn Observer,
 }
 
 /// Why an action cannot be done in this state.
@@ -115,29 +169,12 @@ impl Server {
             process: None,
             released_vote: None,
         };
-        let mut reaction = Reaction::default();
-        server.restart(settings, protocol, &mut reaction).expect("it is down");
+        let mut report = Report { reaction: Reaction::default(), observer: &mut Unobserved };
+        server.restart(settings, protocol, &mut report).expect("it is down");
         server
     }
 
-    /// Does an action of this server and checks every property that one server can break.
-    ///
-    /// # Errors
-    ///
-    /// [`Impossible`], with the server as it was, if the action cannot be done now.
-    pub fn act<P: Protocol>(
-        &mut self,
-        settings: &Settings,
-        protocol: &P,
-        action: &Action,
-    ) -> Result<Reaction, Impossible> {
-        let before = self.clone();
-        let mut reaction = self.run(settings, protocol, action)?;
-        properties::check_step(&before, self, action, &mut reaction);
-        Ok(reaction)
-    }
-
-    /// Does an action of this server, without checking properties of the step.
+    /// Does an action of this server.
     ///
     /// # Errors
     ///
@@ -148,8 +185,23 @@ impl Server {
         protocol: &P,
         action: &Action,
     ) -> Result<Reaction, Impossible> {
-        let mut reaction = Reaction::default();
-        let out = &mut reaction;
+        self.run_observed(settings, protocol, action, &mut Unobserved)
+    }
+
+    /// Does an action of this server, and tells somebody what happens inside.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Server::run).
+    pub fn run_observed<P: Protocol>(
+        &mut self,
+        settings: &Settings,
+        protocol: &P,
+        action: &Action,
+        observer: &mut dyn Observer,
+    ) -> Result<Reaction, Impossible> {
+        let mut report = Report { reaction: Reaction::default(), observer };
+        let out = &mut report;
         match action {
             Action::ElectionTimeout { .. } => self.feed(protocol, Input::ElectionTimeout, out)?,
             Action::Heartbeat { .. } => self.feed(protocol, Input::Heartbeat, out)?,
@@ -157,7 +209,7 @@ impl Server {
                 self.feed(protocol, Input::Propose { commands: vec![command.clone()] }, out)?;
             }
             Action::Read { id, .. } => {
-                out.facts.push(Fact::ReadBegan(*id));
+                out.reaction.facts.push(Fact::ReadBegan(*id));
                 self.feed(protocol, Input::Read { id: *id }, out)?;
             }
             Action::Deliver(Envelope { from, message, .. }) => {
@@ -175,7 +227,7 @@ impl Server {
         }
         self.settle(settings, protocol, out);
         self.forget_what_is_settled();
-        Ok(reaction)
+        Ok(report.reaction)
     }
 
     fn running(&mut self) -> Result<&mut Process, Impossible> {
@@ -188,7 +240,7 @@ impl Server {
         &mut self,
         protocol: &P,
         input: Input,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         let process = self.running()?;
         let led = process.node.is_leader().then_some(process.node.current_term);
@@ -203,20 +255,18 @@ impl Server {
         protocol.step(&mut process.node, &mut process.memory, input, &mut effects);
 
         let node = &process.node;
-        if let Some(snapshot) = snapshot_offered
-            && properties::snapshot_prefix::broken_by_install(&snapshot, commit_before, node)
-        {
-            out.broken.insert(Property::SnapshotIsPrefix);
+        if let Some(snapshot) = &snapshot_offered {
+            out.observer.observe(Event::SnapshotOffered { snapshot, commit_before, node });
         }
         let leads = node.is_leader().then_some(node.current_term);
         if let Some(term) = leads.filter(|_| leads != led) {
-            out.facts.push(Fact::Won(term));
+            out.reaction.facts.push(Fact::Won(term));
         }
         if let Some(term) = leads.filter(|_| node.commit_index > commit_before) {
             let first = commit_before.next();
             let count = usize::try_from(node.commit_index.since(commit_before)).unwrap_or(0);
             let entries = node.log.entries_from(first, count).to_vec();
-            out.facts.push(Fact::Committed { term, first, entries });
+            out.reaction.facts.push(Fact::Committed { term, first, entries });
         }
         if let Some(term) = counts_own_vote(node) {
             self.release_vote(term, self.id, out);
@@ -227,7 +277,7 @@ impl Server {
         Ok(())
     }
 
-    fn execute(&mut self, effect: Effect, out: &mut Reaction) {
+    fn execute(&mut self, effect: Effect, out: &mut Report<'_>) {
         let id = self.id;
         let Some(process) = self.process.as_mut() else {
             return;
@@ -249,13 +299,14 @@ impl Server {
                 process.apply_queue.push_back(ApplyTask::Restore(snapshot, after));
             }
             Effect::ReadReady { id, .. } => {
-                out.facts.push(Fact::ReadServed(id, Index(self.state_machine.len() as u64)));
-                out.witnessed.insert(Witness::ReadServed);
+                out.reaction
+                    .facts
+                    .push(Fact::ReadServed(id, Index(self.state_machine.len() as u64)));
             }
-            Effect::ReadRefused { id, .. } => out.facts.push(Fact::ReadEnded(id)),
-            Effect::Rejected(_) => out.broken.insert(Property::NothingRejected),
+            Effect::ReadRefused { id, .. } => out.reaction.facts.push(Fact::ReadEnded(id)),
+            Effect::Rejected(_) => out.observer.observe(Event::Rejects),
             Effect::Halt(_) => {
-                out.broken.insert(Property::NobodyHalts);
+                out.observer.observe(Event::Halts);
                 self.stop(out);
             }
             // The model has no clock, and its clients do not wait for answers.
@@ -266,7 +317,7 @@ impl Server {
     }
 
     /// Lets go every message whose write is durable.
-    fn release_sends(&mut self, out: &mut Reaction) {
+    fn release_sends(&mut self, out: &mut Report<'_>) {
         let Some(process) = self.process.as_mut() else {
             return;
         };
@@ -275,11 +326,9 @@ impl Server {
         let (free, waiting): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(mark, _)| *mark <= durable);
         process.outbox = waiting;
-        let broken = |(_, envelope): &(Mark, Envelope)| {
-            properties::promise_is_durable::broken_by(envelope, &self.disk, process)
-        };
-        if free.iter().any(broken) {
-            out.broken.insert(Property::PromiseIsDurable);
+        for (_, envelope) in &free {
+            let disk = &self.disk;
+            out.observer.observe(Event::MessageLeaves { envelope, disk, process });
         }
         for (_, envelope) in free {
             if let Message::RequestVoteReply(reply) = &envelope.message
@@ -287,14 +336,13 @@ impl Server {
             {
                 self.release_vote(reply.term, envelope.to, out);
             }
-            out.sent.push(envelope);
+            out.reaction.sent.push(envelope);
         }
     }
 
-    fn release_vote(&mut self, term: Term, candidate: NodeId, out: &mut Reaction) {
-        if properties::vote_once::broken_by(self.released_vote, term, candidate) {
-            out.broken.insert(Property::VoteOnce);
-        }
+    fn release_vote(&mut self, term: Term, candidate: NodeId, out: &mut Report<'_>) {
+        let before = self.released_vote;
+        out.observer.observe(Event::VoteReleased { before, term, candidate });
         if self.released_vote.is_none_or(|(newest, _)| newest <= term) {
             self.released_vote = Some((term, candidate));
         }
@@ -305,7 +353,7 @@ impl Server {
         &mut self,
         protocol: &P,
         count: usize,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         let process = self.running()?;
         let waiting = process.writes.len();
@@ -326,7 +374,7 @@ impl Server {
     fn apply_next<P: Protocol>(
         &mut self,
         protocol: &P,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         let process = self.running()?;
         let durable = process.node.disk.durable;
@@ -340,20 +388,18 @@ impl Server {
                 if index == applied.next() {
                     self.state_machine.push(entry.clone());
                 } else {
-                    out.broken.insert(Property::StateMachineSafety);
+                    out.observer.observe(Event::AppliesOutOfOrder);
                 }
-                out.facts.push(Fact::Applied(index, entry));
+                out.reaction.facts.push(Fact::Applied(index, entry));
                 index
             }
             ApplyTask::Restore(snapshot, _) => {
                 if snapshot.last_included_index < applied {
-                    out.broken.insert(Property::StateMachineSafety);
+                    out.observer.observe(Event::AppliesOutOfOrder);
                 }
-                if properties::snapshot_prefix::broken_by_contents(&snapshot) {
-                    out.broken.insert(Property::SnapshotIsPrefix);
-                }
+                out.observer.observe(Event::Restores(&snapshot));
                 self.state_machine = decode(&snapshot.handle);
-                out.facts.push(Fact::Restored(self.state_machine.clone()));
+                out.reaction.facts.push(Fact::Restored(self.state_machine.clone()));
                 snapshot.last_included_index
             }
         };
@@ -365,7 +411,7 @@ impl Server {
         settings: &Settings,
         writes_kept: usize,
         applied_kept: Index,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         let writes = &self.process.as_ref().ok_or(Impossible::Down(self.id))?.writes;
         if writes_kept > writes.len() {
@@ -404,11 +450,11 @@ impl Server {
     }
 
     /// The process is gone, and the reads that waited in it.
-    fn stop(&mut self, out: &mut Reaction) {
+    fn stop(&mut self, out: &mut Report<'_>) {
         if let Some(Process { node: Node { role: Role::Leader(leadership), .. }, .. }) =
             self.process.take()
         {
-            out.facts.extend(leadership.reads.iter().map(|read| Fact::ReadEnded(read.id)));
+            out.reaction.facts.extend(leadership.reads.iter().map(|read| Fact::ReadEnded(read.id)));
         }
     }
 
@@ -416,7 +462,7 @@ impl Server {
         &mut self,
         settings: &Settings,
         protocol: &P,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         if self.process.is_some() {
             return Err(Impossible::Up(self.id));
@@ -435,7 +481,7 @@ impl Server {
                     memory: Memory::new(),
                 });
             }
-            Err(_) => out.broken.insert(Property::NobodyHalts),
+            Err(_) => out.observer.observe(Event::Halts),
         }
         Ok(())
     }
@@ -444,7 +490,7 @@ impl Server {
         &mut self,
         settings: &Settings,
         protocol: &P,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         if !self.can_start_snapshot() {
             return Err(Impossible::NoSnapshot);
@@ -468,7 +514,7 @@ impl Server {
     fn finish_snapshot<P: Protocol>(
         &mut self,
         protocol: &P,
-        out: &mut Reaction,
+        out: &mut Report<'_>,
     ) -> Result<(), Impossible> {
         let stored = self.running()?.storing.take();
         let (index, handle) = stored.ok_or(Impossible::NoSnapshot)?;
@@ -476,7 +522,7 @@ impl Server {
     }
 
     /// Does what takes no time in these settings: writes of an atomic disk, applying at once.
-    fn settle<P: Protocol>(&mut self, settings: &Settings, protocol: &P, out: &mut Reaction) {
+    fn settle<P: Protocol>(&mut self, settings: &Settings, protocol: &P, out: &mut Report<'_>) {
         while let Some(process) = &self.process {
             let writes = process.writes.len();
             let settled = if settings.disk == DiskMode::Atomic && writes > 0 {

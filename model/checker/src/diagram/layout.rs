@@ -21,9 +21,10 @@ use raft_core::NodeId;
 use raft_trace::Action;
 
 use super::flights::{Flight, flights};
+use crate::notation::{describe_action, describe_server};
 use crate::properties::Property;
 use crate::replay::Replay;
-use crate::view::{describe_action, describe_server, wrapped};
+use crate::text_width::wrapped;
 
 /// Where messages wait, on each side of a lifeline.
 const CHANNEL: i32 = 26;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use raft_core::NodeId;
 use raft_trace::{Action, Envelope};
 
+use crate::notation;
 use crate::properties::Property;
 use crate::replay::Replay;
-use crate::view;
 
 /// The run as a Mermaid sequence diagram. Lost messages end in a cross, and notes say when a server
 /// is down, which step breaks a property, and which earlier step that contradicts.
@@ -21,15 +21,15 @@ pub fn mermaid(replay: &Replay) -> String {
         let number = place + 1;
         let _ = match &step.action {
             Action::Deliver(Envelope { from, to, message }) => {
-                let text = escape(&view::describe_message(message));
+                let text = escape(&notation::describe_message(message));
                 writeln!(out, "    {from}->>{to}: {number} {text}")
             }
             Action::Drop(Envelope { from, to, message }) => {
-                let text = escape(&view::describe_message(message));
+                let text = escape(&notation::describe_message(message));
                 writeln!(out, "    {from}--x{to}: {number} lost: {text}")
             }
             action => {
-                let text = escape(&view::describe_action(action));
+                let text = escape(&notation::describe_action(action));
                 writeln!(out, "    Note over {}: {number} {text}", column(action))
             }
         };

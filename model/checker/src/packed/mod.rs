@@ -30,6 +30,7 @@ use crate::cluster::local_action::LocalAction;
 use crate::cluster::rename::Renaming;
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
+use crate::judgement::{broken_by, check_cluster};
 use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
 use crate::protocol::Protocol;
 use crate::script::Start;
@@ -339,7 +340,7 @@ impl<P: Protocol> ClusterModel<P> {
         for (view, id) in views.iter_mut().zip(ids) {
             *view = &self.servers.get(*id).view;
         }
-        properties::check_cluster(&views[..ids.len()], history)
+        check_cluster(&views[..ids.len()], history)
     }
 
     fn history_step(
@@ -352,7 +353,7 @@ impl<P: Protocol> ClusterModel<P> {
         let step = self.history_step_ids.get(key).unwrap_or_else(|| {
             let mut history = self.histories.get(history).history.clone();
             let mut broken = PropertySet::default();
-            transition.facts.iter().for_each(|fact| broken.extend(history.record(fact)));
+            transition.facts.iter().for_each(|fact| broken.extend(broken_by(history.record(fact))));
             let step = (self.intern_history(&history), broken);
             self.history_step_ids.get_or_insert(key, || number(self.history_steps.push(step)))
         });
@@ -383,26 +384,30 @@ impl<P: Protocol> ClusterModel<P> {
             number(self.samples.push((id, label, used)))
         });
         let mut server = known.server.clone();
-        let reaction = server
+        let judged = server
             .act(&self.config.settings, &self.protocol, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(&server);
-        let sent: Box<[u32]> =
-            reaction.sent.into_iter().map(|envelope| self.intern_message(&envelope)).collect();
+        let sent: Box<[u32]> = judged
+            .reaction
+            .sent
+            .into_iter()
+            .map(|envelope| self.intern_message(&envelope))
+            .collect();
         let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
         let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
-        let facts: Box<[Fact]> = reaction.facts.into();
+        let facts: Box<[Fact]> = judged.reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
         LocalTransition {
             // A server that refuses to start stays as it is, and that is no idle matter.
             idle: server == id
                 && sent.is_empty()
                 && label.as_local().is_some()
-                && reaction.broken.is_empty(),
+                && judged.broken.is_empty(),
             server,
             sent,
-            broken: reaction.broken,
-            witnessed: reaction.witnessed,
+            broken: judged.broken,
+            witnessed: judged.witnessed,
             concerns_cluster: view_changed || !facts.is_empty(),
             facts,
             hash_change: hash_change.wrapping_add(added),

@@ -24,13 +24,10 @@ pub mod state_machine_safety;
 pub mod vote_once;
 pub mod votes_are_facts;
 
-use itertools::Itertools;
 use raft_core::{Entry, Index, Node, NodeId, Role, Term};
-use raft_trace::Action;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::history::History;
-use crate::cluster::server::{Reaction, Server};
+use crate::cluster::server::Server;
 use crate::cluster::snapshot_data::decode;
 
 /// The properties, in the order in which they are reported.
@@ -493,105 +490,6 @@ impl View {
             commands_applied: server.state_machine.iter().filter(is_command).count(),
         }
     }
-}
-
-/// Checks what one server can break in one step.
-pub(crate) fn check_step(
-    before: &Server,
-    after: &Server,
-    action: &Action,
-    reaction: &mut Reaction,
-) {
-    let nodes = match (&before.process, &after.process) {
-        (Some(before), Some(after)) => Some((&before.node, &after.node)),
-        _ => None,
-    };
-    let forgotten = reads::forgotten(before, after, &reaction.facts);
-    let mut check = |property: Property, broken: bool| {
-        if broken {
-            reaction.broken.insert(property);
-        }
-    };
-    check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
-    check(Property::Reads, forgotten);
-    check(Property::DiskIsFact, disk_is_fact::broken(after));
-    check(Property::SnapshotIsPrefix, snapshot_prefix::broken_at_base(&after.disk.log));
-    if let Some((before, after_node)) = nodes {
-        check(Property::LeaderAppendOnly, leader_append_only::broken(before, after_node));
-        check(Property::OwnTermCommit, own_term_commit::broken(before, after_node));
-        check(Property::CommitNotStalled, commit_not_stalled::broken(after_node, &after.disk));
-        check(Property::Monotonic, monotonic::broken(before, after_node));
-    }
-
-    let mut witness = |witness: Witness, reached: bool| {
-        if reached {
-            reaction.witnessed.insert(witness);
-        }
-    };
-    if let Some((before, after)) = nodes {
-        use Witness as W;
-        witness(W::LeaderBuildsOnOlderEntry, leader_append_only::witnessed(before, after, action));
-        witness(W::ConflictTruncated, log_matching::witnessed(before, after));
-        witness(W::OlderTermHeldBack, own_term_commit::witnessed(after));
-        witness(W::SeveralCommittedAtOnce, commit_not_stalled::witnessed(before, after));
-        witness(W::LateAcknowledgement, monotonic::witnessed(before, action));
-        witness(W::SecondVoteRefused, vote_once::witnessed(before, action));
-        witness(W::SnapshotInstalled, snapshot_prefix::witnessed(before, after, action));
-        witness(W::LateLeaderAnswered, nothing_rejected::witnessed(before, action));
-    }
-    witness(Witness::MessageWaited, promise_is_durable::witnessed(before, after, action));
-    witness(Witness::LogWriteWaits, disk_is_fact::witnessed(after));
-    if let Action::Restart { .. } = action {
-        witness(Witness::RestartedWithLog, after.disk.log.last_index().0 > 0);
-    }
-}
-
-/// Checks what the servers can break together, and what the history can tell about them.
-pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, WitnessSet) {
-    let mut broken = PropertySet::default();
-    let pairs = || views.iter().array_combinations();
-    if pairs().any(|[a, b]| election_safety::broken(a, b)) {
-        broken.insert(Property::ElectionSafety);
-    }
-    if pairs().any(|[a, b]| log_matching::broken(a, b)) {
-        broken.insert(Property::LogMatching);
-    }
-    if views.iter().any(|view| leader_completeness::broken(view, history)) {
-        broken.insert(Property::LeaderCompleteness);
-    }
-    if committed_on_majority::broken(views, history) {
-        broken.insert(Property::CommittedOnMajority);
-    }
-    if votes_are_facts::broken(views) {
-        broken.insert(Property::VotesAreFacts);
-    }
-    if views.iter().any(|view| match_is_fact::broken(view, views)) {
-        broken.insert(Property::MatchIsFact);
-    }
-    if views.iter().any(|view| commit_is_fact::broken(view, history)) {
-        broken.insert(Property::CommitIsFact);
-    }
-    let witnessed = cluster_witnesses(views, history);
-    (broken, witnessed)
-}
-
-fn cluster_witnesses(views: &[&View], history: &History) -> WitnessSet {
-    let mut witnessed = WitnessSet::default();
-    let mut witness = |witness: Witness, reached: bool| {
-        if reached {
-            witnessed.insert(witness);
-        }
-    };
-    let two = |[a, b]: [&&View; 2]| election_safety::witnessed(a, b);
-    witness(Witness::TwoLeadersOfDifferentTerms, views.iter().array_combinations().any(two));
-    let any = |reached: &dyn Fn(&View) -> bool| views.iter().any(|view| reached(view));
-    witness(Witness::LeaderAfterCommit, any(&|v| leader_completeness::witnessed(v, history)));
-    witness(Witness::AppliedEverywhere, state_machine_safety::witnessed(views));
-    witness(Witness::CommittedWithoutOne, committed_on_majority::witnessed(views, history));
-    witness(Witness::LeaderLeftBehind, votes_are_facts::witnessed(views));
-    witness(Witness::MatchKnown, any(&match_is_fact::witnessed));
-    witness(Witness::CommitLearned, any(&commit_is_fact::witnessed));
-    witnessed
 }
 
 /// Whether a server leads the same term before and after a step.

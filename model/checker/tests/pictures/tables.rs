@@ -1,8 +1,8 @@
 //! Tables of runs keep to their width and leave nothing out.
 
+use raft_checker::notation::{describe_action, describe_server};
 use raft_checker::replay::Replay;
 use raft_checker::run_table::{NARROWEST, table};
-use raft_checker::view::{describe_action, describe_server};
 
 use crate::runs;
 

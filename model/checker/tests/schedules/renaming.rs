@@ -67,11 +67,11 @@ fn acts_alike(settings: &Settings, before: &Server, action: &Action, renaming: &
     let Ok(seen_renamed) = renamed.act(settings, &Paper, &renaming.action(action)) else {
         return false;
     };
-    let sent = seen.sent.iter().map(|envelope| renaming.envelope(envelope));
-    sorted(sent) == sorted(seen_renamed.sent)
+    let sent = seen.reaction.sent.iter().map(|envelope| renaming.envelope(envelope));
+    sorted(sent) == sorted(seen_renamed.reaction.sent)
         && as_set(&renamed, settings) == renaming.server(&acted)
-        && (seen.facts, seen.broken, seen.witnessed)
-            == (seen_renamed.facts, seen_renamed.broken, seen_renamed.witnessed)
+        && (seen.reaction.facts, seen.broken, seen.witnessed)
+            == (seen_renamed.reaction.facts, seen_renamed.broken, seen_renamed.witnessed)
 }
 
 /// The server with the messages that wait for its disk in the order in which a renaming puts them;

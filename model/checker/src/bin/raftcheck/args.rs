@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 use raft_checker::config::Tier;
 use raft_checker::diagram::Theme;
-use raft_checker::view::terminal_width;
+use raft_checker::text_width::terminal_width;
 use raft_cli::json::JsonArgs;
 use raft_cli::options::{ThreadsArgs, positive_duration};
 

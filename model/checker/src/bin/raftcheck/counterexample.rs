@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use raft_checker::check::{Report, Verdict};
+use raft_checker::explanation;
 use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
 use raft_checker::run_table::table;
-use raft_checker::view;
+use raft_checker::text_width;
 use raft_cli::file::{FileError, probe_folder, write_new};
 use raft_cli::options::shell_word;
 use raft_cli::output::Output;
@@ -111,7 +112,7 @@ fn print_never_asked(out: &mut Output, reports: &[Report]) {
     writeln!(out, "\nRules that no explored step asked:");
     for rule in never {
         writeln!(out, "    {}  ({})", rule.name(), rule.text().source);
-        writeln!(out, "{}", view::wrap(rule.text().sentence, "        "));
+        writeln!(out, "{}", text_width::wrap(rule.text().sentence, "        "));
     }
 }
 
@@ -126,7 +127,7 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
     }
     writeln!(out);
     match Replay::run(&violation.trace.settings, &violation.trace.actions) {
-        Ok(replay) => out.print(&show(&replay, view::terminal_width())),
+        Ok(replay) => out.print(&show(&replay, text_width::terminal_width())),
         Err(error) => writeln!(out, "    The trace does not replay: {error}. Please report this."),
     }
     for property in &report.also_broken {
@@ -143,7 +144,7 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
 
 /// A run with its violation, if it has one, in a table of at most this width.
 pub(crate) fn show(replay: &Replay, width: usize) -> String {
-    format!("{}\n{}", table(replay, width), view::explain(replay, width))
+    format!("{}\n{}", table(replay, width), explanation::explain(replay, width))
 }
 
 /// A trace read from a file and replayed.

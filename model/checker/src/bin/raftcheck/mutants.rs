@@ -6,7 +6,7 @@ use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use raft_checker::exit::Exit;
 use raft_checker::mutants::{self, Mutant, Origin, matrix, trial};
 use raft_checker::properties::Property;
-use raft_checker::view::wrap;
+use raft_checker::text_width::wrap;
 use raft_cli::file::Destination;
 use raft_cli::options::similar;
 use raft_cli::output::Output;

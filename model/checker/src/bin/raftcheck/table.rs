@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
 use raft_checker::config::BoundedConfig;
 use raft_checker::properties::Property;
-use raft_checker::view::wrap;
+use raft_checker::text_width::wrap;
 use raft_cli::quantity::count;
 
 /// Transitions per second.

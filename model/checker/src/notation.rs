@@ -1,30 +1,14 @@
-//! Servers, messages and actions in a line each, and what a person reads beside the table of a run
-//! that fails: the sentence that was broken, the step where the damage was done, the rules that were
-//! asked. Plain ASCII.
+//! The notation of runs: servers, messages and actions in a line each, in plain ASCII.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
 
 use raft_core::{
     AppendEntries, AppendOutcome, Entry, InstallOutcome, LogPosition, Message, NodeId, Payload,
-    Role, Rule,
+    Role,
 };
 use raft_trace::{Action, Envelope};
-use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::cluster::server::{Process, Server};
-use crate::properties::Property;
-use crate::replay::{Answer, Replay, Step};
-
-/// The width of what is written where there is no terminal, and of sentences everywhere.
-pub const WIDTH: usize = 100;
-
-/// The width of the terminal that is the standard output, or [`WIDTH`] if it is none.
-pub fn terminal_width() -> usize {
-    let size = if io::stdout().is_terminal() { terminal_size::terminal_size() } else { None };
-    // Some terminals do not know their size and report 0.
-    size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0).unwrap_or(WIDTH)
-}
 
 /// An entry: its command, or `-` for a leader's blank entry, and its term.
 pub fn describe_entry(entry: &Entry) -> String {
@@ -152,88 +136,4 @@ pub fn describe_action(action: &Action) -> String {
         Action::StartSnapshot { server } => format!("{server} takes a snapshot"),
         Action::FinishSnapshot { server } => format!("{server} has stored the snapshot"),
     }
-}
-
-/// What was broken, in words, and the rules behind it. No line of prose is wider than `width`, nor
-/// than [`WIDTH`].
-pub fn explain(replay: &Replay, width: usize) -> String {
-    let Some((place, broken)) = replay.violation() else {
-        return String::new();
-    };
-    let mut out = String::new();
-    for property in broken.iter() {
-        let _ = writeln!(out, "X {} is broken at step {}.", property.name(), place + 1);
-        let _ = writeln!(out, "{}", wrap_to(property.sentence(), "    ", width));
-        if let (Property::CanRecover, Some(stuck)) = (property, &replay.stuck) {
-            let majority: Vec<String> = stuck.majority.iter().map(NodeId::to_string).collect();
-            let _ = writeln!(out, "    {} cannot recover alone.", majority.join(" and "));
-        }
-    }
-    let contradicted = replay.contradicted();
-    if let Some(earlier) = contradicted {
-        let _ = writeln!(out, "> It contradicts what happened at step {}.", earlier + 1);
-    }
-    out.push_str(&explain_rules(&replay.steps[place], place, width));
-    if let Some(earlier) = contradicted {
-        out.push_str(&explain_rules(&replay.steps[earlier], earlier, width));
-    }
-    out
-}
-
-/// The rules that a step asked, and those that its handler lists and that it did not ask.
-fn explain_rules(step: &Step, place: usize, width: usize) -> String {
-    let title = format!("Rules at step {} ({}):", place + 1, describe_action(&step.action));
-    let mut out = format!("\n{}\n", wrap_to(&title, "", width));
-    if step.asked.is_empty() {
-        out.push_str("    none was asked\n");
-    }
-    for (rule, answer) in &step.asked {
-        let answer = match answer {
-            Answer::Holds(true) => "yes".to_owned(),
-            Answer::Holds(false) => "no".to_owned(),
-            Answer::Value(value) => format!("= {value}"),
-        };
-        let _ = writeln!(out, "    {answer:5} {}  ({})", rule.name(), rule.text().source);
-    }
-    let not_asked: Vec<String> = step.not_asked().into_iter().map(Rule::name).collect();
-    if !not_asked.is_empty() {
-        out.push_str("  not asked there, though the handler has them:\n");
-        let _ = writeln!(out, "{}", wrap_to(&not_asked.join(", "), "    ", width));
-    }
-    out
-}
-
-/// Breaks a text into lines of at most `width` letters; all but the first are indented by two. A word
-/// that is too long is broken as well.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let options = Options::new(width)
-        .word_separator(WordSeparator::AsciiSpace)
-        .word_splitter(WordSplitter::NoHyphenation)
-        .subsequent_indent("  ");
-    textwrap::wrap(text, options).into_iter().map(String::from).collect()
-}
-
-/// Breaks a text into indented lines of at most [`WIDTH`] columns. A word is never broken.
-pub fn wrap(text: &str, indent: &str) -> String {
-    wrap_to(text, indent, WIDTH)
-}
-
-/// Breaks a text into indented lines of at most `most` columns, or [`WIDTH`] if that is less. A word
-/// is never broken.
-pub fn wrap_to(text: &str, indent: &str, most: usize) -> String {
-    let most = most.min(WIDTH);
-    let (mut out, mut width) = (indent.to_owned(), indent.len());
-    for word in text.split_whitespace() {
-        if width > indent.len() && width + 1 + word.len() > most {
-            out.push('\n');
-            out.push_str(indent);
-            width = indent.len();
-        } else if width > indent.len() {
-            out.push(' ');
-            width += 1;
-        }
-        out.push_str(word);
-        width += word.len();
-    }
-    out
 }
