@@ -4,7 +4,7 @@
 //! | to read | what it is |
 //! | --- | --- |
 //! | [`options`] | durations, seeds, threads, and names that were spelled wrong |
-//! | [`numbers`] | counts and sizes for people |
+//! | [`quantity`] | counts and sizes for people |
 //! | [`output`] | what a program prints, also where nobody reads it |
 //! | [`mod@file`] | files that are known to be writable before the work begins |
 //! | [`json`] | `--json FILE` |

@@ -15,8 +15,8 @@ use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use raft_simulation::disk::Disk;
 use raft_simulation::failure::Failure;
-use raft_simulation::lazy_store::LazyStore;
-use raft_simulation::reference::Reference;
+use raft_simulation::lazily_opened_store::LazyStore;
+use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Setup, open_log, startup};
 
 /// How many restored snapshots are remembered.

@@ -10,9 +10,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::cold_start::ColdStart;
 use crate::lockstep::{Divergence, one_by_one, takes_no_time};
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 use raft_simulation::disk::{DirectoryContents, Disk, Moment};
-use raft_simulation::reference::Reference;
+use raft_simulation::reference_store::Reference;
 use raft_simulation::server::Setup;
 
 /// Everything that a crash during a step may leave, in production's words.
@@ -30,7 +30,7 @@ pub(super) struct Allowed {
 const TEARS: usize = 2;
 
 /// Where the state machine keeps its files.
-const STORE: &str = raft_simulation::lazy_store::DIRECTORY;
+const STORE: &str = raft_simulation::lazily_opened_store::DIRECTORY;
 
 /// Where a server keeps its files.
 const DIRECTORIES: [&str; 3] = ["node", "node/snapshots", STORE];

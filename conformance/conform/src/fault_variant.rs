@@ -8,7 +8,7 @@ use raft_trace::{Action, Settings};
 
 use super::crash::{self, Allowed, Tried};
 use crate::lockstep::{Divergence, Lockstep};
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 use raft_simulation::disk::Fault;
 
 /// What was special about the step in which production differs.

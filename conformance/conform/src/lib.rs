@@ -23,7 +23,7 @@
 //! path: a second way. That both are compared with the same state of the model, and that what follows
 //! is tried after either, is the test for memory that the comparison does not see. Beside the
 //! transitions of one server, random runs of the whole cluster are done from the first start on
-//! ([`walks`]), snapshots are sent over breaking connections ([`transfer`]), and the very first start
+//! ([`random_walks`]), snapshots are sent over breaking connections ([`snapshot_transfer`]), and the very first start
 //! is interrupted ([`first_start`]), and the log store is tried by itself ([`log_store`]).
 //!
 //! What is picked at random is picked by what it is about, so each run does the same.
@@ -32,19 +32,19 @@ mod cold_start;
 mod crash;
 mod fault_variant;
 pub mod first_start;
+mod local_transitions;
 pub mod lockstep;
 pub mod log_store;
 mod minimise;
-mod paths;
-mod projection;
-pub mod refinement;
-mod renumber;
+mod minimise_entries;
+pub mod random_walks;
+pub mod refinement_mapping;
+mod server_projection;
 pub mod show;
 pub mod simulated_run;
+pub mod snapshot_transfer;
 pub mod trace;
-pub mod transfer;
-mod trial;
-pub mod walks;
+mod transition_paths;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,12 +58,12 @@ use raft_core::NodeId;
 use raft_trace::ClusterTrace;
 
 use crate::lockstep::Divergence;
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 pub use fault_variant::FaultVariant;
-pub use paths::{Paths, Step};
-pub use transfer::Transfers;
-use trial::Trial;
-use walks::Walks;
+use local_transitions::Trial;
+use random_walks::Walks;
+pub use snapshot_transfer::Transfers;
+pub use transition_paths::{Paths, Step};
 
 /// What was tried on production of what the checker found in one configuration.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +101,7 @@ pub struct Conformed {
     /// The first difference that was found.
     pub divergence: Option<Found>,
     /// The first transfer that went wrong.
-    pub bad_transfer: Option<transfer::Scenario>,
+    pub bad_transfer: Option<snapshot_transfer::Scenario>,
     /// Whether all was tried, as far as there is no divergence.
     pub complete: bool,
 }
@@ -205,10 +205,10 @@ pub fn conform(
     });
     let mut conformed = trial.finish();
     if conformed.divergence.is_none() {
-        let walked = walks::walk(config, &refinement, control);
+        let walked = random_walks::walk(config, &refinement, control);
         (conformed.walks, conformed.divergence) = walked;
     }
-    let (transfers, scenario) = transfer::try_all(&refinement.snapshots(), control);
+    let (transfers, scenario) = snapshot_transfer::try_all(&refinement.snapshots(), control);
     (conformed.transfers, conformed.bad_transfer) = (transfers, scenario);
     conformed.complete = explored
         && control.stopped().is_none()

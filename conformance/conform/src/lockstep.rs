@@ -1,12 +1,12 @@
 //! One server of the model and one of production, side by side: the same things happen to both, and
 //! then they must be in the same state and have sent the same messages.
 
-mod accepts;
+mod accepted_inputs;
 mod clients;
 mod compare;
-mod debug_value;
-mod difference;
 mod divergence;
+mod parsed_debug;
+mod value_difference;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use raft_core::{
     AppendEntries, Bytes, Config, Effect, Entry, HaltReason, Index, Input, LogPosition, Message,
     Node, NodeId, Paper, PersistentState, ReadId, Rejection, Term, step,
 };
-use raft_node::order::ReaderId;
+use raft_node::orders::ReaderId;
 use raft_node::peer_message::PeerMessage;
 use raft_node::replica::{APPLY_DELAY, HOUSEKEEPING, Observer};
 use raft_node::shell::{Observe, ProposalId};
@@ -29,14 +29,14 @@ use raft_node::wire::BATCH_BYTES;
 use raft_node::{Bounds, StateMachine as _};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
-use crate::refinement::Refinement;
-pub use difference::Difference;
+use crate::refinement_mapping::Refinement;
 pub use divergence::Divergence;
 use raft_simulation::disk::{DirectoryContents, Disk, Moment};
 use raft_simulation::failure::Failure;
-use raft_simulation::lazy_store::DIRECTORY;
-use raft_simulation::reference::Reference;
+use raft_simulation::lazily_opened_store::DIRECTORY;
+use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Applied, Running, SMALL_FILES, Sent, Setup, frames};
+pub use value_difference::Difference;
 
 /// What the steps since the last look were given and asked for.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use raft_core::Message;
 use raft_trace::{Action, Envelope};
 
 use super::Found;
-use super::projection::Projected;
-use super::renumber::{Numbers, possible};
+use super::minimise_entries::{Numbers, possible};
+use super::server_projection::Projected;
 
 /// How many steps of the server are done at most, over all shorter traces that are tried. A step with
 /// crashes and failing disks inside it counts as many.

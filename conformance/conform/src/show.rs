@@ -7,7 +7,7 @@ use raft_checker::notation::describe_action;
 use raft_checker::text_width::wrap;
 
 use super::Found;
-use super::transfer::Scenario;
+use super::snapshot_transfer::Scenario;
 use crate::lockstep::{Difference, Divergence};
 
 /// The width of the whole.

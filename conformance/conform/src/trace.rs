@@ -15,10 +15,10 @@ use raft_trace::{Action, ClusterTrace, Settings};
 
 use super::fault_variant::{Course, Difference, FaultVariant, is_batch, plainly};
 use super::minimise::minimise;
-use super::projection::Projected;
+use super::server_projection::Projected;
 use super::{Found, Progress};
 use crate::lockstep::{Divergence, Lockstep, timer_runs};
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 
 /// What is done beside comparing after each step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

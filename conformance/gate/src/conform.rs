@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::search::{Control, StopReason};
 use raft_cli::file::Destination;
 use raft_cli::interrupt::Interrupt;
@@ -19,7 +19,7 @@ use raft_cli::options::{ThreadsArgs, positive_duration, shell_word};
 use raft_cli::output::Output;
 use raft_cli::progress::{INTERVAL, Share};
 use raft_conform::trace::{BadTrace, hold};
-use raft_conform::{Found, Progress, conform, first_start, log_store, show, transfer};
+use raft_conform::{Found, Progress, conform, first_start, log_store, show, snapshot_transfer};
 use raft_trace::ClusterTrace;
 
 use crate::failure::Failure;
@@ -107,8 +107,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut run = Run { threads: args.threads.number(), ..Run::default() };
     run.start = Some(watch.run("the first start", |_, _| first_start::try_all()));
     run.log_stores = Some(watch.run("the log store", |control, _| log_store::try_all(control)));
-    (run.transfers, run.scenario) =
-        watch.run("transfers", |control, _| transfer::try_all(&transfer::generated(), control));
+    (run.transfers, run.scenario) = watch.run("transfers", |control, _| {
+        snapshot_transfer::try_all(&snapshot_transfer::generated(), control)
+    });
     for (place, config) in (1..).zip(&configs) {
         if run.diverged() || watch.control.stopped().is_some() {
             break;

@@ -1,6 +1,6 @@
 //! `raftgate lab`: the course's lab suite in virtual time, over many seeds.
 
-mod keep;
+mod failure_logs;
 mod report;
 
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_cli::file::probe_folder;
 use raft_cli::interrupt::Interrupt;
 use raft_cli::json::JsonArgs;
@@ -19,7 +19,7 @@ use raft_cli::quantity::count;
 use raft_lab::{Level, Outcome, Test, UnknownTest};
 
 use crate::failure::Failure;
-use crate::jobs::{self, Next};
+use crate::parallel_runs::{self, Next};
 
 /// Run the tests of MIT 6.5840's Raft and key-value labs, in virtual time, over many seeds.
 ///
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(directory) = args.keep_failures.as_ref().filter(|_| !interrupt.requested()) {
         for tally in &tallies {
             for failed in &tally.failed {
-                keep::keep(&mut out, directory, tally.test, failed)?;
+                failure_logs::keep(&mut out, directory, tally.test, failed)?;
             }
         }
     }
@@ -137,7 +137,7 @@ fn run_all(args: &Args, tests: &[&'static Test], wanted: u64, interrupt: &Interr
         let outcome = raft_lab::run(tests[place], first + number / count, false);
         (place, outcome, began.elapsed())
     };
-    jobs::run(wanted, args.threads.number(), interrupt, job, |result| {
+    parallel_runs::run(wanted, args.threads.number(), interrupt, job, |result| {
         if let Some((place, outcome, wall)) = result {
             done += 1;
             failed += u64::from(outcome.unmet.is_some());

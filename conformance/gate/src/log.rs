@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::text_width::terminal_width;
 use raft_cli::file::FileError;
 use raft_cli::json::JsonArgs;

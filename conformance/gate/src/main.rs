@@ -4,16 +4,16 @@
 
 mod conform;
 mod failure;
-mod jobs;
 mod lab;
 mod log;
+mod parallel_runs;
 mod simulate;
 mod validate;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 
 use failure::Failure;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::search::{Control, StopReason};
 use raft_cli::file::Destination;
 use raft_cli::interrupt::Interrupt;
@@ -20,7 +20,7 @@ use raft_trace::ClusterTrace;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::jobs::{self, Next};
+use crate::parallel_runs::{self, Next};
 
 /// Run whole clusters of production servers, simulated disks and networks under faults.
 ///
@@ -109,7 +109,7 @@ fn run_all(args: &Args, interrupt: &Interrupt, began: Instant) -> Sum {
     let mut sum = Sum::default();
     let mut progress = Progress::new();
     let job = move |place| simulate::run(first + place, servers, length, false);
-    jobs::run(all, args.threads.number(), interrupt, job, |outcome| {
+    parallel_runs::run(all, args.threads.number(), interrupt, job, |outcome| {
         if let Some(outcome) = outcome {
             sum.add(outcome);
         }
@@ -176,7 +176,7 @@ fn save(
         let kept = keep(&smallest, &again);
         (describe(&smallest), kept)
     };
-    jobs::run(1, 1, interrupt, job, |result| {
+    parallel_runs::run(1, 1, interrupt, job, |result| {
         made = result.or(made.take());
         Next::Begin
     });

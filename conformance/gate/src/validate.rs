@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::text_width::wrap;
 use raft_cli::json::JsonArgs;
 use raft_cli::progress::Share;

@@ -8,9 +8,9 @@ use std::fmt;
 
 use super::explain::{Line, write_table};
 use super::history::until;
-use super::limit::Limit;
 use super::report::{Report, Verdict};
 use super::search::{Budget, Found, search};
+use super::search_limit::Limit;
 use super::{Bytes, Call, Effect, History, Model, Outcome};
 
 /// How many states may be computed to find out whether an answer can be left out.

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use super::model::{Effect, Model};
-use super::observed::{Content, Observed};
+use super::observed_values::{Content, Observed};
 use super::operation::{Answer, Operation};
 use super::unknown_outcomes::infer;
 use super::{Bytes, Call};

@@ -25,29 +25,29 @@
 //! assert!(report.to_string().contains("client 2: get -> absent"));
 //! ```
 
+mod bit_set;
 mod bytes;
 mod conflict;
+mod conflict_window;
 mod explain;
 mod history;
 mod kv;
-mod limit;
 mod model;
-mod observed;
+mod observed_values;
 mod operation;
 mod report;
 mod search;
-mod set;
+mod search_limit;
 mod unknown_outcomes;
-mod values;
-mod window;
+mod unversioned_kv;
 
 pub use bytes::Bytes;
 pub use conflict::{Conflict, conflict};
 pub use explain::{Explanation, Line};
 pub use history::{Call, History, HistoryError, Outcome, Recorder, Ticket};
 pub use kv::{KvModel, KvState};
-pub use limit::Limit;
 pub use model::{Effect, Model};
 pub use operation::{Answer, Operation};
 pub use report::{KeyReport, Report, Verdict, check};
-pub use values::{ValueAnswer, ValueModel, ValueOperation, ValueState};
+pub use search_limit::Limit;
+pub use unversioned_kv::{ValueAnswer, ValueModel, ValueOperation, ValueState};

@@ -26,9 +26,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::bit_set::{BitSet, Frontier};
+use super::conflict_window::window;
 use super::model::{Effect, Model};
-use super::set::{BitSet, Frontier};
-use super::window::window;
 use super::{Call, Limit};
 
 /// How a search ended.
@@ -81,7 +81,7 @@ impl Budget {
 }
 
 /// Searches for an order of calls, all of one key. Where that takes long, for a
-/// [window](super::window) that has none.
+/// [window](super::conflict_window) that has none.
 pub(super) fn search<M: Model>(
     calls: &[Call<M::Operation, M::Answer>],
     budget: &mut Budget,

@@ -14,7 +14,7 @@ use raft_core::{
 };
 use raft_node::applier::Applier;
 use raft_node::log_store::{Durable, Identity, LogStore, Sizes};
-use raft_node::order::{Free, Order, ReaderId};
+use raft_node::orders::{Free, Order, ReaderId};
 use raft_node::peer_message::PeerMessage;
 use raft_node::replica::{Observer, Replica};
 use raft_node::shell::{ProposalId, Task};
@@ -27,8 +27,8 @@ use raft_node::{Bounds, ProposeError, ReadError, SnapshotView, StateMachine as _
 
 use crate::disk::Disk;
 use crate::failure::Failure;
-use crate::lazy_store::LazyStore;
-use crate::reference::Reference;
+use crate::lazily_opened_store::LazyStore;
+use crate::reference_store::Reference;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]

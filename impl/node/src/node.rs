@@ -16,9 +16,9 @@ use crate::net::{Listener, Refusals};
 use crate::node_log::NodeLog;
 use crate::options::Options;
 use crate::owner::{Inboxes, Owner, World};
+use crate::panic_supervisor::{self, Supervisor};
 use crate::start::{self, Started, Startup, start};
 use crate::state_machine::StateMachine;
-use crate::supervisor::{self, Supervisor};
 use crate::wire::{MAX_CLUSTER_NAME, MAX_VOTERS};
 use crate::workers::{Disk, Machine};
 
@@ -152,7 +152,9 @@ impl RunningNode {
         drop(self.handle);
         match self.thread.join() {
             Ok(end) => end,
-            Err(panic) => Err(NodeError::Panicked(supervisor::describe("raft-owner", &*panic))),
+            Err(panic) => {
+                Err(NodeError::Panicked(panic_supervisor::describe("raft-owner", &*panic)))
+            }
         }
     }
 }

@@ -14,13 +14,13 @@ use crate::log_store::Identity;
 use crate::net::{By, Dialler, Link, Refusals, SnapshotLink};
 use crate::node_log::NodeLog;
 use crate::options::Options;
-use crate::order::{Free, Order};
+use crate::orders::{Free, Order};
+use crate::panic_supervisor::Supervisor;
 use crate::peer_message::FromPeer;
+use crate::pending_requests::Waiting;
 use crate::replica::{Observer, Replica};
 use crate::shell::Task;
 use crate::snapshot_store::SnapshotStore;
-use crate::supervisor::Supervisor;
-use crate::waiting::Waiting;
 use crate::wire::{Hello, Purpose};
 use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 

@@ -23,7 +23,7 @@ use crate::handle::{NodeStatus, PeerStatus, ProposeError, ReadError};
 use crate::log_store::Durable;
 use crate::metrics::{NodeMetrics, log_bytes, rejected_message};
 use crate::options::Bounds;
-use crate::order::{Free, Order, ReaderId};
+use crate::orders::{Free, Order, ReaderId};
 use crate::peer_message::PeerMessage;
 use crate::shell::{Answer, Observe, ProposalId, Shell};
 use crate::snapshot_store::SnapshotName;

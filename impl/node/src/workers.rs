@@ -14,10 +14,10 @@ use crate::applier::{Applier, ApplyError, Done};
 use crate::error::NodeError;
 use crate::log_store::{Durable, LogStore};
 use crate::metrics::{SnapshotOperation, disk_commits};
+use crate::panic_supervisor::Supervisor;
 use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::SnapshotView;
-use crate::supervisor::Supervisor;
 
 /// What the threads report to the owner.
 pub(crate) enum Report {

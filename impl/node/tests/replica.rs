@@ -9,7 +9,7 @@ use raft_core::{
 };
 use raft_node::applier::Done;
 use raft_node::log_store::{Files, Identity, LogStore, Sizes};
-use raft_node::order::{Free, Order};
+use raft_node::orders::{Free, Order};
 use raft_node::peer_message::PeerMessage;
 use raft_node::replica::Replica;
 use raft_node::shell::Task;

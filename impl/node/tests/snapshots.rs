@@ -11,7 +11,7 @@ use raft_core::{
     PersistentState, Snapshot, Term, VoteRecord,
 };
 use raft_node::directory::OsDirectory;
-use raft_node::order::{Free, Order};
+use raft_node::orders::{Free, Order};
 use raft_node::replica::{HOUSEKEEPING, Replica};
 use raft_node::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
 use raft_node::timers::Timing;

@@ -3,7 +3,7 @@
 //! | to read | what it is |
 //! | --- | --- |
 //! | [`properties`] | what must hold, each with its exact meaning and its witness |
-//! | [`judgement`] | where each property is asked |
+//! | [`property_checks`] | where each property is asked |
 //! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
 //! | [`coverage`] | which rules made a difference in what was explored |
 //! | [`mutants`] | Raft with a mistake in it, and what finds it |
@@ -21,14 +21,14 @@ pub mod cluster;
 pub mod config;
 pub mod coverage;
 pub mod diagram;
-pub mod exit;
+pub mod exit_code;
 pub mod explanation;
-pub mod judgement;
 pub mod mutants;
 pub mod notation;
 pub mod packed;
 pub mod plain;
 pub mod properties;
+pub mod property_checks;
 pub mod protocol;
 pub mod replay;
 pub mod rule_map;

@@ -67,6 +67,7 @@ mod effect;
 mod election;
 mod log;
 mod message;
+mod message_validation;
 mod node;
 mod persistent_state;
 pub mod quorum;
@@ -76,7 +77,6 @@ mod rules;
 mod snapshot;
 mod step;
 mod types;
-mod validate;
 
 pub use effect::{Effect, HaltReason, Input, LogWrite, ReadRefusal, Rejection, VoteRecord, Write};
 pub use log::{Log, LogPosition, Snapshot, TermAt};

@@ -3,10 +3,10 @@
 
 use crate::effect::{Effect, HaltReason, Input, LogWrite, ReadRefusal, VoteRecord, Write};
 use crate::message::Message;
+use crate::message_validation;
 use crate::node::{Node, Role, Unsynced};
 use crate::rules::{Rule, Rules};
 use crate::types::{Entry, Mark, NodeId, Term};
-use crate::validate;
 
 /// Handles one input: changes the node and appends what has to be done to `effects`.
 ///
@@ -58,7 +58,7 @@ impl<R: Rules> Step<'_, R> {
 
     /// Figure 2, "Rules for Servers", then the handler of the message.
     fn receive(&mut self, from: NodeId, message: Message) {
-        if let Err(rejection) = validate::check(self.node, from, &message) {
+        if let Err(rejection) = message_validation::check(self.node, from, &message) {
             self.effect(Effect::Rejected(rejection));
             return;
         }

@@ -10,7 +10,7 @@ use raft_trace::Envelope;
 
 use super::Lockstep;
 use super::divergence::{Divergence, same};
-use raft_simulation::reference::Reference;
+use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Running, open_log};
 
 impl Lockstep<'_> {

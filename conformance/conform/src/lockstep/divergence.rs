@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Debug};
 
-use super::debug_value::Value;
-use super::difference::{Difference, differences, join};
+use super::parsed_debug::Value;
+use super::value_difference::{Difference, differences, join};
 use raft_simulation::failure::Failure;
 
 /// How the model's side begins where it allows several values.

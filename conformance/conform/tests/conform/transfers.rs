@@ -1,8 +1,8 @@
 //! Snapshots over breaking connections.
 
 use raft_checker::search::Control;
-use raft_conform::refinement::SnapshotFile;
-use raft_conform::transfer::{generated, try_all};
+use raft_conform::refinement_mapping::SnapshotFile;
+use raft_conform::snapshot_transfer::{generated, try_all};
 use raft_core::{Index, LogPosition, Term};
 use raft_node::snapshot_store::{SnapshotName, SnapshotStore};
 use raft_simulation::disk::{Disk, Fault};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::coverage::ACTIONS;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::notation::describe_action;
 use raft_checker::search::StopReason;
 use raft_checker::text_width::wrap;
@@ -14,8 +14,8 @@ use raft_cli::quantity::count;
 use raft_conform::first_start::FirstStarts;
 use raft_conform::lockstep::Divergence;
 use raft_conform::log_store::LogStores;
+use raft_conform::snapshot_transfer::Scenario;
 use raft_conform::trace::Held;
-use raft_conform::transfer::Scenario;
 use raft_conform::{Conformed, Found, Transfers, show};
 use raft_trace::ClusterTrace;
 use serde_json::{Value, json};

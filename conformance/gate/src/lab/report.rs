@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::text_width::wrap;
 use raft_lab::{Level, Outcome};
 use serde_json::{Value, json};

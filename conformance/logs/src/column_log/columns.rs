@@ -20,7 +20,7 @@ use raft_checker::text_width::{WIDTH, wrapped};
 use raft_core::NodeId;
 
 use super::event::Event;
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// The servers share a column rather than that each gets a narrower one.
 pub const NARROWEST: usize = 12;

@@ -6,7 +6,7 @@ use raft_core::{Index, NodeId, Term};
 use raft_trace::NodeDigest;
 use serde::{Serialize, Serializer};
 
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// Something that happened to a server, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

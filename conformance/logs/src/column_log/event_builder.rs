@@ -12,8 +12,8 @@ use raft_trace::{NodeDigest, NodeRecord};
 
 use super::event::{Event, Flag, State};
 use super::event_text::{self, MessageText};
-use super::outbox::Outbox;
-use super::topic::Topic;
+use super::event_topic::Topic;
+use super::waiting_messages::Outbox;
 
 /// Makes events of what happened to one server, record by record.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use raft_core::{
     AppendOutcome, Bytes, Index, InstallOutcome, LogWrite, Message, NodeId, ReadRefusal, Write,
 };
 
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// A message: what it is about, the log indexes that it concerns, and the words for it.
 pub(super) struct MessageText {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use raft_core::NodeId;
 
 use super::event::Event;
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// Which events are shown: those that pass every part. The default shows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

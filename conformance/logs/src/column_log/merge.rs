@@ -23,7 +23,7 @@ use raft_trace::NodeRecord;
 use super::error::LogError;
 use super::event::Flag;
 use super::node_log::{Located, NodeLog};
-use super::outbox::Outbox;
+use super::waiting_messages::Outbox;
 
 /// For how many different messages it is remembered that they were sent.
 pub const SENT: usize = 1 << 20;

@@ -8,7 +8,7 @@ use raft_core::{Index, NodeId, Term};
 use serde::Serialize;
 
 use super::event::{Event, State};
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// What happened how often, for each server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

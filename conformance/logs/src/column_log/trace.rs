@@ -14,7 +14,7 @@ use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, NodeDigest
 use super::event::{Event, Flag};
 use super::event_builder::EventBuilder;
 use super::event_text::MessageText;
-use super::topic::Topic;
+use super::event_topic::Topic;
 
 /// The largest cluster whose traces are shown: at the end of a trace every majority is asked
 /// whether it can recover, and there are too many in larger ones.

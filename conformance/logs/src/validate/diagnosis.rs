@@ -6,9 +6,9 @@
 use raft_core::{Effect, Input, Mark, Message, NodeId};
 use raft_trace::NodeRecord;
 
+use super::explained_prefix::ExplainedPrefix;
+use super::log_reader::{Located, LogReader};
 use super::network::may_arrive_as;
-use super::reader::{Located, LogReader};
-use super::reading::Reading;
 use super::refusal::{Dependence, Refusal};
 use super::replica::Replica;
 
@@ -20,7 +20,7 @@ struct Receipt<'a> {
 }
 
 /// Gives each server that waits a refusal that says what for.
-pub(super) fn diagnose(readings: &mut [Reading], replicas: &[Replica]) {
+pub(super) fn diagnose(readings: &mut [ExplainedPrefix], replicas: &[Replica]) {
     let place_of = |id: NodeId| replicas.iter().position(|replica| replica.id == id);
     let find_out = |receiver: usize| {
         let receipt = receipt(&readings[receiver], replicas[receiver].id)?;
@@ -45,7 +45,7 @@ pub(super) fn diagnose(readings: &mut [Reading], replicas: &[Replica]) {
     }
 }
 
-fn receipt(reading: &Reading, to: NodeId) -> Option<Receipt<'_>> {
+fn receipt(reading: &ExplainedPrefix, to: NodeId) -> Option<Receipt<'_>> {
     match &reading.next.as_ref()?.record {
         NodeRecord::Step { input: Input::Receive { from, message }, .. }
             if reading.refusal.is_none() =>
@@ -65,7 +65,7 @@ struct Held {
 }
 
 /// Looks for a message in the log of its sender.
-fn look_for(sender: &Reading, receipt: &Receipt<'_>) -> Refusal {
+fn look_for(sender: &ExplainedPrefix, receipt: &Receipt<'_>) -> Refusal {
     let Receipt { from, to, message, .. } = *receipt;
     let asked_for = |effect: &Effect| match effect {
         Effect::Send { to: receiver, message: sent, after } if *receiver == to => {
@@ -104,7 +104,7 @@ fn look_for(sender: &Reading, receipt: &Receipt<'_>) -> Refusal {
 }
 
 /// If a server waits for one that waits, and so on, for itself: all of them.
-fn circle(readings: &[Reading], replicas: &[Replica], first: usize) -> Option<Refusal> {
+fn circle(readings: &[ExplainedPrefix], replicas: &[Replica], first: usize) -> Option<Refusal> {
     let mut links = Vec::new();
     let mut place = first;
     for _ in readings {

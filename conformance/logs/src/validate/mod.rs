@@ -11,7 +11,7 @@
 //!   start says was on the disk; effects and digest of each step are equal, field by field.
 //! - **The lines are all there**: the steps of an incarnation are numbered without a gap. A line that
 //!   is cut short is one that a kill cut: it ends its incarnation, and is reported.
-//! - **The world is the model's** ([`WorldRule`]): disks keep what they report durable, in order, and
+//! - **The world is the model's** ([`EnvironmentRule`]): disks keep what they report durable, in order, and
 //!   state machines do what they are asked to do, in order.
 //! - **Messages are the model's**: whatever is received was sent, by that server to this one, and had
 //!   left it, which a message that confirms a write does only after that write is durable. It may
@@ -32,24 +32,24 @@
 
 mod diagnosis;
 mod difference;
+mod environment;
+mod explained_prefix;
+mod global_order;
 mod history;
-mod merge;
+mod log_reader;
 mod network;
-mod reader;
-mod reading;
 mod refusal;
 mod replica;
 mod report;
-mod world;
 
 use std::path::PathBuf;
 
 pub use difference::Difference;
+pub use environment::EnvironmentRule;
+pub use log_reader::ReadError;
 pub use network::MessageCounts;
-pub use reader::ReadError;
 pub use refusal::{Dependence, Refusal};
 pub use report::{Incomplete, Report, ServerReport};
-pub use world::WorldRule;
 
 /// What is known about the logs beforehand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +79,7 @@ pub fn validate(
     options: Options,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Report, ReadError> {
-    let mut merge = merge::Merge::open(logs, options)?;
+    let mut merge = global_order::Merge::open(logs, options)?;
     merge.run(tell)?;
     Ok(Report::of(&merge))
 }

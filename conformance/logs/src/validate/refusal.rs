@@ -5,7 +5,7 @@ use raft_checker::replay::Answer;
 use raft_core::{NodeId, Rule};
 
 use super::difference::Difference;
-use super::world::WorldRule;
+use super::environment::EnvironmentRule;
 
 /// Why a record of a log is not explained.
 #[derive(Clone, Debug)]
@@ -18,9 +18,9 @@ pub enum Refusal {
         found: u64,
     },
     /// The disk, the state machine or the restart is not one of the model's world.
-    World {
+    Environment {
         /// What was not kept.
-        rule: WorldRule,
+        rule: EnvironmentRule,
         /// How.
         detail: String,
     },
@@ -91,7 +91,7 @@ impl Refusal {
     pub const fn name(&self) -> &'static str {
         match self {
             Refusal::Sequence { .. } => "sequence",
-            Refusal::World { rule, .. } => rule.name(),
+            Refusal::Environment { rule, .. } => rule.name(),
             Refusal::Diverges { .. } => "diverges-from-the-model",
             Refusal::Property { property, .. } => property.name(),
             Refusal::NeverSent { .. } => "message-never-sent",
@@ -107,7 +107,7 @@ impl Refusal {
             Refusal::Sequence { .. } => {
                 "The steps of an incarnation are numbered 1, 2, 3, .. without a gap."
             }
-            Refusal::World { rule, .. } => rule.sentence(),
+            Refusal::Environment { rule, .. } => rule.sentence(),
             Refusal::Diverges { .. } => {
                 "A step does to a server exactly what the model's step function does to it."
             }
@@ -135,7 +135,7 @@ impl Refusal {
             Refusal::Sequence { expected, found } => {
                 vec![format!("step {found} stands where step {expected} has to be")]
             }
-            Refusal::World { detail, .. } | Refusal::Property { detail, .. } => {
+            Refusal::Environment { detail, .. } | Refusal::Property { detail, .. } => {
                 vec![detail.clone()]
             }
             Refusal::Diverges { differences, .. } => {

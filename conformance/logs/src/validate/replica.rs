@@ -11,9 +11,9 @@ use raft_core::{
 use raft_trace::NodeDigest;
 
 use super::difference::first_difference;
+use super::environment::{BrokenRule, Environment, EnvironmentRule};
 use super::network::Outgoing;
 use super::refusal::Refusal;
-use super::world::{Unworldly, World, WorldRule};
 
 /// The paper's rules, with a memory of what was asked.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ pub(super) struct Replica {
     pub(super) id: NodeId,
     /// The node, once it has started.
     pub(super) node: Option<Node>,
-    pub(super) world: World,
+    pub(super) world: Environment,
     waiting: VecDeque<Waiting>,
     /// The newest vote that left this server or that it counted for itself.
     pub(super) released_vote: Option<(Term, NodeId)>,
@@ -121,7 +121,7 @@ impl Replica {
         Replica {
             id,
             node: None,
-            world: World::default(),
+            world: Environment::default(),
             waiting: VecDeque::new(),
             released_vote: None,
             reads: BTreeMap::new(),
@@ -143,15 +143,18 @@ impl Replica {
         let first = self.node.is_none();
         let voters = self.node.as_ref().map(|node| &node.config.voters);
         if config.id != self.id || voters.is_some_and(|voters| *voters != config.voters) {
-            return Err(world(WorldRule::SameCluster, "another id, or other voters".to_owned()));
+            return Err(world(
+                EnvironmentRule::SameCluster,
+                "another id, or other voters".to_owned(),
+            ));
         }
         if first && resumed {
-            self.world = World::of(state.clone(), applied);
+            self.world = Environment::of(state.clone(), applied);
         } else if first && (state != PersistentState::default() || applied != Index::ZERO) {
             let blank = PersistentState::default();
             let detail = first_difference("state", &blank, &state)
                 .map_or_else(|| format!("applied: {applied}"), |found| found.to_string());
-            return Err(world(WorldRule::FirstStartIsBlank, detail));
+            return Err(world(EnvironmentRule::FirstStartIsBlank, detail));
         } else if !first {
             let under_way = self.world.under_way();
             let kept = self.world.restart(&state, applied)?;
@@ -159,7 +162,7 @@ impl Replica {
             self.counts.lost_writes += (under_way - kept) as u64;
         }
         let node = Node::restart(&Paper, config, state, applied)
-            .map_err(|reason| world(WorldRule::RestartIsSound, format!("{reason:?}")))?;
+            .map_err(|reason| world(EnvironmentRule::RestartIsSound, format!("{reason:?}")))?;
         self.node = Some(node);
         self.counts.never_left += self.waiting.len() as u64;
         self.waiting.clear();
@@ -181,7 +184,7 @@ impl Replica {
             return Err(Refusal::Sequence { expected, found: seq });
         }
         if self.halted {
-            return Err(world(WorldRule::HaltedStops, format!("step {seq} follows a halt")));
+            return Err(world(EnvironmentRule::HaltedStops, format!("step {seq} follows a halt")));
         }
         Ok(())
     }
@@ -300,12 +303,12 @@ pub(super) fn counts_own_vote(node: &Node) -> Option<Term> {
     counted.then_some(node.current_term)
 }
 
-fn world(rule: WorldRule, detail: String) -> Refusal {
-    Refusal::World { rule, detail }
+fn world(rule: EnvironmentRule, detail: String) -> Refusal {
+    Refusal::Environment { rule, detail }
 }
 
-impl From<Unworldly> for Refusal {
-    fn from(Unworldly { rule, detail }: Unworldly) -> Refusal {
+impl From<BrokenRule> for Refusal {
+    fn from(BrokenRule { rule, detail }: BrokenRule) -> Refusal {
         world(rule, detail)
     }
 }

@@ -10,9 +10,9 @@ use raft_core::{Input, NodeId};
 use raft_trace::NodeRecord;
 use serde_json::{Value, json};
 
-use super::merge::Merge;
+use super::explained_prefix::ExplainedPrefix;
+use super::global_order::Merge;
 use super::network::MessageCounts;
-use super::reading::Reading;
 use super::refusal::Refusal;
 use super::replica::Replica;
 
@@ -163,7 +163,7 @@ fn describe_answer(answer: Answer) -> String {
     }
 }
 
-fn server(reading: &Reading, replica: &Replica) -> ServerReport {
+fn server(reading: &ExplainedPrefix, replica: &Replica) -> ServerReport {
     let incomplete = reading.next.as_ref().zip(reading.refusal.as_ref());
     let incomplete = incomplete.map(|(next, refusal)| Incomplete {
         line: next.line,

@@ -2,7 +2,7 @@
 
 use raft_checker::properties::Property;
 use raft_core::{Entry, Index, Log, NodeId, Payload, PersistentState, Snapshot, Term};
-use raft_logs::validate::{Options, Refusal, WorldRule};
+use raft_logs::validate::{EnvironmentRule, Options, Refusal};
 use raft_trace::NodeRecord;
 
 use crate::cluster::{Cluster, config};
@@ -27,8 +27,8 @@ fn otherwise_the_first_start_is_blank() {
     cluster.stop_and_begin_new_logs();
     for place in cluster.logs.contradictions() {
         assert_eq!(place.line, 1);
-        let Refusal::World { rule, .. } = place.refusal else { panic!("{place:?}") };
-        assert_eq!(rule, WorldRule::FirstStartIsBlank);
+        let Refusal::Environment { rule, .. } = place.refusal else { panic!("{place:?}") };
+        assert_eq!(rule, EnvironmentRule::FirstStartIsBlank);
     }
 }
 

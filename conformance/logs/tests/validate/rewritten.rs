@@ -1,6 +1,6 @@
 //! One value in one line was changed.
 
-use raft_logs::validate::{Refusal, WorldRule};
+use raft_logs::validate::{EnvironmentRule, Refusal};
 use raft_trace::NodeRecord;
 use serde_json::{Value, json};
 
@@ -145,9 +145,11 @@ fn an_input_that_was_changed_is_noticed_in_its_line() {
             raft_core::Input::Receive { .. } => {
                 matches!(place.refusal, Refusal::NeverSent { .. })
             }
-            raft_core::Input::Durable { .. } => is_world(place, WorldRule::DurableWasIssued),
-            raft_core::Input::Applied { .. } => is_world(place, WorldRule::AppliedWasAsked),
-            raft_core::Input::SnapshotTaken { .. } => is_world(place, WorldRule::SnapshotOfApplied),
+            raft_core::Input::Durable { .. } => is_world(place, EnvironmentRule::DurableWasIssued),
+            raft_core::Input::Applied { .. } => is_world(place, EnvironmentRule::AppliedWasAsked),
+            raft_core::Input::SnapshotTaken { .. } => {
+                is_world(place, EnvironmentRule::SnapshotOfApplied)
+            }
             _ => matches!(place.refusal, Refusal::Diverges { .. }),
         };
         assert!(right, "{places:?}");
@@ -155,8 +157,8 @@ fn an_input_that_was_changed_is_noticed_in_its_line() {
     });
 }
 
-fn is_world(place: &crate::logs::Place, wanted: WorldRule) -> bool {
-    matches!(place.refusal, Refusal::World { rule, .. } if rule == wanted)
+fn is_world(place: &crate::logs::Place, wanted: EnvironmentRule) -> bool {
+    matches!(place.refusal, Refusal::Environment { rule, .. } if rule == wanted)
 }
 
 #[test]
@@ -194,7 +196,7 @@ fn a_restart_from_another_disk_is_noticed_at_the_start() {
                 changed.files[server][line] = value.to_string();
                 let place = changed.contradiction();
                 assert_eq!((place.server, place.line), (server, line + 1), "{place:?}");
-                assert!(is_world(&place, WorldRule::RestartFromDisk), "{place:?}");
+                assert!(is_world(&place, EnvironmentRule::RestartFromDisk), "{place:?}");
                 tried += 1;
             }
         }
@@ -214,5 +216,5 @@ fn a_state_machine_that_is_further_than_it_was_asked_to_be_is_noticed_at_the_sta
     changed.files[0][line] = value.to_string();
     let place = changed.contradiction();
     assert_eq!((place.server, place.line), (0, line + 1));
-    assert!(is_world(&place, WorldRule::RestartApplied), "{place:?}");
+    assert!(is_world(&place, EnvironmentRule::RestartApplied), "{place:?}");
 }

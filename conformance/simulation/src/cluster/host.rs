@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use raft_core::{Bytes, Entry, Index, NodeId, PersistentState, Term, TermAt, Write};
-use raft_node::order::Free;
+use raft_node::orders::Free;
 use raft_node::replica::Observer;
 use raft_node::shell::ProposalId;
 use rand::RngExt;
@@ -14,7 +14,7 @@ use super::event_queue::Event;
 use super::http::{HttpServer, Proposed};
 use crate::disk::Disk;
 use crate::failure::Failure;
-use crate::reference::Reference;
+use crate::reference_store::Reference;
 use crate::server::{Running, Setup, open_log};
 
 /// What a crash leaves of what was not synced.

@@ -13,7 +13,7 @@ mod faults;
 pub mod host;
 pub mod http;
 pub mod network;
-mod transfer;
+mod snapshot_transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ use host::{Host, Survives};
 use http::{ExchangeId, HttpClock, HttpRequest, HttpResponse, HttpServer};
 use network::place;
 pub use network::{Network, PerMille, Span};
-use transfer::Transfers;
+use snapshot_transfer::Transfers;
 
 /// How a cluster is set up.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::{By, Connection, NetError, Refusals, Security};
 use crate::metrics::{Direction, OpenConnection};
+use crate::panic_supervisor::Supervisor;
 use crate::peer_message::PeerMessage;
-use crate::supervisor::Supervisor;
 use crate::wire::{BATCH_BYTES, Hello};
 
 /// How many messages may wait for one server. Further ones are dropped, as a network may.

@@ -20,9 +20,9 @@ use tracing::{debug, info, warn};
 use super::{By, Connection, GREETING, MAX_GREETING, NetError, Refusals, Security, Stream};
 use crate::log_store::{Identity, members};
 use crate::metrics::{Direction, OpenConnection, rejected_frame};
+use crate::panic_supervisor::Supervisor;
 use crate::peer_message::{FromPeer, PeerMessage};
 use crate::snapshot_store::SnapshotStore;
-use crate::supervisor::Supervisor;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
 
 /// How many connections may be in their greeting at once. Further ones are closed.

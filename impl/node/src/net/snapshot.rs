@@ -9,10 +9,10 @@ use tracing::{debug, info, warn};
 
 use super::{Connection, Dialler, NetError};
 use crate::metrics::{Direction, OpenConnection, SnapshotOperation};
+use crate::panic_supervisor::Supervisor;
 use crate::peer_message::{FromPeer, PeerMessage};
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Attempt, Outbound, Receiving};
-use crate::supervisor::Supervisor;
 use crate::wire::{CHUNK, Frame, MAX_BODY};
 
 /// How long either side may be silent. Storing the end of a large file can take a while.

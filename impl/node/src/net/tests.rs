@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::{By, Dialler, Listener, NetError, Refusals, Security, certificate_name};
 use crate::directory::OsDirectory;
 use crate::log_store::Identity;
+use crate::panic_supervisor::Supervisor;
 use crate::snapshot_store::SnapshotStore;
-use crate::supervisor::Supervisor;
 use crate::wire::{Hello, Purpose};
 
 const ONE: NodeId = NodeId(1);

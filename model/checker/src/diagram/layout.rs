@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use raft_core::NodeId;
 use raft_trace::Action;
 
-use super::flights::{Flight, flights};
+use super::message_arrows::{MessageArrow, message_arrows};
 use crate::notation::{describe_action, describe_server};
 use crate::properties::Property;
 use crate::replay::Replay;
@@ -210,9 +210,9 @@ impl Picture {
         picture.draw_outages(replay, &places, end);
         // Messages that leave together share a part of their ways; those that arrived are on top.
         let (lost, arrived): (Vec<_>, Vec<_>) =
-            flights(replay).into_iter().partition(|flight| flight.lost);
-        for flight in lost.iter().chain(&arrived) {
-            picture.draw_message(flight, &places);
+            message_arrows(replay).into_iter().partition(|arrow| arrow.lost);
+        for arrow in lost.iter().chain(&arrived) {
+            picture.draw_message(arrow, &places);
         }
         for lane in &mut picture.lanes {
             (lane.area.top, lane.area.bottom) = (first, end);
@@ -410,22 +410,22 @@ impl Picture {
         }
     }
 
-    fn draw_message(&mut self, flight: &Flight, places: &[Area]) {
+    fn draw_message(&mut self, arrow: &MessageArrow, places: &[Area]) {
         let lane = |id: NodeId| self.lanes.iter().find(|lane| lane.server == id);
-        let (Some(from), Some(to)) = (lane(flight.envelope.from), lane(flight.envelope.to)) else {
+        let (Some(from), Some(to)) = (lane(arrow.envelope.from), lane(arrow.envelope.to)) else {
             return;
         };
         let side = if from.lifeline < to.lifeline { -1 } else { 1 };
-        let leaves = places[flight.departure.step].top + ARRIVAL + DEPARTURE;
-        let ends = places[flight.ends_at].top + ARRIVAL;
-        let before = if flight.lost { CHANNEL / 2 } else { EVENT };
+        let leaves = places[arrow.departure.step].top + ARRIVAL + DEPARTURE;
+        let ends = places[arrow.ends_at].top + ARRIVAL;
+        let before = if arrow.lost { CHANNEL / 2 } else { EVENT };
         let mut points = Vec::new();
-        if !flight.departure.is_copy {
+        if !arrow.departure.is_copy {
             points.push(Point { x: from.lifeline, y: leaves });
         }
         points.push(Point { x: to.lifeline + side * CHANNEL, y: leaves });
         points.push(Point { x: to.lifeline + side * before, y: ends });
-        let (lost, is_copy) = (flight.lost, flight.departure.is_copy);
+        let (lost, is_copy) = (arrow.lost, arrow.departure.is_copy);
         self.arrows.push(Arrow { points, lost, is_copy });
     }
 }

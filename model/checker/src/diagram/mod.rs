@@ -1,15 +1,15 @@
 //! Sequence diagrams of a run: SVG for eyes, Mermaid for documents.
 //!
 //! ```text
-//! Replay --flights--> messages and their fates --layout--> Picture --svg--> text
+//! Replay --message_arrows--> messages and what became of them --layout--> Picture --svg--> text
 //! ```
 //!
 //! [`layout`] computes coordinates and knows nothing of SVG; [`mod@svg`] writes them down and computes
 //! nothing. Tests look at the coordinates.
 
-mod flights;
 pub mod layout;
 pub mod mermaid;
+mod message_arrows;
 pub mod svg;
 
 pub use mermaid::mermaid;

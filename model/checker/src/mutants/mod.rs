@@ -5,13 +5,13 @@
 //! without the checker contains none.
 //!
 //! [`removal`] takes each rule out in turn; [`bugs`] are mistakes that real systems have shipped;
-//! [`attacks`] were found by reading raft-core with bad intentions. [`controls`] look wrong and are
+//! [`attacks`] were found by reading raft-core with bad intentions. [`negative_controls`] look wrong and are
 //! not: a suite that flags them is wrong itself.
 
 pub mod attacks;
 pub mod bugs;
-pub mod controls;
 pub mod matrix;
+pub mod negative_controls;
 pub mod removal;
 pub mod trial;
 
@@ -134,7 +134,7 @@ pub fn all() -> Vec<Mutant> {
     // A bug that is the removal of a rule stands for it.
     let covered: Vec<_> = all.iter().filter_map(|mutant| mutant.removes).map(Some).collect();
     all.extend(removal::all().into_iter().filter(|mutant| !covered.contains(&mutant.removes)));
-    all.extend(controls::all());
+    all.extend(negative_controls::all());
     all
 }
 

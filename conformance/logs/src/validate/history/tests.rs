@@ -6,7 +6,7 @@ use raft_core::{
 };
 
 use super::*;
-use crate::validate::world::World;
+use crate::validate::environment::Environment;
 
 fn entry(term: u64, command: &str) -> Entry {
     Entry { term: Term(term), payload: Payload::Command(Bytes::from(command)) }
@@ -98,7 +98,7 @@ fn win(history: &mut History, replicas: &mut [Replica], who: usize) -> Option<Pr
 fn on_disk(replica: &mut Replica, term: u64, vote: u64, terms: &[u64]) {
     let (current_term, voted_for) = (Term(term), Some(NodeId(vote)));
     let disk = PersistentState { current_term, voted_for, log: log(terms) };
-    replica.world = World::of(disk, Index::ZERO);
+    replica.world = Environment::of(disk, Index::ZERO);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use raft_checker::check::{Options, Report, Strategy, check};
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::search::stateright;
 use raft_cli::options::shell_word;
 use raft_cli::output::Output;

@@ -14,7 +14,7 @@ use raft_core::Rule;
 use crate::args::CoverageArgs;
 use crate::failure::{Failure, read};
 use crate::watch::Watch;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 
 pub(crate) fn run(folder: Option<&Path>, args: &CoverageArgs) -> Result<Exit, Failure> {
     let configs = Catalog::open(folder)?.tier(args.tier.map_or(Tier::Smoke, Tier::from));

@@ -8,7 +8,7 @@ use stateright::Model as _;
 
 use crate::args::ExploreArgs;
 use crate::failure::Failure;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_cli::output::Output;
 
 pub(crate) fn run(folder: Option<&Path>, args: &ExploreArgs) -> Result<Exit, Failure> {

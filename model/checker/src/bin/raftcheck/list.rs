@@ -7,7 +7,7 @@ use raft_checker::config::{BoundedConfig, Catalog, Tier};
 use crate::args::ListArgs;
 use crate::failure::{Failure, refuse_without_effect};
 use crate::table;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_cli::output::Output;
 
 pub(crate) fn run(folder: Option<&Path>, args: &ListArgs) -> Result<Exit, Failure> {

@@ -23,7 +23,7 @@ use clap::Parser as _;
 
 use args::{Args, Command};
 use failure::Failure;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::mutants::{self, Mutant, Origin, matrix, trial};
 use raft_checker::properties::Property;
 use raft_checker::text_width::wrap;

@@ -7,7 +7,7 @@ use raft_checker::replay::Replay;
 
 use crate::args::{DiagramArgs, ReplayArgs};
 use crate::counterexample::{load, show};
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_cli::file::write_new;
 use raft_cli::output::Output;
 

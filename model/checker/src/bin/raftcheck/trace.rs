@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use raft_checker::check::{Options, Strategy, witness_run};
 use raft_checker::config::Catalog;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::properties::Witness;
 use raft_checker::replay::Replay;
 use raft_cli::file::Destination;

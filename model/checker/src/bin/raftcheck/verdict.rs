@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use raft_checker::check::{Report, Verdict};
 use raft_checker::config::BoundedConfig;
-use raft_checker::exit::Exit;
+use raft_checker::exit_code::Exit;
 use raft_checker::properties::{Property, PropertySet, Witness};
 use raft_checker::text_width::wrap;
 use raft_cli::quantity::{bytes, count};

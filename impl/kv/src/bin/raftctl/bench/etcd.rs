@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::PATIENCE;
-use super::spread::{Done, Operation, Target, Worker, key_name};
+use super::client_threads::{Done, Operation, Target, Worker, key_name};
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 

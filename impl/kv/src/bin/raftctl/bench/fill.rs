@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::spread::{Operation, Target, Worker, spread};
+use super::client_threads::{Operation, Target, Worker, spread};
 use super::tally::per_second;
 use super::{INTERVAL, PATIENCE, PAUSE, progress_bar};
 use crate::args::BenchArgs;

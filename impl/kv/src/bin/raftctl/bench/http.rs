@@ -13,8 +13,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::client_threads::{Done, Operation, Target, Worker, key_name};
 use super::response::{self, Head};
-use super::spread::{Done, Operation, Target, Worker, key_name};
 
 /// Redirected more often than this, a request is an error.
 const REDIRECTIONS: u64 = 5;

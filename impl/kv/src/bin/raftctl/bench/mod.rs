@@ -1,14 +1,14 @@
 //! `raftctl bench`: how fast a cluster is.
 
+mod client_threads;
+mod closed_loop;
 mod cpu;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod fill;
 mod http;
-mod load;
 mod report;
 mod response;
-mod spread;
 mod tally;
 
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::args::BenchArgs;
 use crate::cluster::{Cluster, leader};
 use crate::failure::{Exit, Failure, complain};
 
+use client_threads::Target;
 use report::Report;
-use spread::Target;
 
 /// A request without an answer after this time is an error.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ fn measure<T: Target>(target: &T, args: &BenchArgs, out: &mut Output) -> Result<
     }
     let mut report = Report::new(target.name(), args);
     for clients in &args.clients {
-        report.runs.push(load::run(target, args, usize::from(*clients))?);
+        report.runs.push(closed_loop::run(target, args, usize::from(*clients))?);
     }
     Ok(report)
 }

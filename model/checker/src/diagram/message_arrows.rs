@@ -7,10 +7,10 @@ use raft_trace::{Action, Envelope};
 use crate::replay::Replay;
 
 /// A message that arrived or was lost.
-pub(super) struct Flight<'a> {
+pub(super) struct MessageArrow<'a> {
     pub(super) envelope: &'a Envelope,
     pub(super) departure: Departure,
-    /// The step with which its flight ends, counted from 0.
+    /// The step with which its arrow ends, counted from 0.
     pub(super) ends_at: usize,
     pub(super) lost: bool,
 }
@@ -25,16 +25,16 @@ pub(super) struct Departure {
 }
 
 /// Pairs every delivery and loss with the oldest departure of an equal message.
-pub(super) fn flights(replay: &Replay) -> Vec<Flight<'_>> {
+pub(super) fn message_arrows(replay: &Replay) -> Vec<MessageArrow<'_>> {
     let mut under_way: BTreeMap<&Envelope, VecDeque<Departure>> = BTreeMap::new();
-    let mut flights = Vec::new();
+    let mut message_arrows = Vec::new();
     for (step, replayed) in replay.steps.iter().enumerate() {
         match &replayed.action {
             Action::Deliver(envelope) | Action::Drop(envelope) => {
                 let departures = under_way.get_mut(envelope);
                 if let Some(departure) = departures.and_then(VecDeque::pop_front) {
                     let lost = matches!(replayed.action, Action::Drop(_));
-                    flights.push(Flight { envelope, departure, ends_at: step, lost });
+                    message_arrows.push(MessageArrow { envelope, departure, ends_at: step, lost });
                 }
             }
             Action::Duplicate(envelope) => {
@@ -48,5 +48,5 @@ pub(super) fn flights(replay: &Replay) -> Vec<Flight<'_>> {
             under_way.entry(envelope).or_default().push_back(sending);
         }
     }
-    flights
+    message_arrows
 }

@@ -14,7 +14,7 @@ use super::difference::first_difference;
 
 /// A rule of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorldRule {
+pub enum EnvironmentRule {
     /// About a log's first start.
     FirstStartIsBlank,
     /// About the servers of a cluster.
@@ -35,66 +35,66 @@ pub enum WorldRule {
     HaltedStops,
 }
 
-impl WorldRule {
+impl EnvironmentRule {
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
-            WorldRule::FirstStartIsBlank => "first-start-is-blank",
-            WorldRule::SameCluster => "same-cluster",
-            WorldRule::RestartFromDisk => "restart-from-disk",
-            WorldRule::RestartApplied => "restart-applied",
-            WorldRule::RestartIsSound => "restart-is-sound",
-            WorldRule::DurableWasIssued => "durable-was-issued",
-            WorldRule::AppliedWasAsked => "applied-was-asked",
-            WorldRule::SnapshotOfApplied => "snapshot-of-applied",
-            WorldRule::HaltedStops => "halted-stops",
+            EnvironmentRule::FirstStartIsBlank => "first-start-is-blank",
+            EnvironmentRule::SameCluster => "same-cluster",
+            EnvironmentRule::RestartFromDisk => "restart-from-disk",
+            EnvironmentRule::RestartApplied => "restart-applied",
+            EnvironmentRule::RestartIsSound => "restart-is-sound",
+            EnvironmentRule::DurableWasIssued => "durable-was-issued",
+            EnvironmentRule::AppliedWasAsked => "applied-was-asked",
+            EnvironmentRule::SnapshotOfApplied => "snapshot-of-applied",
+            EnvironmentRule::HaltedStops => "halted-stops",
         }
     }
 
     /// What it says.
     pub const fn sentence(self) -> &'static str {
         match self {
-            WorldRule::FirstStartIsBlank => {
+            EnvironmentRule::FirstStartIsBlank => {
                 "A server that starts for the first time has a blank disk and a blank state machine."
             }
-            WorldRule::SameCluster => {
+            EnvironmentRule::SameCluster => {
                 "A server keeps its id, and all servers have the same voters, at every start."
             }
-            WorldRule::RestartFromDisk => {
+            EnvironmentRule::RestartFromDisk => {
                 "A server restarts from what its disk holds: all writes that were reported durable, \
                  and of those after them any number of the oldest."
             }
-            WorldRule::RestartApplied => {
+            EnvironmentRule::RestartApplied => {
                 "At a restart the state machine reflects at least the snapshot at the base of the \
                  log, and at most what it was asked to apply before."
             }
-            WorldRule::RestartIsSound => {
+            EnvironmentRule::RestartIsSound => {
                 "A server does not start from a disk or a state machine that contradicts itself."
             }
-            WorldRule::DurableWasIssued => {
+            EnvironmentRule::DurableWasIssued => {
                 "The disk reports writes that were issued, in that order, and each once."
             }
-            WorldRule::AppliedWasAsked => {
+            EnvironmentRule::AppliedWasAsked => {
                 "The state machine reports what it was asked to do, in that order, and each index \
                  once; a snapshot is not restored before it is the durable base of the log."
             }
-            WorldRule::SnapshotOfApplied => {
+            EnvironmentRule::SnapshotOfApplied => {
                 "A snapshot is taken of a state that the state machine has reached."
             }
-            WorldRule::HaltedStops => "A server that has halted does nothing any more.",
+            EnvironmentRule::HaltedStops => "A server that has halted does nothing any more.",
         }
     }
 }
 
 /// A rule of the world that was not kept, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unworldly {
-    pub(super) rule: WorldRule,
+pub(super) struct BrokenRule {
+    pub(super) rule: EnvironmentRule,
     pub(super) detail: String,
 }
 
-fn refuse<T>(rule: WorldRule, detail: String) -> Result<T, Unworldly> {
-    Err(Unworldly { rule, detail })
+fn refuse<T>(rule: EnvironmentRule, detail: String) -> Result<T, BrokenRule> {
+    Err(BrokenRule { rule, detail })
 }
 
 /// What the state machine was asked to do.
@@ -108,7 +108,7 @@ enum Task {
 
 /// The disk and the state machine of one server.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct Environment {
     /// What is on the disk, durably.
     disk: PersistentState,
     durable: Mark,
@@ -120,7 +120,7 @@ pub(super) struct World {
     tasks: VecDeque<Task>,
 }
 
-impl World {
+impl Environment {
     /// What is on the disk, durably.
     pub(super) fn disk(&self) -> &PersistentState {
         &self.disk
@@ -137,24 +137,24 @@ impl World {
     }
 
     /// Takes what the disk and the state machine say, if they can say it.
-    pub(super) fn hear(&mut self, input: &Input) -> Result<(), Unworldly> {
+    pub(super) fn hear(&mut self, input: &Input) -> Result<(), BrokenRule> {
         match input {
             Input::Durable { mark } => self.hear_durable(*mark),
             Input::Applied { index } => self.hear_applied(*index),
             Input::SnapshotTaken { index, .. } if *index > self.applied => {
                 let detail = format!("of index {index}; {} is applied", self.applied);
-                refuse(WorldRule::SnapshotOfApplied, detail)
+                refuse(EnvironmentRule::SnapshotOfApplied, detail)
             }
             _ => Ok(()),
         }
     }
 
-    fn hear_durable(&mut self, mark: Mark) -> Result<(), Unworldly> {
+    fn hear_durable(&mut self, mark: Mark) -> Result<(), BrokenRule> {
         let issued = self.writes.back().map_or(self.durable, |(mark, _)| *mark);
         if mark <= self.durable || mark > issued {
             let (durable, mark) = (self.durable.0, mark.0);
             let detail = format!("write {mark}; {durable} is durable, {} is issued", issued.0);
-            return refuse(WorldRule::DurableWasIssued, detail);
+            return refuse(EnvironmentRule::DurableWasIssued, detail);
         }
         while let Some((_, write)) = self.writes.pop_front_if(|(waiting, _)| *waiting <= mark) {
             self.disk.write(&write);
@@ -163,7 +163,7 @@ impl World {
         Ok(())
     }
 
-    fn hear_applied(&mut self, index: Index) -> Result<(), Unworldly> {
+    fn hear_applied(&mut self, index: Index) -> Result<(), BrokenRule> {
         let asked = self.tasks.iter().map_while(|task| match task {
             Task::Apply(first, last) => Some((*first, *last)),
             Task::Restore(base, after) => (*after <= self.durable).then_some((*base, *base)),
@@ -173,7 +173,7 @@ impl World {
             let last = asked.last().map_or(self.applied, |(_, last)| last);
             let detail =
                 format!("index {index}; {} is applied, asked for is up to {last}", self.applied);
-            return refuse(WorldRule::AppliedWasAsked, detail);
+            return refuse(EnvironmentRule::AppliedWasAsked, detail);
         }
         let is_done = |task: &mut Task| match task {
             Task::Apply(_, last) | Task::Restore(last, _) => *last <= index,
@@ -203,7 +203,7 @@ impl World {
         &mut self,
         state: &PersistentState,
         applied: Index,
-    ) -> Result<usize, Unworldly> {
+    ) -> Result<usize, BrokenRule> {
         let mut image = self.disk.clone();
         let mut kept = (image == *state).then_some(0);
         for (place, (_, write)) in self.writes.iter().enumerate() {
@@ -220,7 +220,7 @@ impl World {
                 ),
                 None => "it differs".to_owned(),
             };
-            return refuse(WorldRule::RestartFromDisk, detail);
+            return refuse(EnvironmentRule::RestartFromDisk, detail);
         };
         let reached = kept.checked_sub(1).map_or(self.durable, |last| self.writes[last].0);
         let base = state.log.base().index;
@@ -231,15 +231,15 @@ impl World {
         let most = asked.last().unwrap_or(self.applied).max(base);
         if applied < base || applied > most {
             let detail = format!("{applied}; it is between {base} and {most}");
-            return refuse(WorldRule::RestartApplied, detail);
+            return refuse(EnvironmentRule::RestartApplied, detail);
         }
-        *self = World::of(state.clone(), applied);
+        *self = Environment::of(state.clone(), applied);
         Ok(kept)
     }
 
     /// A disk that nothing is under way to.
-    pub(super) fn of(disk: PersistentState, applied: Index) -> World {
-        World { disk, applied, ..World::default() }
+    pub(super) fn of(disk: PersistentState, applied: Index) -> Environment {
+        Environment { disk, applied, ..Environment::default() }
     }
 }
 
@@ -253,8 +253,8 @@ mod tests {
     }
 
     /// A world in which terms 1, 2 and 3 were written, one after the other.
-    fn three_writes() -> World {
-        let mut world = World::default();
+    fn three_writes() -> Environment {
+        let mut world = Environment::default();
         for term in 1..=3 {
             let vote = Some(VoteRecord { current_term: Term(term), voted_for: None });
             let write = Write { vote, log: None };
@@ -263,11 +263,11 @@ mod tests {
         world
     }
 
-    fn durable(world: &mut World, mark: u64) -> Result<(), WorldRule> {
+    fn durable(world: &mut Environment, mark: u64) -> Result<(), EnvironmentRule> {
         world.hear(&Input::Durable { mark: Mark(mark) }).map_err(|refused| refused.rule)
     }
 
-    fn applied(world: &mut World, index: u64) -> Result<(), WorldRule> {
+    fn applied(world: &mut Environment, index: u64) -> Result<(), EnvironmentRule> {
         world.hear(&Input::Applied { index: Index(index) }).map_err(|refused| refused.rule)
     }
 
@@ -278,12 +278,12 @@ mod tests {
     #[test]
     fn writes_become_durable_in_order_and_once() {
         let mut world = three_writes();
-        assert_eq!(durable(&mut world, 0), Err(WorldRule::DurableWasIssued));
-        assert_eq!(durable(&mut world, 4), Err(WorldRule::DurableWasIssued));
+        assert_eq!(durable(&mut world, 0), Err(EnvironmentRule::DurableWasIssued));
+        assert_eq!(durable(&mut world, 4), Err(EnvironmentRule::DurableWasIssued));
         assert_eq!(durable(&mut world, 2), Ok(()));
         assert_eq!(world.disk().current_term, Term(2));
-        assert_eq!(durable(&mut world, 2), Err(WorldRule::DurableWasIssued));
-        assert_eq!(durable(&mut world, 1), Err(WorldRule::DurableWasIssued));
+        assert_eq!(durable(&mut world, 2), Err(EnvironmentRule::DurableWasIssued));
+        assert_eq!(durable(&mut world, 1), Err(EnvironmentRule::DurableWasIssued));
         assert_eq!(durable(&mut world, 3), Ok(()));
     }
 
@@ -299,20 +299,20 @@ mod tests {
 
     #[test]
     fn entries_are_applied_in_order_and_once() {
-        let mut world = World::default();
+        let mut world = Environment::default();
         world.ask(&Effect::Apply { first: Index(1), entries: entries(3) });
-        assert_eq!(applied(&mut world, 4), Err(WorldRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 4), Err(EnvironmentRule::AppliedWasAsked));
         assert_eq!(applied(&mut world, 2), Ok(()));
-        assert_eq!(applied(&mut world, 2), Err(WorldRule::AppliedWasAsked));
-        assert_eq!(applied(&mut world, 1), Err(WorldRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 2), Err(EnvironmentRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 1), Err(EnvironmentRule::AppliedWasAsked));
         world.ask(&Effect::Apply { first: Index(4), entries: entries(2) });
         assert_eq!(applied(&mut world, 5), Ok(()));
-        assert_eq!(applied(&mut world, 6), Err(WorldRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 6), Err(EnvironmentRule::AppliedWasAsked));
     }
 
     /// A world in which entry 1 is to be applied, then a snapshot up to 5 to be restored, then entry 6
     /// to be applied.
-    fn restoring() -> World {
+    fn restoring() -> Environment {
         let mut world = three_writes();
         let snapshot = Snapshot {
             last_included_index: Index(5),
@@ -328,9 +328,9 @@ mod tests {
     #[test]
     fn a_snapshot_is_restored_whole_and_when_it_is_durable() {
         let mut world = restoring();
-        assert_eq!(applied(&mut world, 5), Err(WorldRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 5), Err(EnvironmentRule::AppliedWasAsked));
         durable(&mut world, 2).expect("it was issued");
-        assert_eq!(applied(&mut world, 3), Err(WorldRule::AppliedWasAsked));
+        assert_eq!(applied(&mut world, 3), Err(EnvironmentRule::AppliedWasAsked));
         assert_eq!(applied(&mut world, 5), Ok(()));
         assert_eq!(applied(&mut world, 6), Ok(()));
     }
@@ -342,16 +342,16 @@ mod tests {
             world.restart(&state(kept), Index(applied)).map_err(|refused| refused.rule)
         };
         assert_eq!(restart(1, 1), Ok(1));
-        assert_eq!(restart(1, 5), Err(WorldRule::RestartApplied));
+        assert_eq!(restart(1, 5), Err(EnvironmentRule::RestartApplied));
         assert_eq!(restart(2, 5), Ok(2));
         assert_eq!(restart(2, 6), Ok(2));
-        assert_eq!(restart(2, 7), Err(WorldRule::RestartApplied));
+        assert_eq!(restart(2, 7), Err(EnvironmentRule::RestartApplied));
     }
 
     #[test]
     fn a_restarted_state_machine_has_at_least_the_snapshot() {
         let restart = |applied: u64| {
-            let mut world = World::default();
+            let mut world = Environment::default();
             let snapshot = Snapshot {
                 last_included_index: Index(5),
                 last_included_term: Term(1),
@@ -364,19 +364,19 @@ mod tests {
             let state = world.disk().clone();
             world.restart(&state, Index(applied)).map_err(|refused| refused.rule)
         };
-        assert_eq!(restart(4), Err(WorldRule::RestartApplied));
+        assert_eq!(restart(4), Err(EnvironmentRule::RestartApplied));
         assert_eq!(restart(5), Ok(0));
-        assert_eq!(restart(6), Err(WorldRule::RestartApplied));
+        assert_eq!(restart(6), Err(EnvironmentRule::RestartApplied));
     }
 
     #[test]
     fn a_snapshot_is_taken_of_what_was_applied() {
-        let mut world = World::default();
+        let mut world = Environment::default();
         world.ask(&Effect::Apply { first: Index(1), entries: entries(3) });
         applied(&mut world, 2).expect("it was asked for");
         let taken = |index| Input::SnapshotTaken { index: Index(index), handle: Bytes::empty() };
         assert!(world.hear(&taken(2)).is_ok());
         let refused = world.hear(&taken(3)).expect_err("it is not applied");
-        assert_eq!(refused.rule, WorldRule::SnapshotOfApplied);
+        assert_eq!(refused.rule, EnvironmentRule::SnapshotOfApplied);
     }
 }

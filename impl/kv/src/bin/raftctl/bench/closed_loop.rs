@@ -8,8 +8,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 
+use super::client_threads::{Operation, Target, Worker, spread};
 use super::report::Run;
-use super::spread::{Operation, Target, Worker, spread};
 use super::tally::{Tally, per_second};
 use super::{INTERVAL, PATIENCE, PAUSE, cpu, progress_bar};
 use crate::args::BenchArgs;

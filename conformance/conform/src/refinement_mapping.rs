@@ -24,7 +24,7 @@ use raft_node::{StateMachine, StateMachineError};
 
 use raft_simulation::disk::{Disk, Moment};
 use raft_simulation::failure::Failure;
-use raft_simulation::lazy_store::{CACHE, DIRECTORY};
+use raft_simulation::lazily_opened_store::{CACHE, DIRECTORY};
 use raft_simulation::server::{Running, Setup};
 
 /// The key to which all commands of the model are appended.

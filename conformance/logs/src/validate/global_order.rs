@@ -13,10 +13,10 @@ use raft_core::Input;
 use raft_trace::NodeRecord;
 
 use super::diagnosis;
+use super::explained_prefix::ExplainedPrefix;
 use super::history::{Broken, History};
+use super::log_reader::{Located, LogReader, ReadError};
 use super::network::{Key, Network};
-use super::reader::{Located, LogReader, ReadError};
-use super::reading::Reading;
 use super::refusal::Refusal;
 use super::replica::Replica;
 use super::{Options, Progress};
@@ -28,7 +28,7 @@ const TELL: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct Merge {
     /// In the order of the servers' ids, whatever the order of the files.
-    pub(super) readings: Vec<Reading>,
+    pub(super) readings: Vec<ExplainedPrefix>,
     /// The servers at the same places.
     pub(super) replicas: Vec<Replica>,
     pub(super) network: Network,
@@ -62,7 +62,7 @@ impl Merge {
                 let what = format!("{} names other voters than the logs before it", path.display());
                 return Err(ReadError::Mixed { what });
             }
-            logs.push((config.id, Reading { log, next: Some(next), refusal: None }));
+            logs.push((config.id, ExplainedPrefix { log, next: Some(next), refusal: None }));
         }
         logs.sort_by_key(|(id, _)| *id);
         if let Some([(id, a), (_, b)]) = logs.array_windows().find(|[(a, _), (b, _)]| a == b) {

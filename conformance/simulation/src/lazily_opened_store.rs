@@ -14,7 +14,7 @@ use raft_node::{SnapshotView, StateMachine, StateMachineError};
 
 use crate::disk::{DirectoryContents, Disk};
 use crate::failure::Failure;
-use crate::reference::Reference;
+use crate::reference_store::Reference;
 
 /// How much memory a store may use for its cache, in bytes.
 pub const CACHE: usize = 1 << 20;

@@ -15,7 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::lockstep::Divergence;
-use crate::refinement::{Refinement, SnapshotFile};
+use crate::refinement_mapping::{Refinement, SnapshotFile};
 use raft_simulation::disk::{Disk, Fault, Moment};
 use raft_simulation::failure::Failure;
 use raft_simulation::server::{SMALL_CHUNK, over_the_wire};

@@ -8,7 +8,7 @@ use raft_core::{
     InstallSnapshot, LogPosition, Message, Node, NodeId, Paper, Payload, ReadId, ReadRound,
     RequestVote, RequestVoteReply, Role, Snapshot, Term, step,
 };
-use raft_node::order::{Free, Order};
+use raft_node::orders::{Free, Order};
 use raft_node::peer_message::PeerMessage;
 use raft_node::replica::{Observer, Replica};
 use raft_trace::Action;

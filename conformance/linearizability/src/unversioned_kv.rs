@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Effect, Model};
-use super::observed::{Content, Observed};
+use super::observed_values::{Content, Observed};
 use super::{Bytes, Call};
 
 /// What a client asks for.

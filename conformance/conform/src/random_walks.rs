@@ -13,9 +13,9 @@ use stateright::Model;
 use super::Found;
 use super::fault_variant::dice;
 use super::minimise::minimise;
-use super::projection::Projected;
+use super::server_projection::Projected;
 use super::trace::Effort;
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 
 /// How many runs.
 const RUNS: u64 = 32;

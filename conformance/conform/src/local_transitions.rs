@@ -9,10 +9,10 @@ use raft_core::NodeId;
 use raft_trace::{Action, ClusterTrace, Settings};
 
 use super::fault_variant::{Course, Difference, FaultVariant, dice, is_batch, plainly};
-use super::paths::{Paths, Step};
+use super::transition_paths::{Paths, Step};
 use super::{Conformed, Found, Progress};
 use crate::lockstep::{Divergence, Lockstep};
-use crate::refinement::Refinement;
+use crate::refinement_mapping::Refinement;
 
 /// Of so many batches one is interrupted by crashes.
 const BATCHES: u64 = 16;

@@ -7,7 +7,7 @@ use raft_core::{Bytes, Index};
 use tokio::sync::oneshot;
 
 use crate::handle::{ProposeError, ReadError};
-use crate::order::ReaderId;
+use crate::orders::ReaderId;
 use crate::replica::Replica;
 use crate::shell::ProposalId;
 

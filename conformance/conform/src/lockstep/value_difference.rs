@@ -1,6 +1,6 @@
 //! The parts in which two values differ, each with its place.
 
-use super::debug_value::Value;
+use super::parsed_debug::Value;
 
 /// A part in which two values differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
