@@ -12,7 +12,8 @@ use arbitrary::{Step, Story};
 use itertools::Itertools;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use raft_core::{
-    DiskProgress, Effect, Input, LogWrite, Message, Node, Paper, Progress, Rejection, Role, step,
+    Config, DISK_LIMIT, DiskProgress, Effect, HaltReason, Index, Input, Limits, LogWrite, Message,
+    Node, NodeId, Paper, PersistentState, Progress, Rejection, Role, Term, step,
 };
 
 /// Up to how many moves a story has.
@@ -194,7 +195,9 @@ fn assert_sound(node: &Node) {
     assert!(node.apply_requested <= node.commit_index);
     assert!(disk.durable <= disk.issued);
     assert!(node.log.last().term <= node.current_term);
-    assert!(node.log.is_valid());
+    // A disk may have been at the end of the numbers that it may hold: 2^62 terms after those that a
+    // peer may send. A term more, and it would not be read again.
+    assert!(node.log.is_valid() || node.current_term.0 > DISK_LIMIT);
 
     let waiting = || disk.unsynced.iter();
     assert!(waiting().all(|part| disk.durable < part.mark && part.mark <= disk.issued));
@@ -209,6 +212,25 @@ fn assert_sound(node: &Node) {
         }
         assert!(leadership.reads.len() <= node.config.limits.reads);
     }
+}
+
+#[test]
+fn a_term_beyond_what_a_disk_may_hold_is_refused_at_the_next_start() {
+    let id = NodeId(1);
+    let config = Config { id, voters: BTreeSet::from([id]), limits: Limits::default() };
+    let mut disk = PersistentState { current_term: Term(DISK_LIMIT), ..Default::default() };
+    let start =
+        |disk: &PersistentState| Node::restart(&Paper, config.clone(), disk.clone(), Index::ZERO);
+    let mut node = start(&disk).expect("the last term that a disk may hold");
+    let mut effects = Vec::new();
+    step(&Paper, &mut node, Input::ElectionTimeout, &mut effects);
+    for effect in &effects {
+        if let Effect::Persist { write, .. } = effect {
+            disk.write(write);
+        }
+    }
+    assert_eq!(disk.current_term, Term(DISK_LIMIT + 1));
+    assert_eq!(start(&disk).err(), Some(HaltReason::BadDisk));
 }
 
 /// What the stories above are worth: all of this happens in them.
