@@ -1,4 +1,4 @@
-//! Numbers for people.
+//! Counts and sizes as text.
 
 /// A number with separators between thousands.
 pub fn count(number: u64) -> String {

@@ -15,7 +15,7 @@ use raft_simulation::disk::{DirectoryContents, Disk, Moment};
 use raft_simulation::reference_store::Reference;
 use raft_simulation::server::Setup;
 
-/// Everything that a crash during a step may leave, in production's words.
+/// Everything that a crash during a step may leave, mapped to production.
 pub(super) struct Allowed {
     /// The disk with some first ones of the writes that were on their way.
     disks: Vec<PersistentState>,

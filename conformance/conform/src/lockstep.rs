@@ -127,7 +127,7 @@ pub struct Lockstep<'w> {
     refinement: &'w Refinement,
     /// How the production server is set up.
     pub setup: Setup,
-    /// The model's server, in the model's words.
+    /// The model's server.
     pub model: Server,
     /// The production server's disk.
     pub disk: Disk,
@@ -138,7 +138,7 @@ pub struct Lockstep<'w> {
     reads: BTreeMap<ReadId, ReadId>,
     /// The indexes at which crashes will leave the state machine, and its files when it was there.
     wanted: BTreeMap<u64, Option<Moment>>,
-    /// What was sent in the last step: by the model, in production's words; and by production.
+    /// What was sent in the last step: by the model, mapped to production; and by production.
     sent: [Vec<(NodeId, Message)>; 2],
     /// What the model refused in the last step.
     refused: Vec<Rejection>,

@@ -1,5 +1,5 @@
-//! From the words of the model to those of production: what a command is, and what a snapshot's
-//! handle.
+//! The refinement mapping: what a command, a snapshot's handle and a message of the model are in
+//! production.
 //!
 //! The model's commands are short names, production's are requests of the key-value service; here
 //! every name stands for appending it to one key, so that the whole history of the state machine shows
@@ -185,7 +185,7 @@ impl Refinement {
         Node { log: self.state(&state).log, ..node.clone() }
     }
 
-    /// A server, as far as production has words for it. What is being stored stays as it is.
+    /// A server, as far as production has the same state. What is being stored stays as it is.
     pub fn server(&self, server: &Server) -> Server {
         let process = server.process.as_ref().map(|process| {
             let Process { node, writes, outbox, apply_queue, storing, memory } = process;

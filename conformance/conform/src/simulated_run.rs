@@ -6,7 +6,7 @@ use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Settings};
 
 use raft_simulation::simulate::Outcome;
 
-/// What happened in a run that was recorded, in the model's words: production's snapshots are files,
+/// What happened in a run that was recorded, mapped to the model: production's snapshots are files,
 /// whose contents follow from what was decided; the model's stand in their handles.
 pub fn trace(outcome: &Outcome) -> ClusterTrace {
     let settings = Settings {
@@ -19,8 +19,7 @@ pub fn trace(outcome: &Outcome) -> ClusterTrace {
         || "a run of the simulation".to_owned(),
         |broken| format!("breaks {}", broken.property),
     );
-    let actions =
-        outcome.recorded.iter().map(|action| in_words_of_the_model(action, &outcome.decided));
+    let actions = outcome.recorded.iter().map(|action| mapped_to_model(action, &outcome.decided));
     ClusterTrace {
         settings,
         about: format!("seed {}: {what}", outcome.variant.seed),
@@ -28,7 +27,7 @@ pub fn trace(outcome: &Outcome) -> ClusterTrace {
     }
 }
 
-fn in_words_of_the_model(action: &Action, decided: &[Entry]) -> Action {
+fn mapped_to_model(action: &Action, decided: &[Entry]) -> Action {
     let mut action = action.clone();
     if let Action::Deliver(envelope) = &mut action
         && let Message::InstallSnapshot(InstallSnapshot { snapshot, .. }) = &mut envelope.message

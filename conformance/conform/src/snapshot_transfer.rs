@@ -55,7 +55,7 @@ pub struct Transfers {
 pub struct Scenario {
     /// The snapshot.
     pub name: String,
-    /// What happened to its transfer, in words.
+    /// What happened to its transfer, for reports.
     pub disturbance: String,
     /// What is wrong.
     pub divergence: Divergence,

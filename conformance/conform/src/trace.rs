@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use raft_checker::cluster::server::{Impossible, Server};
+use raft_checker::cluster::Impossible;
+use raft_checker::cluster::server::Server;
 use raft_checker::cluster::snapshot_data::{decode, encode};
 use raft_checker::search::Control;
 use raft_core::{Bytes, Entry, Index, Message, NodeId, Paper, Payload, Snapshot, Term};
@@ -285,7 +286,7 @@ fn translate(snapshot: &mut Snapshot, known: &BTreeMap<(Index, Term), Bytes>) ->
     own
 }
 
-/// Whether servers can be set up like this, and whether the words can be translated.
+/// Whether servers can be set up like this, and whether everything can be mapped to production.
 fn check(trace: &ClusterTrace) -> Result<(), BadTrace> {
     let Settings { servers, limits, .. } = &trace.settings;
     let bad = |reason: String| Err(BadTrace::Unusable(reason));

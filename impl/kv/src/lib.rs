@@ -1,4 +1,4 @@
-//! A replicated key-value service: [`raft_node`] with a [`store`] as its state machine, and a door
+//! A replicated key-value service: [`raft_node`] with a [`store`] as its state machine, and a service
 //! for clients that speak HTTP.
 //!
 //! | module | what it is |

@@ -8,9 +8,9 @@
 use itertools::Itertools;
 use raft_trace::{Action, Envelope, Settings};
 
-use crate::cluster::Cluster;
 use crate::cluster::history::{Fact, Finding, History};
-use crate::cluster::server::{Event, Impossible, Observer, Reaction, Server};
+use crate::cluster::server::{Event, Observer, Reaction, Server};
+use crate::cluster::{Cluster, Impossible};
 use crate::properties::{
     Property, PropertySet, View, Witness, WitnessSet, commit_is_fact, commit_not_stalled,
     committed_on_majority, disk_is_fact, election_safety, leader_append_only, leader_completeness,

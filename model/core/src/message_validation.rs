@@ -1,5 +1,6 @@
-//! What is refused at the door: messages that no correct server can have sent, or that contradict
-//! what is committed here. The check looks and changes nothing, so a refused message has no effect.
+//! Validation of messages before they are handled: rejected are those that no correct server can have
+//! sent, or that contradict what is committed here. Validation changes nothing, so a rejected message has
+//! no effect.
 
 use crate::effect::Rejection;
 use crate::log::{LogPosition, Snapshot, TermAt, terms_ascend};

@@ -153,7 +153,7 @@ impl Copy {
     }
 }
 
-/// Messages that are refused at the door, or just not, each with what to call it.
+/// Messages just inside and just outside of what validation accepts, each with a name for reports.
 fn messages(node: &Node) -> Vec<(&'static str, NodeId, Message)> {
     let own = node.id();
     let Some(peer) = node.config.voters.iter().copied().find(|id| *id != own) else {

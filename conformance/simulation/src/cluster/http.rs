@@ -1,4 +1,4 @@
-//! The door for clients of a simulated server: the routes that `raftd` serves, and the way from there
+//! The HTTP service of a simulated server: the routes that `raftd` serves, and the way from there
 //! to the replica and back, without sockets and threads.
 //!
 //! The routes wait for answers and for time-outs as they do in production. Their futures are polled

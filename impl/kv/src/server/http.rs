@@ -41,9 +41,9 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// The first byte of every TLS connection: a record with a handshake in it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Where clients come in.
+/// What the connections of one listening address share.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct HttpListener {
     pub(super) router: Router,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) connections: Arc<Connections>,
@@ -51,13 +51,13 @@ pub(super) struct Door {
 }
 
 /// Accepts clients until told to stop.
-pub(super) async fn serve(socket: TcpListener, mut door: Door) {
+pub(super) async fn serve(socket: TcpListener, mut listener: HttpListener) {
     let broken = metrics::counter!("http_broken_connections_total");
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            _ = door.stop.wait_for(|stop| *stop) => return,
+            _ = listener.stop.wait_for(|stop| *stop) => return,
         };
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
@@ -69,12 +69,12 @@ pub(super) async fn serve(socket: TcpListener, mut door: Door) {
         };
         // It only costs speed if the system refuses.
         let _ = stream.set_nodelay(true);
-        let slot = match door.connections.admit(Owner::from(client.ip())) {
+        let slot = match listener.connections.admit(Owner::from(client.ip())) {
             Ok(slot) => slot,
             Err(full) => {
                 metrics::counter!("http_refused_connections_total", "reason" => full.reason())
                     .increment(1);
-                if door.tls.is_none()
+                if listener.tls.is_none()
                     && let Ok(permit) = refusals.clone().try_acquire_owned()
                 {
                     tokio::spawn(async move {
@@ -85,11 +85,11 @@ pub(super) async fn serve(socket: TcpListener, mut door: Door) {
                 continue;
             }
         };
-        let (door, broken) = (door.clone(), broken.clone());
+        let (listener, broken) = (listener.clone(), broken.clone());
         tokio::spawn(async move {
             let _open = OpenConnection::new();
             let served = tokio::select! {
-                served = door.welcome(stream, client, &slot) => served,
+                served = listener.welcome(stream, client, &slot) => served,
                 () = slot.closed() => Ok(()),
             };
             if served.is_err() {
@@ -99,7 +99,7 @@ pub(super) async fn serve(socket: TcpListener, mut door: Door) {
     }
 }
 
-impl Door {
+impl HttpListener {
     async fn welcome(self, stream: TcpStream, client: SocketAddr, slot: &Slot) -> Result<(), ()> {
         let server = stream.local_addr().map_err(|_| ())?.ip().to_canonical();
         let requester = Requester { client: client.ip().to_canonical(), server };

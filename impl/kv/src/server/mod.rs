@@ -1,4 +1,4 @@
-//! A running server: the node, the store, and the door for clients.
+//! A running server: the node, the store, and the listeners for clients and for health.
 
 mod connections;
 mod http;
@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{Config, KeyError};
 use crate::store::{KvStore, StoreError};
 use connections::{Connections, Limits};
-use http::Door;
+use http::HttpListener;
 pub use requester::Requester;
 pub use routes::Service;
 
@@ -145,13 +145,13 @@ pub fn run(
     let (connections, per_address) = (config.max_connections, config.connections_per_address());
     let limits = Limits { connections, per_address };
     let service = Service::new(config, handle.clone(), reader, metrics.clone());
-    let door = |router, tls, limits| {
+    let listener = |router, tls, limits| {
         let (connections, stop) = (Connections::new(limits), stopped.clone());
-        Door { router, tls, connections, stop }
+        HttpListener { router, tls, connections, stop }
     };
     let of_health = Limits { connections: HEALTH_CONNECTIONS, per_address: HEALTH_CONNECTIONS };
-    let of_health = door(service.health_router(), None, of_health);
-    let of_clients = door(service.router(), acceptor, limits);
+    let of_health = listener(service.health_router(), None, of_health);
+    let of_clients = listener(service.router(), acceptor, limits);
     let upkeep = async {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;

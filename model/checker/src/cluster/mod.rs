@@ -7,6 +7,7 @@
 
 pub mod budget;
 pub mod history;
+mod impossible;
 pub(crate) mod local_action;
 pub mod rename;
 pub mod server;
@@ -19,7 +20,7 @@ use raft_trace::{Envelope, Settings};
 
 use crate::protocol::Protocol;
 use history::History;
-pub use server::Impossible;
+pub use impossible::Impossible;
 use server::Server;
 
 /// A cluster at one moment.

@@ -1,4 +1,4 @@
-//! Mistakes that nobody has admitted to yet, found by reading raft-core with bad intentions.
+//! Attacks: mistakes that no known system has shipped, found by looking for ways to break raft-core.
 
 #![expect(clippy::needless_pass_by_value, reason = "one type of function for every change")]
 

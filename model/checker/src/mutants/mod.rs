@@ -5,7 +5,7 @@
 //! without the checker contains none.
 //!
 //! [`removal`] takes each rule out in turn; [`bugs`] are mistakes that real systems have shipped;
-//! [`attacks`] were found by reading raft-core with bad intentions. [`negative_controls`] look wrong and are
+//! [`attacks`] were found by looking for ways to break raft-core. [`negative_controls`] look wrong and are
 //! not: a suite that flags them is wrong itself.
 
 pub mod attacks;
