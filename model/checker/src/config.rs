@@ -7,8 +7,7 @@ use raft_core::{Limits, Paper};
 use raft_trace::{ApplyMode, DiskMode, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::budget::Bounds;
-use crate::packed::{MAX_IN_FLIGHT, MAX_SERVERS};
+use crate::cluster::budget::{Bounds, MAX_IN_FLIGHT, MAX_SERVERS};
 use crate::properties::{Property, PropertySet};
 use crate::script::{BadLine, Script};
 

@@ -1,4 +1,4 @@
-//! Every step, judged: servers and the history report what happened, and the properties say what that
+//! Every step, checked: servers and the history report what happened, and the properties say what that
 //! breaks and what it witnesses.
 //!
 //! Neither knows the other. This is the one place that asks each property whenever it could be broken:
@@ -32,7 +32,7 @@ pub struct Observation {
 
 /// What an action of one server did, and what that breaks and witnesses as far as one server can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct CheckedAction {
     /// What it did.
     pub reaction: Reaction,
     /// Properties that it broke.
@@ -52,12 +52,12 @@ impl Server {
         settings: &Settings,
         protocol: &P,
         action: &Action,
-    ) -> Result<Judged, Impossible> {
+    ) -> Result<CheckedAction, Impossible> {
         let before = self.clone();
-        let mut judged = Judged::default();
-        judged.reaction = self.run_observed(settings, protocol, action, &mut judged.broken)?;
-        check_step(&before, self, action, &mut judged);
-        Ok(judged)
+        let mut checked = CheckedAction::default();
+        checked.reaction = self.run_observed(settings, protocol, action, &mut checked.broken)?;
+        check_step(&before, self, action, &mut checked);
+        Ok(checked)
     }
 }
 
@@ -79,11 +79,11 @@ impl Cluster {
         {
             return Err(Impossible::NoSuchMessage);
         }
-        let mut judged = Judged::default();
+        let mut checked = CheckedAction::default();
         if let Some(id) = action.server() {
-            judged = self.server_mut(id)?.act(settings, protocol, action)?;
+            checked = self.server_mut(id)?.act(settings, protocol, action)?;
         }
-        let Judged { reaction, mut broken, mut witnessed } = judged;
+        let CheckedAction { reaction, mut broken, mut witnessed } = checked;
         match action {
             Action::Deliver(envelope) | Action::Drop(envelope) => self.take(envelope),
             Action::Duplicate(envelope) => self.put(envelope.clone()),
@@ -143,15 +143,15 @@ pub(crate) fn broken_by(finding: Option<Finding>) -> PropertySet {
 }
 
 /// Checks what one server can break in one step.
-fn check_step(before: &Server, after: &Server, action: &Action, judged: &mut Judged) {
+fn check_step(before: &Server, after: &Server, action: &Action, checked: &mut CheckedAction) {
     let nodes = match (&before.process, &after.process) {
         (Some(before), Some(after)) => Some((&before.node, &after.node)),
         _ => None,
     };
-    let forgotten = reads::forgotten(before, after, &judged.reaction.facts);
+    let forgotten = reads::forgotten(before, after, &checked.reaction.facts);
     let mut check = |property: Property, broken: bool| {
         if broken {
-            judged.broken.insert(property);
+            checked.broken.insert(property);
         }
     };
     check(Property::Monotonic, monotonic::disk_broken(&before.disk, &after.disk));
@@ -165,10 +165,10 @@ fn check_step(before: &Server, after: &Server, action: &Action, judged: &mut Jud
         check(Property::Monotonic, monotonic::broken(before, after_node));
     }
 
-    let served = judged.reaction.facts.iter().any(|fact| matches!(fact, Fact::ReadServed(..)));
+    let served = checked.reaction.facts.iter().any(|fact| matches!(fact, Fact::ReadServed(..)));
     let mut witness = |witness: Witness, reached: bool| {
         if reached {
-            judged.witnessed.insert(witness);
+            checked.witnessed.insert(witness);
         }
     };
     if let Some((before, after)) = nodes {

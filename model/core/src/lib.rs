@@ -61,6 +61,8 @@
 //! | 8, read-only operations | `read_index.rs` |
 //! | every sentence that is enforced | [`Rule`] |
 
+#![forbid(unsafe_code)]
+
 mod append_entries;
 mod commit;
 mod effect;

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::Cluster;
 use super::local_action::LocalAction;
 
+/// The most servers that a configuration may have.
+pub const MAX_SERVERS: usize = 5;
+
+/// The most messages that a configuration may have in flight.
+pub const MAX_IN_FLIGHT: usize = 16;
+
 /// The bounds of a configuration. They are guards inside the actions: an action beyond them is not
 /// possible, and every state within them is visited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

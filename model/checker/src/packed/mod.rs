@@ -24,7 +24,7 @@ use raft_core::Paper;
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
-use crate::cluster::budget::Used;
+use crate::cluster::budget::{MAX_SERVERS, Used};
 use crate::cluster::history::{Fact, History};
 use crate::cluster::local_action::LocalAction;
 use crate::cluster::rename::Renaming;
@@ -37,7 +37,7 @@ use crate::script::Start;
 use hash::{content_hash, mix};
 use intern::{Interner, number, pair};
 use state::Network;
-pub use state::{Label, MAX_IN_FLIGHT, MAX_SERVERS, PackedAction, State};
+pub use state::{Label, PackedAction, State};
 use table::Table;
 
 /// The model of one bounded configuration.
@@ -384,11 +384,11 @@ impl<P: Protocol> ClusterModel<P> {
             number(self.samples.push((id, label, used)))
         });
         let mut server = known.server.clone();
-        let judged = server
+        let checked = server
             .act(&self.config.settings, &self.protocol, &action)
             .expect("only possible actions are enabled");
         let server = self.intern_server(&server);
-        let sent: Box<[u32]> = judged
+        let sent: Box<[u32]> = checked
             .reaction
             .sent
             .into_iter()
@@ -396,18 +396,18 @@ impl<P: Protocol> ClusterModel<P> {
             .collect();
         let added = sent.iter().map(|message| self.messages.get(*message).hashes[0]);
         let added = added.fold(self.servers.get(server).hashes[0], u64::wrapping_add);
-        let facts: Box<[Fact]> = judged.reaction.facts.into();
+        let facts: Box<[Fact]> = checked.reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
         LocalTransition {
             // A server that refuses to start stays as it is, and that is no idle matter.
             idle: server == id
                 && sent.is_empty()
                 && label.as_local().is_some()
-                && judged.broken.is_empty(),
+                && checked.broken.is_empty(),
             server,
             sent,
-            broken: judged.broken,
-            witnessed: judged.witnessed,
+            broken: checked.broken,
+            witnessed: checked.witnessed,
             concerns_cluster: view_changed || !facts.is_empty(),
             facts,
             hash_change: hash_change.wrapping_add(added),

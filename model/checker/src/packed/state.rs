@@ -4,15 +4,9 @@ use std::hash::{Hash, Hasher};
 
 use raft_core::Index;
 
-use crate::cluster::budget::Used;
+use crate::cluster::budget::{MAX_IN_FLIGHT, MAX_SERVERS, Used};
 use crate::cluster::local_action::LocalAction;
 use crate::properties::{Property, PropertySet};
-
-/// The most servers that a configuration may have.
-pub const MAX_SERVERS: usize = 5;
-
-/// The most messages that a configuration may have in flight.
-pub const MAX_IN_FLIGHT: usize = 16;
 
 /// One state of the cluster model. Equal states have equal fingerprints; with symmetry, so have
 /// states that differ only by a renaming of the servers.
