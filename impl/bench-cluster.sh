@@ -12,7 +12,7 @@ fi
 data=$(mktemp -d "${TMPDIR:-/var/tmp}/raft-bench.XXXXXX")
 declare -A servers
 
-# kill_servers: ends all servers at once, as a power loss of the process would.
+# kill_servers: ends all servers with SIGKILL.
 kill_servers() {
     for server in "${servers[@]}"; do kill -KILL "$server" 2>/dev/null || true; done
     for server in "${servers[@]}"; do wait "$server" 2>/dev/null || true; done
