@@ -40,8 +40,12 @@ impl Dialler {
     pub(super) async fn dial(&self) -> Result<Connection, NetError> {
         let dialled =
             Connection::dial(&self.address, self.hello.clone(), self.security.as_ref()).await;
-        if let Err(NetError::Refused(reason)) = &dialled {
-            self.refusals.note(self.hello.to, By::Them, Instant::now(), reason);
+        match &dialled {
+            Ok(_) => self.refusals.forget(self.hello.to, By::Them),
+            Err(NetError::Refused(reason)) => {
+                self.refusals.note(self.hello.to, By::Them, Instant::now(), reason);
+            }
+            Err(_) => {}
         }
         dialled
     }

@@ -35,6 +35,13 @@ impl Refusals {
         noted.insert((peer, by), (now, reason));
     }
 
+    /// Forgets a refusal: a greeting was accepted since. Not for [`By::Us`]: if two servers use one id,
+    /// one is accepted while the other goes on being refused.
+    pub(crate) fn forget(&self, peer: NodeId, by: By) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.remove(&(peer, by));
+    }
+
     /// Why greetings between this server and that one were refused lately.
     pub(crate) fn lately(&self, peer: NodeId, by: By, now: Instant) -> Option<String> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);

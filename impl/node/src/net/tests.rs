@@ -161,6 +161,10 @@ async fn a_server_with_other_members_is_refused_and_both_sides_know_why() {
     assert_eq!(why, "the members differ: n3 has 3 4 5, n1 has 1 2 3");
     assert_eq!(one.why_refused(THREE).as_ref(), Some(&why));
     assert_eq!(dialler.refusals.lately(ONE, By::Them, Instant::now()), Some(why));
+    // What is refused is the greeting, and not for longer than it is refused.
+    let mended = Dialler { hello: hello(THREE, 3), ..dialler };
+    assert!(mended.dial().await.is_ok());
+    assert_eq!(mended.refusals.lately(ONE, By::Them, Instant::now()), None);
 }
 
 #[tokio::test]
