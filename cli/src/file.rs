@@ -1,4 +1,4 @@
-//! Files that a program writes at its end, and knows from its start to be writable.
+//! Files that a program writes at its end. At its start it checks that they can be written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 
 use crate::output::is_closed;
 
-/// Why a file cannot be written.
+/// The reason why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is one, and nobody said that it may be overwritten.
+    /// The file exists, and the user has not allowed to overwrite it.
     #[error("{} exists already", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
-        /// Whether there is an option that allows it.
+        /// Whether the program has an option to overwrite it.
         can_force: bool,
     },
-    /// The system refuses it.
+    /// The operating system refuses the operation.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// `--force` where nothing could be overwritten.
+    /// `--force` is given for standard output, where nothing can be overwritten.
     #[error("--force has no effect on standard output")]
     NothingToForce,
 }
 
 impl FileError {
-    /// What to do about it.
+    /// Returns advice for the user, if there is any.
     pub fn help(&self) -> Option<String> {
         match self {
             FileError::Exists { can_force: true, .. } => {
@@ -44,7 +44,8 @@ impl FileError {
     }
 }
 
-/// Where the results of a long work go. Nothing is left there before they are written.
+/// The destination of the results of a long computation. There is no new file before the results
+/// are written.
 #[derive(Debug)]
 pub struct Destination {
     path: PathBuf,
@@ -58,16 +59,17 @@ enum Kind {
     New,
     /// A file that may be overwritten.
     Existing,
-    /// A device or a pipe, open.
+    /// An open device or pipe.
     Special(File),
 }
 
 impl Destination {
-    /// Finds out whether the file can be written. `-` is standard output.
+    /// Checks that the file can be written. `-` is standard output.
     ///
     /// # Errors
     ///
-    /// [`FileError`]: it exists and `force` was not said, or the system refuses it.
+    /// [`FileError`]: the file exists and `force` is not set, `force` is set for standard output,
+    /// or the operating system refuses the operation.
     pub fn new(path: &Path, force: bool) -> Result<Destination, FileError> {
         let failed = |source| FileError::Write { path: path.to_owned(), source };
         let kind = if path == Path::new("-") {
@@ -95,12 +97,12 @@ impl Destination {
         Ok(Destination { path: path.to_owned(), kind })
     }
 
-    /// Whether it is standard output.
+    /// Returns whether the destination is standard output.
     pub fn is_stdout(&self) -> bool {
         matches!(self.kind, Kind::Stdout)
     }
 
-    /// The file, to be written bit by bit.
+    /// Opens the destination for results that are written in several steps.
     ///
     /// # Errors
     ///
@@ -120,7 +122,7 @@ impl Destination {
         }
     }
 
-    /// Writes the results. That nobody reads standard output is no failure.
+    /// Writes the results. A closed standard output is not an error.
     ///
     /// # Errors
     ///
@@ -146,8 +148,7 @@ impl Destination {
     }
 }
 
-/// Creates a file that must not exist yet, and writes it. What could not be written whole is not left
-/// behind.
+/// Creates a file that must not exist yet, and writes it. An incomplete file is removed.
 ///
 /// # Errors
 ///
@@ -166,11 +167,11 @@ pub fn write_new(path: &Path, contents: &[u8]) -> Result<(), FileError> {
     })
 }
 
-/// Whether files can be made in a folder, which need not exist yet. Nothing is left there.
+/// Checks that files can be created in a folder, which need not exist yet. Leaves no files there.
 ///
 /// # Errors
 ///
-/// [`FileError::Write`] if they cannot.
+/// [`FileError::Write`] if files cannot be created.
 pub fn probe_folder(folder: &Path) -> Result<(), FileError> {
     let failed = |source| FileError::Write { path: folder.to_owned(), source };
     let exists = |folder: &&Path| folder.as_os_str().is_empty() || folder.exists();

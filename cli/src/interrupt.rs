@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as a request to come to an end.
+//! Ctrl-C and SIGTERM as requests to end the program.
 
 use std::io;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether somebody wants the program to end. The first signal is noted here; the second one ends the
+/// A flag for a request to end the program. The first signal sets the flag; the second one ends the
 /// process at once.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens for SIGINT and SIGTERM from now on. If the system does not allow that, they end the
-    /// process at once, as they do without this.
+    /// Catches SIGINT and SIGTERM from now on. If the system does not allow that, these signals end
+    /// the process at once, which is their default effect.
     pub fn listen() -> Interrupt {
         let interrupt = Interrupt::default();
         if let Err(error) = interrupt.register() {
@@ -25,7 +25,8 @@ impl Interrupt {
 
     fn register(&self) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
-            // The order matters: the first signal finds the flag not set yet.
+            // The order matters: at the first signal, the flag must not be set yet when it is
+            // tested.
             flag::register_conditional_default(signal, Arc::clone(&self.0))?;
             flag::register(signal, Arc::clone(&self.0))?;
         }
@@ -37,7 +38,7 @@ impl Interrupt {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody has asked.
+    /// Returns whether the program was asked to end.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `--json FILE`, the same in every program.
+//! The option `--json FILE`, which is the same in every program.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ pub struct JsonArgs {
 }
 
 impl JsonArgs {
-    /// Whether there is a file to write.
+    /// Returns whether there is a file to write.
     pub fn is_wanted(&self) -> bool {
         self.path.is_some()
     }
 
-    /// Finds out whether the results can be written, before the work begins, and says where the text
-    /// for people goes.
+    /// Checks before the work begins that the results can be written. Returns the output for the
+    /// text for people, and the file for the results.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl JsonArgs {
         Ok((out, JsonFile(file)))
     }
 
-    /// The file, if there is one, for results that are written bit by bit.
+    /// Opens the file, if one is given, for results that are written in several steps.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl JsonArgs {
     }
 }
 
-/// Where the results go, if they are wanted.
+/// The destination of the results, if they are wanted.
 #[derive(Debug)]
 pub struct JsonFile(Option<Destination>);
 
@@ -73,7 +73,8 @@ impl JsonFile {
     ///
     /// # Panics
     ///
-    /// If the results are no plain data: a map whose keys are no texts, or a number that is none.
+    /// If the results cannot be written as JSON, for example because the keys of a map are not
+    /// strings.
     pub fn write(&self, results: &impl Serialize) -> Result<(), FileError> {
         let Some(destination) = &self.0 else { return Ok(()) };
         let text = serde_json::to_string_pretty(results).expect("results are plain data");

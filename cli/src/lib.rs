@@ -1,15 +1,15 @@
-//! What `raftcheck`, `raftgate`, `raftd` and `raftctl` share on the command line, so that an option, a
-//! number, a file and a signal mean the same in all of them.
+//! The common parts of the command lines of `raftcheck`, `raftgate`, `raftd` and `raftctl`. Because
+//! of them, an option, a number, a file and a signal have the same meaning in all programs.
 //!
-//! | to read | what it is |
+//! | module | content |
 //! | --- | --- |
-//! | [`options`] | durations, seeds, threads, and names that were spelled wrong |
+//! | [`options`] | durations, seeds, threads, and suggestions for misspelled names |
 //! | [`quantity`] | counts and sizes for people |
-//! | [`output`] | what a program prints, also where nobody reads it |
-//! | [`mod@file`] | files that are known to be writable before the work begins |
+//! | [`output`] | the text that a program prints, even if nobody reads it |
+//! | [`mod@file`] | files that are checked to be writable before the work begins |
 //! | [`json`] | `--json FILE` |
 //! | [`interrupt`] | Ctrl-C and SIGTERM |
-//! | [`progress`] | how far the work is |
+//! | [`progress`] | the progress of the work |
 
 pub mod file;
 pub mod interrupt;

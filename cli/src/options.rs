@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// A duration such as `90s`, `1m 30s` or `200ms`; without a unit, seconds: `90` or `1.5`.
+/// Parses a duration such as `90s`, `1m 30s` or `200ms`. A number without a unit is in seconds:
+/// `90` or `1.5`.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// A message about the mistake in the text.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "write a number of seconds, or a number with a unit, such as 90s or 10m";
     let text = text.trim();
@@ -20,11 +21,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "it is too long".to_owned())
 }
 
-/// A [`duration`] that is not zero.
+/// Parses a [`duration`] that must not be zero.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// A message about the mistake in the text.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must not be zero".to_owned()),
@@ -32,11 +33,11 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Seeds as `A..B`, where B is not among them; a single number N means `0..N`.
+/// Parses a range of seeds `A..B`, which does not include B. A single number N means `0..N`.
 ///
 /// # Errors
 ///
-/// The text has another form, or there is no seed in it.
+/// The text has another form, or the range is empty.
 pub fn seeds(text: &str) -> Result<Range<u64>, String> {
     let bad = || format!("{text:?} is not of the form A..B, or a number of seeds");
     let (first, end) = text.split_once("..").unwrap_or(("0", text));
@@ -53,17 +54,18 @@ pub struct ThreadsArgs {
 }
 
 impl ThreadsArgs {
-    /// The number that was given, or that of the processors.
+    /// Returns the given number of threads, or the number of processors.
     pub fn number(self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
     }
 }
 
-/// How many similar names are told.
+/// The maximum number of similar names to suggest.
 const SIMILAR: usize = 3;
 
-/// The known names that somebody may have meant, the most similar first; none if none is similar.
+/// Returns the known names that are similar to `name`, the most similar first. The list is empty if
+/// no name is similar.
 pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let name = name.to_lowercase();
     let near = |known: &'a str| {
@@ -78,7 +80,8 @@ pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
     near.into_iter().take(SIMILAR).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// A question after a name that nobody knows: `did you mean a, b or c?`, or `otherwise`.
+/// Returns a question about an unknown name, such as `did you mean a, b or c?`. Returns `otherwise`
+/// if there are no similar names.
 pub fn did_you_mean(similar: &[String], otherwise: &str) -> String {
     match similar {
         [] => otherwise.to_owned(),
@@ -87,7 +90,8 @@ pub fn did_you_mean(similar: &[String], otherwise: &str) -> String {
     }
 }
 
-/// A path as a word of a command that can be typed: quoted, if a shell would take it apart.
+/// Returns a path as one word of a shell command. The path is quoted if it contains characters that
+/// a shell might interpret.
 pub fn shell_word(path: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "/._-+:,@%=".contains(letter);
     if !path.is_empty() && path.chars().all(plain) {

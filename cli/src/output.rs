@@ -1,13 +1,13 @@
-//! What a program prints, also where nobody reads it.
+//! The text that a program prints, even if nobody reads it.
 //!
-//! `println!` panics when a pipe is closed or a disk is full. An [`Output`] remembers the failure and
-//! drops the rest of the text instead, so that a verdict is not lost: a closed pipe ends the program
-//! quietly, and anything else is an error at its end.
+//! `println!` panics when a pipe is closed or a disk is full. An [`Output`] stores the failure
+//! instead and drops the rest of the text, so that the program can still return its verdict. A
+//! closed pipe is not an error. Every other failure is an error at the end of the program.
 
 use std::fmt;
 use std::io::{self, Write};
 
-/// Where the text for people goes.
+/// The destination of the text for people.
 #[derive(Debug)]
 pub struct Output {
     stream: Stream,
@@ -21,12 +21,13 @@ enum Stream {
 }
 
 impl Output {
-    /// Text goes to standard output.
+    /// Creates an output that writes to standard output.
     pub fn stdout() -> Output {
         Output { stream: Stream::Stdout, failed: None }
     }
 
-    /// Text goes to standard error, because standard output is for something else.
+    /// Creates an output that writes to standard error, because standard output has another
+    /// purpose.
     pub fn stderr() -> Output {
         Output { stream: Stream::Stderr, failed: None }
     }
@@ -49,26 +50,26 @@ impl Output {
         self.failed = written.err();
     }
 
-    /// What `write!` and `writeln!` call.
+    /// Prints formatted text. `write!` and `writeln!` call this method.
     pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) {
         self.print(&text.to_string());
     }
 
-    /// Whether something could not be printed.
+    /// Returns whether some text could not be printed.
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
 
-    /// Whether nobody reads on, so that there is no use in going on for somebody who does.
+    /// Returns whether the reader has closed the pipe, so that further output is useless.
     pub fn is_closed(&self) -> bool {
         self.failed.as_ref().is_some_and(is_closed)
     }
 
-    /// Why not everything was printed. That nobody read it is no failure.
+    /// Ends the output. A closed pipe is not an error.
     ///
     /// # Errors
     ///
-    /// The first failure.
+    /// The first failure, if some text could not be printed.
     pub fn finish(self) -> Result<(), PrintError> {
         match self.failed {
             Some(error) if !is_closed(&error) => Err(PrintError(error)),
@@ -77,29 +78,30 @@ impl Output {
     }
 }
 
-/// Text could not be printed.
+/// The error for text that could not be printed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot print: {0}")]
 pub struct PrintError(io::Error);
 
-/// Whether an error says that nobody reads what was written.
+/// Returns whether an error means that the reader has closed the pipe.
 pub fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// A line on standard error. If nobody reads it, there is nobody left to tell.
+/// Prints a line on standard error. Ignores a failure, because there is no other place to report
+/// it.
 pub fn complain(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What went wrong and what to do about it, on standard error.
+/// Prints an error, with advice on what to do about it, on standard error.
 pub fn complain_with_help(message: &str, help: Option<String>) {
     let mut diagnostic = miette::MietteDiagnostic::new(message);
     diagnostic.help = help;
     complain_with_source(&miette::Report::new(diagnostic));
 }
 
-/// The same for a message that may point into a text.
+/// Prints an error, which may refer to a place in a text, on standard error.
 pub fn complain_with_source(report: &miette::Report) {
     let theme = miette::GraphicalTheme::none();
     let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(100);

@@ -1,5 +1,5 @@
-//! How far a long work is, on standard error: on a terminal a line that changes, elsewhere a line every
-//! ten seconds.
+//! The progress of long work, on standard error. On a terminal it is a line that changes, elsewhere
+//! it is a new line every ten seconds.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
@@ -10,25 +10,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::output::complain;
 use crate::quantity::count;
 
-/// How often the work should tell how far it is.
+/// The time between two reports of progress by the work.
 pub const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often a line is written where there is no terminal.
+/// The time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// So much of all is done.
+/// The share of the work that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// So much is done.
+    /// The amount of work that is done.
     pub done: u64,
-    /// So much there is to do.
+    /// The total amount of work.
     pub all: u64,
 }
 
-/// The progress of one work.
+/// The display of the progress of the work.
 #[derive(Debug)]
 pub struct Progress {
-    /// None where there is no terminal.
+    /// `None` where there is no terminal.
     bar: Option<ProgressBar>,
     began: Instant,
     next_draw: Duration,
@@ -37,7 +37,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is shown before [`show`](Progress::show).
+    /// Creates a display, which is empty until the first call of [`show`](Progress::show).
     pub fn new() -> Progress {
         let bar = std::io::stderr().is_terminal().then(new_bar);
         let forecast = Forecast::default();
@@ -45,7 +45,7 @@ impl Progress {
         Progress { bar, began: Instant::now(), next_draw, next_line: LINE_EVERY, forecast }
     }
 
-    /// Shows what is done, and what share of all, where that is known.
+    /// Shows a description of the work, and the share that is done if it is known.
     pub fn show(&mut self, what: impl fmt::Display, share: Option<Share>) {
         let elapsed = self.began.elapsed();
         let due = if self.bar.is_some() { self.next_draw } else { self.next_line };
@@ -83,7 +83,7 @@ impl Default for Progress {
     }
 }
 
-/// How long the rest takes, at the speed since the work began that is counted.
+/// A forecast of the time for the rest, from the average speed since the current count began.
 #[derive(Clone, Copy, Debug, Default)]
 struct Forecast {
     begin: Option<(Share, Duration)>,
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(forecast.left(Share { done: 0, all: 100 }, seconds(20)), None);
         assert_eq!(forecast.left(Share { done: 25, all: 100 }, seconds(30)), Some(seconds(30)));
         assert_eq!(forecast.left(Share { done: 100, all: 100 }, seconds(60)), Some(seconds(0)));
-        // Another work has a speed of its own.
+        // Work with another total has its own speed.
         assert_eq!(forecast.left(Share { done: 5, all: 10 }, seconds(61)), None);
     }
 

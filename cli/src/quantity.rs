@@ -1,6 +1,6 @@
 //! Counts and sizes as text.
 
-/// A number with separators between thousands.
+/// Formats a number with separators between thousands.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -13,7 +13,7 @@ pub fn count(number: u64) -> String {
     out
 }
 
-/// A size in bytes, in powers of ten, rounded to a tenth of its unit.
+/// Formats a size in bytes with a decimal unit, rounded to a tenth of the unit.
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if size < 1000 {

@@ -1,5 +1,5 @@
-//! The first signal is a request, the second one ends the process. A process of its own is needed to
-//! see that: this one, started again.
+//! The first signal is a request, and the second one ends the process. The test needs a separate
+//! process for that, so it starts its own program again as a child.
 
 #[cfg(not(unix))]
 fn main() {}
@@ -19,7 +19,7 @@ fn main() {
             std::thread::yield_now();
         }
         println!("requested");
-        // Longer than anybody waits, so that only a signal ends it.
+        // This loop has no end, so that only a signal ends the process.
         loop {
             std::thread::park();
         }

@@ -1,9 +1,9 @@
-//! A start that is only looked at: production's way from a disk to a running node, and nothing after
-//! that.
+//! A start whose result is only inspected: production's code from a disk to a running node, and
+//! nothing after that.
 //!
-//! Many thousands of disks are looked at. To make the state machine what a snapshot says takes longer
-//! than all the rest, and what comes of it depends on the snapshot's bytes alone, so equal bytes are
-//! restored once. The restarts on a server's way do all of it each time.
+//! Many thousands of disks are inspected. Restoring the state machine from a snapshot takes longer
+//! than all the rest, and the result depends only on the snapshot's bytes. So equal bytes are
+//! restored only once. The restarts inside a server's run restore them each time.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,13 +19,13 @@ use raft_simulation::lazily_opened_store::LazyStore;
 use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Setup, open_log, startup};
 
-/// How many restored snapshots are remembered.
+/// The most restored snapshots that are cached.
 const REMEMBERED: usize = 256;
 
-/// What snapshots made of an empty store.
+/// The stores that were restored from snapshots, by the snapshot's bytes.
 static RESTORED: LazyLock<Mutex<HashMap<Vec<u8>, LazyStore>>> = LazyLock::new(Mutex::default);
 
-/// What a start has found.
+/// The state that a start has read.
 pub(super) struct ColdStart {
     /// Term, vote and log.
     pub(super) state: PersistentState,
@@ -37,7 +37,7 @@ impl ColdStart {
     ///
     /// # Errors
     ///
-    /// It refuses to start.
+    /// The server refuses to start, or it relies on data that is not durable.
     pub(super) fn at(setup: &Setup, disk: &Disk) -> Result<ColdStart, Failure> {
         let machine = Machine(Arc::new(Mutex::new(LazyStore::new(disk)?)));
         let directory = disk.root().directory("node")?;
@@ -49,12 +49,12 @@ impl ColdStart {
         Ok(ColdStart { state: started.state, machine })
     }
 
-    /// The last index that the state machine reflects.
+    /// Returns the last index that the state machine has applied.
     pub(super) fn applied(&self) -> Index {
         self.machine.applied()
     }
 
-    /// Everything that the state machine holds.
+    /// Returns the whole contents of the state machine.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl ColdStart {
     }
 }
 
-/// A store that becomes another one when it is restored.
+/// A store that is replaced by another one when a snapshot is restored.
 #[derive(Clone)]
 struct Machine(Arc<Mutex<LazyStore>>);
 

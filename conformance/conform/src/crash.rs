@@ -1,4 +1,4 @@
-//! What a crash inside a step may leave, and what it does leave.
+//! Checks that a crash inside a step leaves only what the model allows.
 
 use std::collections::VecDeque;
 
@@ -15,29 +15,29 @@ use raft_simulation::disk::{DirectoryContents, Disk, Moment};
 use raft_simulation::reference_store::Reference;
 use raft_simulation::server::Setup;
 
-/// Everything that a crash during a step may leave, mapped to production.
+/// All states that a crash during a step may leave, mapped to production.
 pub(super) struct Allowed {
-    /// The disk with some first ones of the writes that were on their way.
+    /// The disk after each prefix of the pending writes.
     disks: Vec<PersistentState>,
-    /// The entries behind each disk's snapshot.
+    /// The entries in each disk's snapshot.
     bases: Vec<Vec<Entry>>,
     /// The longest state of the state machine before, during and after the step.
     state_machine: Vec<Entry>,
 }
 
-/// How many ways to tear what was not synced are tried for each moment, beside keeping all of it and
-/// nothing of it.
+/// The number of random ways to tear unsynced data that are tried for each moment, in addition to
+/// keeping all of it and none of it.
 const TEARS: usize = 2;
 
-/// Where the state machine keeps its files.
+/// The directory of the state machine's files.
 const STORE: &str = raft_simulation::lazily_opened_store::DIRECTORY;
 
-/// Where a server keeps its files.
+/// The directories of a server's files.
 const DIRECTORIES: [&str; 3] = ["node", "node/snapshots", STORE];
 
 impl Allowed {
-    /// What a crash may leave during a step of a server that is in this state before, or during
-    /// several steps that are done as one batch.
+    /// Returns the states that a crash may leave during a step of a server, or during several steps
+    /// that are performed as one batch. `before` is the server before these steps.
     pub(super) fn during(
         settings: &Settings,
         refinement: &Refinement,
@@ -58,7 +58,7 @@ impl Allowed {
         }
     }
 
-    /// Whether a server that was started again is one of these.
+    /// Checks that a restarted server has one of these states.
     fn admits(&self, started: &ColdStart) -> Result<(), Divergence> {
         let found = &started.state;
         let Some(place) = self.disks.iter().position(|disk| disk == found) else {
@@ -89,8 +89,9 @@ impl Allowed {
     }
 }
 
-/// The writes that are on their way during a step, in order, and the longest state of the state
-/// machine: what takes no time in these settings, one thing after the other.
+/// Returns the writes that are pending at some time during a step, in order, and the longest state
+/// of the state machine. Actions that take no time in these settings are performed one after the
+/// other.
 fn unfolded(settings: &Settings, before: &Server, actions: &[&Action]) -> (Vec<Write>, Vec<Entry>) {
     let slow = one_by_one(settings);
     let mut server = before.clone();
@@ -121,17 +122,17 @@ fn synced(action: &Action) -> usize {
     }
 }
 
-/// What was tried.
+/// The numbers of cases that were tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tried {
-    /// Moments between two operations.
+    /// Moments at which a crash was simulated.
     pub(super) moments: u64,
-    /// Different disks that were left, and started from.
+    /// Different disks after these crashes, each followed by a start.
     pub(super) disks: u64,
 }
 
-/// Lets the power go, and the process be killed, at each moment, and starts again from what is left.
-/// `before` is what was on the disk before the step.
+/// Simulates a power loss and a kill of the process at each moment, and starts again from each disk
+/// that is left. `before` is the contents of the disk before the step.
 pub(super) fn try_all(
     allowed: &Allowed,
     setup: &Setup,
@@ -153,7 +154,8 @@ pub(super) fn try_all(
             for _ in 0..TEARS {
                 let torn = moment.after_power_loss(|| random.random());
                 if still {
-                    // Steps of the state machine tear its files. Here they are there, or not.
+                    // The step does not change the state machine's files, so they are not torn: all
+                    // of their unsynced data survives, or none of it.
                     let whole = &disks[usize::from(random.random::<bool>())];
                     torn.put_back(STORE, &whole.moment());
                 }
@@ -161,7 +163,7 @@ pub(super) fn try_all(
             }
         }
         for disk in disks {
-            // Most operations change nothing that would be there after a power loss.
+            // Most operations do not change the data that survives a power loss.
             let contents = DIRECTORIES.map(|directory| disk.contents(directory));
             if known.contains(&contents) {
                 continue;

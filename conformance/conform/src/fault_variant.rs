@@ -11,38 +11,40 @@ use crate::lockstep::{Divergence, Lockstep};
 use crate::refinement_mapping::Refinement;
 use raft_simulation::disk::Fault;
 
-/// What was special about the step in which production differs.
+/// The way in which the step was tried in which production differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FaultVariant {
-    /// Nothing.
+    /// Without crash, fault or batch.
     #[default]
     Plainly,
-    /// Copies were asked what they would accept in the state before the step.
+    /// Copies were tested for the inputs that they accept in the state before the step.
     Asked,
-    /// The power went, or the process was killed, inside the step.
+    /// A power loss, or a kill of the process, was simulated inside the step.
     Crash {
-        /// Before which operation on the disk, counted from 1; after all of them, if there are fewer.
+        /// The disk operation before which the crash happened, counted from 1. `of + 1` stands for
+        /// a crash after all operations.
         before: usize,
-        /// How many operations the step takes.
+        /// The number of disk operations in the step.
         of: u64,
     },
-    /// An operation on the disk failed.
+    /// A disk operation failed.
     Fault {
-        /// Which, counted from 1.
+        /// The number of the operation, counted from 1.
         operation: u64,
     },
     /// The last steps were given to production as one batch.
     Batch {
-        /// How many.
+        /// The number of steps.
         steps: usize,
     },
-    /// That, and the power went inside of it.
+    /// The last steps were given to production as one batch, and a crash was simulated inside it.
     BatchCrash {
-        /// How many steps.
+        /// The number of steps.
         steps: usize,
-        /// Before which operation on the disk, counted from 1.
+        /// The disk operation before which the crash happened, counted from 1. `of + 1` stands for
+        /// a crash after all operations.
         before: usize,
-        /// How many operations the batch takes.
+        /// The number of disk operations in the batch.
         of: u64,
     },
     /// The state before the last step was reached on another path than the shortest.
@@ -50,7 +52,7 @@ pub enum FaultVariant {
 }
 
 impl FaultVariant {
-    /// How many steps at the end of the trace it is about.
+    /// Returns the number of steps at the end of the trace that are concerned.
     pub fn steps(self) -> usize {
         match self {
             FaultVariant::Batch { steps } | FaultVariant::BatchCrash { steps, .. } => steps,
@@ -85,19 +87,19 @@ impl fmt::Display for FaultVariant {
     }
 }
 
-/// A difference, and what was special.
+/// A difference, and the way in which the step was tried.
 pub(super) type Difference = (Divergence, FaultVariant);
 
 pub(super) fn plainly(divergence: Divergence) -> Difference {
     (divergence, FaultVariant::Plainly)
 }
 
-/// A number that says the same about the same things in each run, for what is picked at random.
+/// Returns a hash for random choices. Equal values have the same hash in each run.
 pub(super) fn dice(of: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }
 
-/// One server's way through a run.
+/// One server, with everything that is needed to lead it through actions.
 #[derive(Clone, Copy)]
 pub(super) struct Course<'a> {
     pub(super) settings: &'a Settings,
@@ -105,15 +107,16 @@ pub(super) struct Course<'a> {
     pub(super) id: NodeId,
 }
 
-/// What crashes inside a step showed.
+/// The results of the crashes inside a step.
 pub(super) struct Crashed {
-    /// How many operations on the disk it takes.
+    /// The number of disk operations in the step.
     pub(super) operations: u64,
     pub(super) tried: Tried,
 }
 
 impl<'a> Course<'a> {
-    /// Leads production through some actions, knowing what will follow.
+    /// Starts both servers and performs some actions on them. `next` are the actions that will
+    /// follow.
     pub(super) fn lead(
         &self,
         actions: &[Action],
@@ -127,8 +130,8 @@ impl<'a> Course<'a> {
         Ok(lockstep)
     }
 
-    /// Production at the end of some actions once more: a copy of where it was led, or where that
-    /// will not do, led there again.
+    /// Returns both servers after some actions once more: a copy of `led`, or if a copy cannot be
+    /// used, new servers that perform the actions again.
     pub(super) fn again(
         &self,
         led: Option<&Lockstep<'a>>,
@@ -146,8 +149,8 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Does a step, or several as one batch, and compares; then lets the power go before each
-    /// operation on the disk inside.
+    /// Performs a step, or several as one batch, and compares. Then simulates crashes before each
+    /// disk operation inside, and after the last one.
     pub(super) fn with_crashes(
         &self,
         lockstep: &mut Lockstep<'a>,
@@ -181,8 +184,9 @@ impl<'a> Course<'a> {
         Ok(Crashed { operations: of, tried })
     }
 
-    /// Does a step while one operation on the disk fails. The node stops, and then what is left must
-    /// be what a crash may leave; or it goes on, and then everything must be as if nothing had failed.
+    /// Performs a step in which one disk operation fails. If the node stops, the disk must be in a
+    /// state that a crash may leave. If the node goes on, everything must be as if nothing had
+    /// failed.
     pub(super) fn with_fault(
         &self,
         mut lockstep: Lockstep<'a>,
@@ -205,7 +209,7 @@ impl<'a> Course<'a> {
         tried.map(drop).map_err(|(_, divergence)| (divergence, fault))
     }
 
-    /// How many operations on the disk a step takes on a copy.
+    /// Returns the number of disk operations that a step takes on a copy.
     pub(super) fn operations(copy: Option<&Lockstep<'a>>, action: &Action) -> Option<u64> {
         let mut copy = copy?.fork().ok()??;
         let disk = copy.disk.clone();
@@ -215,7 +219,7 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Whether an action is about what the state machine keeps on the disk.
+/// Returns whether an action reads or changes the state machine's files.
 fn needs_store(action: &Action) -> bool {
     match action {
         Action::StartSnapshot { .. }
@@ -227,9 +231,10 @@ fn needs_store(action: &Action) -> bool {
     }
 }
 
-/// Whether production could get both from its inboxes at once, in this order: first what disk and
-/// state machine report, then messages, then what clients want, then timers. Several commands are one
-/// input of production and several of the model, so they are left out.
+/// Returns whether production could get both actions from its inboxes at once, in this order:
+/// reports of the disk and the state machine, messages, commands, reads, timers. Two actions of the
+/// same kind are a batch only if they are messages. Several commands, for example, are one input of
+/// production and several of the model.
 pub(super) fn is_batch(first: &Action, second: &Action) -> bool {
     let rank = |action: &Action| match action {
         Action::Sync { .. } | Action::Apply { .. } => Some(0),

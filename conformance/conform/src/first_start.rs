@@ -1,5 +1,5 @@
-//! The very first start of a server: files are made, filled, synced and renamed, and the power may go
-//! between any two of these operations.
+//! The first start of a server: files are created, filled, synced and renamed, and a crash may
+//! happen between any two of these operations.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::lockstep::{BOUNDS, Divergence, TIMING};
 use raft_simulation::disk::{Disk, Fault, Moment};
 use raft_simulation::server::{Running, SMALL_FILES, Setup};
 
-/// How many ways to tear what was not synced are tried.
+/// The number of random ways to tear unsynced data that are tried.
 const TEARS: usize = 4;
 
-/// What was tried.
+/// The numbers of cases that were tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstStarts {
-    /// Moments inside the first start at which the power went.
+    /// Moments inside the first start at which a crash was simulated.
     pub crash_points: u64,
-    /// What was left on the disk then, and started from.
+    /// Disks after these crashes, each followed by a start.
     pub disks: u64,
-    /// Moments inside the start after that at which the power went once more.
+    /// Moments inside the second start at which another power loss was simulated.
     pub again: u64,
-    /// Operations on the disk that were made to fail.
+    /// Disk operations that were made to fail.
     pub faults: u64,
 }
 
-/// Interrupts the first start of a server at each operation on the disk, and the start after that once
-/// more: whatever is left, a server starts from it and is blank. Fails each operation, with the same
-/// claim.
+/// Interrupts the first start of a server at each disk operation, and then the second start in the
+/// same way. Also makes each operation of the first start fail. In each case, a server must start
+/// from the remaining disk and be blank.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn try_all() -> Result<FirstStarts, Divergence> {
         let disk = Disk::default();
         let what = format!("a start after operation {} of the first failed", operation + 1);
         disk.fail(Some(Fault::Once(operation)));
-        // It may stop or go on; what counts is what it leaves.
+        // The server may stop or go on. Only the disk that it leaves is checked.
         drop(Running::start(&setup(), &disk, Duration::ZERO, 1, None));
         disk.fail(None);
         for disk in left(&disk.moment(), &mut random) {
@@ -83,14 +83,14 @@ fn setup() -> Setup {
     }
 }
 
-/// What a crash may leave.
+/// Returns disks that a crash may leave.
 fn left(moment: &Moment, random: &mut SmallRng) -> Vec<Disk> {
     let mut disks = vec![moment.after_power_loss(|| false), moment.after_kill()];
     disks.extend((0..TEARS).map(|_| moment.after_power_loss(|| random.random())));
     disks
 }
 
-/// Starts a server, and gives what was on the disk before each operation and after all.
+/// Starts a server. Returns the contents of the disk before each operation and after the last one.
 fn record(disk: &Disk, what: &str) -> Result<Vec<Moment>, Divergence> {
     disk.record();
     let outcome = start(disk, what);
@@ -100,7 +100,7 @@ fn record(disk: &Disk, what: &str) -> Result<Vec<Moment>, Divergence> {
     Ok(moments)
 }
 
-/// A server starts, and is blank.
+/// Checks that a server starts and is blank.
 fn start(disk: &Disk, what: &str) -> Result<(), Divergence> {
     let differs = |node: String| Divergence {
         field: what.to_owned(),

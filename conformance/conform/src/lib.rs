@@ -1,32 +1,38 @@
-//! From the model to the node: everything that the checker found to happen to one server is done to a
-//! production server, and nothing may come out differently.
+//! Checks the production server against the model. Every local transition that the model checker
+//! found is performed on a production server, and the results are compared.
 //!
-//! What a server does depends on its own state and on what happens to it, and on nothing else. The
-//! checker has enumerated both, up to renaming: some ten thousand *local transitions* behind tens of
-//! millions of states. Each of them is tried here on the code that `raftd` runs, on a simulated disk:
+//! The behaviour of a server depends only on its own state and its own inputs. The checker has
+//! enumerated both, up to a renaming of the servers: some ten thousand *local transitions* produce
+//! tens of millions of cluster states. A local transition is one action of one server in one state.
+//! Each of them is tried here on the code that `raftd` runs, with a simulated disk:
 //!
-//! - its state is reached by a path of its own from a first start, never put there, so what the node
-//!   remembers beside what is compared is what it would remember;
-//! - then everything is compared: role, term, vote, log, indexes, what is known of followers, reads,
-//!   writes on their way, messages that wait, messages sent (decoded from their bytes), tasks and
-//!   answers of the state machine, its contents, the election timer, and what would be on the disk if
-//!   the power went;
-//! - the power goes, and the process dies, before each operation on the disk inside the step, with what
-//!   was not synced kept, lost, or torn; what a start makes of that must be something that the model's
-//!   crash leaves;
-//! - each operation on the disk fails once: the node stops, or it was right to go on;
-//! - the step and each one that can follow it are done as one batch, and some longer runs; some of the
-//!   batches are interrupted by crashes;
-//! - copies are asked in each state which inputs they would accept.
+//! - The production server reaches the state before the transition by a path of actions from a
+//!   first start. The state is never written into the server directly. So the parts of its state
+//!   that are not compared are correct as well.
+//! - After the step, everything is compared: role, term, vote, log, indexes, the leader's state of
+//!   each follower, reads, pending writes, messages that wait for a write, messages sent (decoded
+//!   from their bytes), tasks, answers and contents of the state machine, the election timer, and
+//!   the contents of the disk after a power loss.
+//! - A power loss and a kill of the process are simulated before each disk operation inside the
+//!   step. Unsynced data is kept, lost or torn. The state after the next start must be a state that
+//!   a crash in the model may leave.
+//! - Each disk operation fails once. The node must stop, or go on as if nothing had failed.
+//! - The step and each step that can follow it are performed as one batch. Some longer batches are
+//!   tried, too. Some of the batches are interrupted by crashes.
+//! - In each state, copies of both servers are tested for the inputs that they accept.
 //!
-//! A transition that does not lead into a new state leads into one that has been reached on another
-//! path: a second way. That both are compared with the same state of the model, and that what follows
-//! is tried after either, is the test for memory that the comparison does not see. Beside the
-//! transitions of one server, random runs of the whole cluster are done from the first start on
-//! ([`random_walks`]), snapshots are sent over breaking connections ([`snapshot_transfer`]), and the very first start
-//! is interrupted ([`first_start`]), and the log store is tried by itself ([`log_store`]).
+//! A transition that does not lead to a new state leads to a state that was reached on another path
+//! before. Such a transition is called a *second way*. The production server is compared with the
+//! same state of the model after both ways, and the next steps are tried after both. So a
+//! difference in state that the comparison does not cover is found as well.
 //!
-//! What is picked at random is picked by what it is about, so each run does the same.
+//! There are four more tests: random runs of the whole cluster from the first start
+//! ([`random_walks`]), snapshot transfers over breaking connections ([`snapshot_transfer`]),
+//! interruptions of the first start ([`first_start`]), and a test of the log store alone
+//! ([`log_store`]).
+//!
+//! Random choices are made by a hash of the data that they concern, so each run makes the same
+//! choices.
 
 mod cold_start;
 mod crash;
@@ -65,84 +71,85 @@ use random_walks::Walks;
 pub use snapshot_transfer::Transfers;
 pub use transition_paths::{Paths, Step};
 
-/// What was tried on production of what the checker found in one configuration.
+/// The results of checking production against one configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Conformed {
     /// The configuration.
     pub config: String,
-    /// How many local transitions the checker found, by kind of action and role.
+    /// The number of local transitions that the checker found, by kind of action and role.
     pub known: BTreeMap<(&'static str, &'static str), u64>,
-    /// How many of them were tried.
+    /// The number of these transitions that were tried.
     pub covered: BTreeMap<(&'static str, &'static str), u64>,
-    /// How many of them begin in states to which no path was found.
+    /// The number of transitions that begin in a state to which no path was found.
     pub unreached: u64,
     /// States of one server, up to renaming.
     pub states: u64,
-    /// Inputs of which copies were asked whether they would accept them.
+    /// Inputs for which copies of both servers were tested: whether they accept the input.
     pub asked: u64,
-    /// Moments inside steps and batches at which the power went.
+    /// Moments inside steps and batches at which a crash was simulated.
     pub crash_points: u64,
-    /// What was left on the disk then, and started from.
+    /// Different disks after these crashes, each followed by a start.
     pub disks: u64,
-    /// Operations on the disk that were made to fail.
+    /// Disk operations that were made to fail.
     pub faults: u64,
     /// Batches of two or more steps.
     pub batches: u64,
-    /// How many of them have more than two.
+    /// Batches of more than two steps.
     pub longer: u64,
-    /// Transitions into states that had been reached on another path: second ways.
+    /// Transitions into states that had been reached on another path before: second ways.
     pub second_ways: u64,
-    /// Steps that were done after a second way, beside those in batches.
+    /// Steps that were performed after a second way, not counting those in batches.
     pub followed: u64,
     /// Random runs of the cluster.
     pub walks: Walks,
-    /// Transfers of the snapshots that were met.
+    /// Transfers of the snapshots that occurred in the configuration.
     pub transfers: Transfers,
-    /// The first difference that was found.
+    /// The difference that ended the search. If several threads found one, the one with the
+    /// shortest trace.
     pub divergence: Option<Found>,
     /// The first transfer that went wrong.
     pub bad_transfer: Option<snapshot_transfer::Scenario>,
-    /// Whether all was tried, as far as there is no divergence.
+    /// Whether the configuration was explored completely and all its transitions were tried.
     pub complete: bool,
 }
 
-/// A difference, and how to get there.
+/// A difference, with the trace that leads to it.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What differs.
+    /// The difference.
     pub divergence: Divergence,
-    /// What had happened to the server, the step in question last.
+    /// The actions of the server. The last one is the step that shows the difference.
     pub trace: ClusterTrace,
-    /// Whose trace it is.
+    /// The server that differs.
     pub server: NodeId,
-    /// What was special about the step.
+    /// The way in which the step was tried.
     pub variant: FaultVariant,
 }
 
 impl Conformed {
-    /// How many local transitions there are.
+    /// Returns the number of local transitions that the checker found.
     pub fn known(&self) -> u64 {
         self.known.values().sum()
     }
 
-    /// How many of them were tried.
+    /// Returns the number of local transitions that were tried.
     pub fn covered(&self) -> u64 {
         self.covered.values().sum()
     }
 
-    /// How many second ways showed that a node remembers something that the comparison does not see.
-    /// The search ends with the first one.
+    /// Returns the number of second ways that revealed state that the comparison does not cover.
+    /// The search ends with the first one, so the number is 0 or 1.
     pub fn collisions(&self) -> u64 {
         let hidden = |found: &Found| found.variant == FaultVariant::SecondWay;
         u64::from(self.divergence.as_ref().is_some_and(hidden))
     }
 
-    /// Whether something went wrong.
+    /// Returns whether a difference was found or a transfer went wrong.
     pub fn diverged(&self) -> bool {
         self.divergence.is_some() || self.bad_transfer.is_some()
     }
 
-    /// Adds what another thread has done.
+    /// Adds the results of a thread.
     fn add(&mut self, own: Conformed) {
         for (key, count) in own.covered {
             *self.covered.entry(key).or_default() += count;
@@ -163,7 +170,7 @@ impl Conformed {
     }
 }
 
-/// How far it is, for somebody who waits.
+/// The progress of a check, for display.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Transitions to be tried.
@@ -172,14 +179,14 @@ pub struct Progress {
     pub tried: AtomicU64,
 }
 
-/// Explores a configuration and holds production to it.
+/// Explores a configuration and checks production against it.
 pub fn conform(
     config: &BoundedConfig,
     threads: usize,
     control: &Control,
     progress: &Progress,
 ) -> Conformed {
-    // Whether a state can recover is nothing that happens to a server.
+    // The property `can-recover` concerns the whole cluster, not one server.
     let config = &BoundedConfig { recover: false, ..config.clone() };
     let model = ClusterModel::new(config.clone(), true);
     let outcome = level::search(&model, Goal::Violation, threads, control);

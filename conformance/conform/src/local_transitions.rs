@@ -1,4 +1,4 @@
-//! One configuration's local transitions, on their way through production.
+//! Tries all local transitions of one configuration on production servers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,16 +14,16 @@ use super::{Conformed, Found, Progress};
 use crate::lockstep::{Divergence, Lockstep};
 use crate::refinement_mapping::Refinement;
 
-/// Of so many batches one is interrupted by crashes.
+/// One of this many batches is interrupted by crashes.
 const BATCHES: u64 = 16;
 
-/// How many steps follow the first one in a long batch, at most.
+/// The most steps that follow the first one in a long batch.
 const LONGEST: u64 = 5;
 
-/// A difference, and what was done after the step to find it.
+/// A difference, and the actions after the step that led to it.
 type Later = Box<(Difference, Vec<Action>)>;
 
-/// All transitions of a configuration.
+/// All transitions of a configuration, and the results so far.
 pub(super) struct Trial<'a> {
     settings: &'a Settings,
     refinement: &'a Refinement,
@@ -44,7 +44,8 @@ impl<'a> Trial<'a> {
         Trial { settings, refinement, paths, next, stop, result: Mutex::new(begun) }
     }
 
-    /// Tries one transition after the other, until there are no more.
+    /// Tries one transition after the other, until there are no more, a difference is found, or the
+    /// check is stopped.
     pub(super) fn run(&self, control: &Control, progress: &Progress) {
         let mut own = Conformed::default();
         while !self.stop.load(Ordering::Relaxed) && control.stopped().is_none() {
@@ -72,7 +73,7 @@ impl<'a> Trial<'a> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).add(own);
     }
 
-    /// What came of it.
+    /// Returns the results.
     pub(super) fn finish(self) -> Conformed {
         self.result.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,8 +117,8 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Does the step alone: with crashes inside it, and with failing operations on the disk. Gives a
-    /// copy of production before the step, where one can be had.
+    /// Performs the step alone: with crashes inside it, and with failing disk operations. Returns a
+    /// copy of both servers before the step, if they can be copied.
     fn alone(
         &self,
         course: Course<'a>,
@@ -137,7 +138,8 @@ impl<'a> Trial<'a> {
         let crashed = course.with_crashes(&mut lockstep, &[action])?;
         own.crash_points += crashed.tried.moments;
         own.disks += crashed.tried.disks;
-        // A copy has no store on its disk. It will do where the step leaves the store alone.
+        // A copy has no key-value store on its disk. It can be used if the step does not change the
+        // store.
         let alike = Course::operations(copy.as_ref(), action) == Some(crashed.operations);
         for operation in 0..crashed.operations {
             let copy = copy.as_ref().filter(|_| alike);
@@ -149,7 +151,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Does the last step of a path and then the next one.
+/// Performs the last step of a path and then the next one, and compares.
 fn after<'a>(
     course: Course<'a>,
     led: Option<&Lockstep<'a>>,
@@ -163,7 +165,7 @@ fn after<'a>(
     lockstep.compare()
 }
 
-/// Does several steps as one batch, and lets the power go inside some.
+/// Performs several steps as one batch, and compares. Tries crashes inside some batches.
 fn together<'a>(
     course: Course<'a>,
     led: Option<&Lockstep<'a>>,

@@ -1,5 +1,5 @@
-//! One server of the model and one of production, side by side: the same things happen to both, and
-//! then they must be in the same state and have sent the same messages.
+//! Runs one server of the model and one production server side by side. Both perform the same
+//! actions. Then they must be in the same state and must have sent the same messages.
 
 mod accepted_inputs;
 mod clients;
@@ -38,7 +38,7 @@ use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Applied, Running, SMALL_FILES, Sent, Setup, frames};
 pub use value_difference::Difference;
 
-/// What the steps since the last look were given and asked for.
+/// Inputs and effects of the production server's steps during the current actions.
 #[derive(Default)]
 struct Watcher {
     reset: bool,
@@ -63,7 +63,7 @@ impl Observe for Watcher {
     }
 }
 
-/// The paper's rules, with a note of what is refused.
+/// The paper's rules, with a record of all rejections.
 #[derive(Default)]
 struct Refusing(RefCell<Vec<Rejection>>);
 
@@ -87,15 +87,16 @@ impl Protocol for Refusing {
     }
 }
 
-/// Timers never run out by themselves here.
+/// Timeouts so long that no timer runs out by itself.
 pub(crate) const TIMING: Timing = Timing {
     election_min: Duration::from_secs(100_000),
     election_max: Duration::from_secs(100_001),
-    // Not before many elections, or it would run out at the moment of victory.
+    // Longer than many election timeouts. Otherwise it would run out when an election is won.
     heartbeat: Duration::from_secs(10_000_000_000),
 };
 
-/// No snapshot is taken unasked, and none waits for followers.
+/// Bounds under which a server takes a snapshot only when it is told to, and compacts its log
+/// without waiting for followers.
 pub(crate) const BOUNDS: Bounds = Bounds {
     snapshot_log_bytes: u64::MAX,
     compaction_patience: 0,
@@ -106,26 +107,26 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     apply_backlog: u64::MAX,
 };
 
-/// A command, and the term in which its client asked for it. Another leader may have been asked for the
-/// same in another term.
+/// A command, and the term in which its client proposed it. The same command may have been proposed
+/// to another leader in another term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Proposed {
     term: Term,
     command: Bytes,
 }
 
-/// What clients of the production server wait for.
+/// The open requests of the production server's clients.
 #[derive(Clone, Debug, Default)]
 struct Waiting {
     proposals: BTreeMap<ProposalId, Proposed>,
     reads: BTreeMap<ReaderId, ReadId>,
 }
 
-/// A server of the model beside one of production.
+/// A server of the model and a production server that perform the same actions.
 pub struct Lockstep<'w> {
     settings: &'w Settings,
     refinement: &'w Refinement,
-    /// How the production server is set up.
+    /// The setup of the production server.
     pub setup: Setup,
     /// The model's server.
     pub model: Server,
@@ -134,32 +135,32 @@ pub struct Lockstep<'w> {
     running: Option<Running>,
     watcher: Arc<Mutex<Watcher>>,
     now: Duration,
-    /// The names that production and the model give to reads.
+    /// The model's id of each read, by production's id.
     reads: BTreeMap<ReadId, ReadId>,
-    /// The indexes at which crashes will leave the state machine, and its files when it was there.
+    /// The applied indexes at which crashes will leave the state machine, each with the disk at the
+    /// time when the state machine was there.
     wanted: BTreeMap<u64, Option<Moment>>,
-    /// What was sent in the last step: by the model, mapped to production; and by production.
+    /// The messages sent in the last step: by the model, mapped to production; and by production.
     sent: [Vec<(NodeId, Message)>; 2],
-    /// What the model refused in the last step.
+    /// The rejections of the model in the last step.
     refused: Vec<Rejection>,
-    /// What the state machine says of itself in the last step, where that is wrong.
+    /// The latest wrong answer, either of the state machine or to a client.
     complaint: Option<Divergence>,
-    /// What clients wait for.
     clients: Waiting,
     /// The reads that were served in the last step: by the model, and by production.
     served: [BTreeSet<ReadId>; 2],
     /// The entries that the state machine applied in the last step, with its answers.
     applied: Vec<(Entry, Bytes)>,
     timer_set: Option<Divergence>,
-    /// What was drawn for the election timeout last, as far as it can be told from the timer.
+    /// The random part of the last election timeout, as far as it can be computed from the timer.
     drawn: Option<u128>,
-    /// What was on the disk durably when that was last read, and the files in which it was.
+    /// The durable state when it was last read, with the files that contained it.
     durable: RefCell<Option<(DirectoryContents, PersistentState)>>,
 }
 
 impl<'w> Lockstep<'w> {
-    /// Both start for the first time. `plan` is what is going to happen to them, as far as that is
-    /// known: at which indexes crashes will find the state machine on the disk.
+    /// Starts both servers for the first time. `plan` is the list of the next actions, as far as
+    /// they are known. It tells at which applied indexes crashes will leave the state machine.
     ///
     /// # Errors
     ///
@@ -212,8 +213,8 @@ impl<'w> Lockstep<'w> {
         Ok(lockstep)
     }
 
-    /// Both at the same moment once more, to try something, with the reference in the place of
-    /// production's state machine. None where that will not do.
+    /// Returns a copy of both servers for an experiment. In the copy, the reference replaces
+    /// production's state machine. Returns `None` while a snapshot is being stored or restored.
     ///
     /// # Errors
     ///
@@ -262,12 +263,12 @@ impl<'w> Lockstep<'w> {
         self.save_state_machine()
     }
 
-    /// The running production server.
+    /// Returns the running production server.
     fn running(&mut self) -> Result<&mut Running, Failure> {
         self.running.as_mut().ok_or_else(|| "the server is down".into())
     }
 
-    /// Lets something happen to both.
+    /// Performs an action on both servers.
     ///
     /// # Errors
     ///
@@ -276,8 +277,8 @@ impl<'w> Lockstep<'w> {
         self.act_together(&[action])
     }
 
-    /// Lets several things happen to both, to production as one batch: what they ask for is taken when
-    /// all have happened.
+    /// Performs several actions on both servers. Production gets them as one batch: its orders are
+    /// taken after the last action.
     ///
     /// # Errors
     ///
@@ -331,13 +332,14 @@ impl<'w> Lockstep<'w> {
         Ok(())
     }
 
-    /// When the election timer runs out, if there is one.
+    /// Returns the time at which the election timer runs out, unless the server leads or is down.
     fn timer(&self) -> Option<Duration> {
         let replica = &self.running.as_ref()?.replica;
         (!replica.leads()).then(|| replica.timer())
     }
 
-    /// The timer starts anew when the step says so, and only then.
+    /// Checks that the election timer was reset if and only if a step asked for it, and that the
+    /// new timeout was drawn at random.
     fn check_timer(&mut self, before: Option<Duration>, actions: &[&Action]) {
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(before), Some(after)) = (before, self.timer()) else { return };
@@ -348,7 +350,8 @@ impl<'w> Lockstep<'w> {
         self.timer_set = (!right)
             .then(|| Divergence::of("the election timer", say(watcher.reset), say(!watcher.reset)));
         if watcher.reset || fires {
-            // Time passes here in steps of the delay, so the rest is what was drawn.
+            // Since the reset, time has passed in multiples of `APPLY_DELAY`. So the remainder
+            // comes from the random timeout.
             let drawn = after.saturating_sub(self.now).as_nanos() % APPLY_DELAY.as_nanos();
             if self.drawn.replace(drawn) == Some(drawn) {
                 let (model, node) = ("is drawn anew", "is the one before");
@@ -357,7 +360,7 @@ impl<'w> Lockstep<'w> {
         }
     }
 
-    /// Lets something happen to production.
+    /// Performs an action on the production server.
     fn perform(&mut self, action: &Action) -> Result<(), Failure> {
         let now = self.now;
         match action {
@@ -423,8 +426,8 @@ impl<'w> Lockstep<'w> {
         }
     }
 
-    /// The state machine does its next task, or so many entries of it, and is compared with the
-    /// reference.
+    /// Performs the next task of the state machine, but at most `most` entries of it, and compares
+    /// the answers with those of the reference.
     fn apply(&mut self, most: usize) -> Result<(), Failure> {
         let now = self.now;
         let running = self.running()?;
@@ -443,7 +446,7 @@ impl<'w> Lockstep<'w> {
         self.save_state_machine()
     }
 
-    /// Saves the state machine's files, if a crash will leave it where it is now.
+    /// Saves the state machine's files if a crash will leave it at the current applied index.
     fn save_state_machine(&mut self) -> Result<(), Failure> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let applied = running.reader.applied().0;
@@ -463,8 +466,8 @@ impl<'w> Lockstep<'w> {
         Ok(())
     }
 
-    /// The power goes. The state machine is found where it was when it was saved there last, or
-    /// nowhere.
+    /// Simulates a power loss. The state machine's files are replaced by those saved at this
+    /// applied index, or by none.
     fn crash(&mut self, applied: u64) {
         let moment = self.disk.moment();
         self.running = None;
@@ -475,7 +478,7 @@ impl<'w> Lockstep<'w> {
         self.disk.put_back(DIRECTORY, &saved.unwrap_or_else(|| Disk::default().moment()));
     }
 
-    /// Takes what production asks for, and has done at once what takes no time in these settings.
+    /// Takes production's orders, and performs at once those that take no time in these settings.
     fn settle(&mut self) -> Result<(), Failure> {
         let settings = self.settings;
         loop {
@@ -503,7 +506,7 @@ impl<'w> Lockstep<'w> {
     }
 }
 
-/// The field of a difference that is none: the model cannot do what should be tried.
+/// The field of a [`Divergence`] that is not a difference: the model cannot perform the action.
 const IMPOSSIBLE: &str = "whether it is possible";
 
 fn impossible(reason: &dyn ToString) -> Divergence {
@@ -511,8 +514,9 @@ fn impossible(reason: &dyn ToString) -> Divergence {
     Divergence { field: IMPOSSIBLE.to_owned(), model, node }
 }
 
-/// Whether an action is not a timer that nobody waits for: only leaders send heartbeats, and only the
-/// others call elections. To the model such a timer means nothing, and production has one timer.
+/// Returns false if an action is the timer of another role: only leaders send heartbeats, and only
+/// the other servers start elections. The model ignores such a timer, and production has only one
+/// timer.
 pub(crate) fn timer_runs(server: &Server, action: &Action) -> bool {
     let leads = server.process.as_ref().map(|process| process.node.is_leader());
     match action {
@@ -523,18 +527,18 @@ pub(crate) fn timer_runs(server: &Server, action: &Action) -> bool {
 }
 
 impl Divergence {
-    /// Whether it is none: the model cannot do what should have been tried.
+    /// Returns whether this is not a difference, because the model could not perform the action.
     pub fn is_impossible(&self) -> bool {
         self.field == IMPOSSIBLE
     }
 }
 
-/// The same settings, but that nothing is done at once.
+/// Returns the same settings, but with separate actions for disk writes and for the state machine.
 pub(crate) fn one_by_one(settings: &Settings) -> Settings {
     Settings { disk: DiskMode::Queued, apply: ApplyMode::Separate, ..settings.clone() }
 }
 
-/// What is to be done next of what takes no time in these settings.
+/// Returns the next action that takes no time in these settings, if there is one.
 pub(crate) fn takes_no_time(settings: &Settings, server: &Server) -> Option<Action> {
     let (id, process) = (server.id, server.process.as_ref()?);
     if settings.disk == DiskMode::Atomic && !process.writes.is_empty() {
@@ -548,7 +552,7 @@ pub(crate) fn takes_no_time(settings: &Settings, server: &Server) -> Option<Acti
     }
 }
 
-/// A message as production sends it here, where a frame has room for one entry.
+/// Splits a message as production does it here, where a frame has room for one entry.
 fn entry_by_entry(message: Message) -> Vec<Message> {
     let Message::AppendEntries(request) = message else { return vec![message] };
     if request.entries.len() < 2 {
@@ -563,7 +567,7 @@ fn entry_by_entry(message: Message) -> Vec<Message> {
     each.collect()
 }
 
-/// What something that was sent says, decoded.
+/// Decodes the messages in something that was sent.
 fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
     match sent {
         Sent::Snapshot(to, offer) => Ok(vec![(to, Message::InstallSnapshot(offer))]),
@@ -571,7 +575,7 @@ fn messages(sent: Sent) -> Result<Vec<(NodeId, Message)>, Failure> {
             let peer_messages = frames(&bytes)?.into_iter().map(PeerMessage::of);
             let messages = peer_messages.filter_map(|message| match message {
                 Some(PeerMessage::Message(message)) => Some(Ok((to, message))),
-                // It accompanies a snapshot, and resets a timer.
+                // It is sent during a snapshot transfer, and only resets a timer.
                 Some(PeerMessage::LeaderAlive(_)) => None,
                 None => Some(Err("a frame that no connection accepts".into())),
             });

@@ -1,9 +1,10 @@
-//! The log store by itself: its files change over while an operation on the disk fails or the process
-//! ends, the start after that is disturbed as well, transactions follow, and at the end the power goes.
+//! A test of the log store alone. The store changes over from one file to the other while a disk
+//! operation fails or the process ends. The next start is disturbed as well. More transactions
+//! follow, and at the end a power loss.
 //!
-//! Claimed is, of every disk that is left: a start succeeds; what it reads is what was acknowledged,
-//! with or without the transaction that failed, and for files that it has read before, what it read
-//! then; and from the moment it has succeeded, no power loss takes any of that away.
+//! The test checks three claims about every disk that is left. A start succeeds. It reads all
+//! acknowledged transactions, with or without the transaction that failed. After a start has
+//! succeeded, no power loss removes anything that it has read.
 
 use raft_checker::search::Control;
 use raft_core::{
@@ -17,30 +18,31 @@ use raft_simulation::disk::{Disk, Fault, Moment};
 use raft_simulation::failure::Failure;
 use raft_simulation::server::{identity, open_log_as};
 
-/// The sizes of files with which all of it is done: parts of one sector, of a few, and of the whole
-/// state.
+/// The file sizes that are tried: the parts of a new file have one sector, a few sectors, or the
+/// size of the whole state.
 const SIZES: [Sizes; 3] = [
     Sizes { growth: (512, 2 << 10), part: 512, worthwhile: 1 << 10 },
     Sizes { growth: (4 << 10, 8 << 10), part: 2 << 10, worthwhile: 1 << 10 },
     Sizes { growth: (8 << 10, 16 << 10), part: 16 << 10, worthwhile: 4 << 10 },
 ];
 
-/// How many choices of sectors are enumerated; of more, representative ones are tried.
+/// The most unsynced changes for which all choices of surviving changes are tried. For more
+/// changes, representative choices are tried.
 const CHOICES: u32 = 4;
 
-/// Whose log it is.
+/// The server that owns the log.
 const ID: NodeId = NodeId(1);
 
-/// What was tried.
+/// The numbers of cases that were tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogStores {
-    /// Operations on the disk of the first process that failed, or before which it ended.
+    /// Disk operations of the first process that failed, or before which the process ended.
     pub operations: u64,
-    /// What was left on the disk then, and started from.
+    /// Disks after that, each followed by a start.
     pub disks: u64,
-    /// Starts whose own operations failed.
+    /// Starts in which a disk operation failed.
     pub failed_starts: u64,
-    /// Runs, each up to a power loss at its end.
+    /// Runs, each with a power loss at its end.
     pub runs: u64,
 }
 
@@ -53,11 +55,11 @@ impl LogStores {
     }
 }
 
-/// Does all of it, until something goes wrong or it is stopped.
+/// Runs the test with all sizes, until something goes wrong or the test is stopped.
 ///
 /// # Errors
 ///
-/// The first run in which the log is not what it has to be.
+/// The first run in which a claim does not hold.
 pub fn try_all(control: &Control) -> Result<LogStores, Divergence> {
     let tried = std::thread::scope(|scope| {
         let tries = SIZES.map(|sizes| scope.spawn(move || try_sizes(sizes, control)));
@@ -70,15 +72,15 @@ pub fn try_all(control: &Control) -> Result<LogStores, Divergence> {
     Ok(sum)
 }
 
-/// What has to be on a disk: what was acknowledged or has been read; or what a transaction that failed
-/// would have made of it.
+/// The states that a disk may have. `state` has all acknowledged transactions. `perhaps` also has
+/// the transaction that was not acknowledged.
 #[derive(Clone)]
 struct Expected {
     state: PersistentState,
     perhaps: Option<PersistentState>,
 }
 
-/// What happened so far.
+/// A description of the events so far.
 #[derive(Clone)]
 struct Scenario(String);
 
@@ -116,7 +118,7 @@ fn try_sizes(sizes: Sizes, control: &Control) -> Result<LogStores, Divergence> {
         };
         let ended = scenario.then(&format!("the end before operation {}", number + 1));
         go_on_from_all(moment, &expected(done), sizes, &ended, &mut tried)?;
-        // Or it fails, and the process ends then.
+        // Or the operation fails, and then the process ends.
         let disk = Disk::default();
         disk.fail(Some(Fault::Once(number)));
         let failed = scenario.then(&format!("operation {} failed", number + 1));
@@ -131,8 +133,8 @@ fn try_sizes(sizes: Sizes, control: &Control) -> Result<LogStores, Divergence> {
 /// The number of operations and the state after each transaction.
 type Points = Vec<(u64, PersistentState)>;
 
-/// Opens a new log and does the first process's transactions; or says how many were acknowledged before
-/// the store failed.
+/// Opens a new log and commits the first process's transactions. If the store fails, returns the
+/// number of acknowledged transactions.
 fn work(disk: &Disk, sizes: Sizes) -> Result<Points, (usize, Failure)> {
     let (mut store, mut state) = open(disk, sizes, 1).map_err(|error| (0, error))?;
     let mut points = Vec::new();
@@ -148,8 +150,8 @@ fn open(disk: &Disk, sizes: Sizes, seed: u64) -> Result<(LogStore, PersistentSta
     open_log_as(disk, &identity(ID, &[ID].into()), sizes, seed)
 }
 
-/// Starts from everything that a crash at that moment may leave; then from everything that a second one
-/// may leave, after an operation of that start has failed.
+/// Starts from the disks that a crash at this moment may leave. Then makes each operation of that
+/// start fail, and starts from the disks that a second crash may leave.
 fn go_on_from_all(
     moment: &Moment,
     expected: &Expected,
@@ -181,11 +183,12 @@ fn go_on_from_all(
     Ok(())
 }
 
-/// How the second process ends.
+/// The ways in which the second process ends.
 const SECOND: [&str; 3] =
     ["the power goes", "the power goes and what was written is there", "a kill"];
 
-/// Starts, does more transactions, and lets the power go. How many operations the start took.
+/// Starts, commits more transactions, and simulates a power loss. Returns the number of disk
+/// operations of the start.
 fn go_on(
     disk: &Disk,
     expected: &Expected,
@@ -223,7 +226,7 @@ fn go_on(
     Ok(operations)
 }
 
-/// What a crash at that moment may leave.
+/// Returns disks that a crash at this moment may leave, each with a description.
 fn all_left(moment: &Moment) -> Vec<(String, Disk)> {
     let mut left = vec![("the power went".to_owned(), moment.after_power_loss(|| false))];
     if !moment.is_settled() {
@@ -245,7 +248,8 @@ fn all_left(moment: &Moment) -> Vec<(String, Disk)> {
 
 type Choice = Box<dyn Fn(u32) -> bool>;
 
-/// Which of so many sectors a power loss leaves: all choices but the empty one, or some of them.
+/// Returns choices of the changes that survive a power loss, out of `count` changes: all choices
+/// except the empty one, or some of them.
 fn choices(count: u32) -> Vec<Choice> {
     if count <= CHOICES {
         let choice = |bits: u32| -> Choice { Box::new(move |place| bits >> place & 1 == 1) };
@@ -264,8 +268,9 @@ fn choices(count: u32) -> Vec<Choice> {
     ]
 }
 
-/// The transactions of the first process: values that are empty, or take less or more than a sector;
-/// votes, compactions and an installed snapshot, with enough behind each for the files to change over.
+/// Returns the transactions of the first process: values that are empty, or shorter or longer than
+/// a sector; votes, compactions and an installed snapshot. Enough transactions follow each of these
+/// for the store to change over to its other file.
 fn script() -> Vec<Write> {
     let mut author = Author::default();
     author.vote(1);
@@ -287,7 +292,7 @@ fn script() -> Vec<Write> {
     author.writes
 }
 
-/// The transactions after a start that has read this state.
+/// Returns the transactions after a start that has read this state.
 fn later_script(state: &PersistentState) -> Vec<Write> {
     let mut author = Author { state: state.clone(), writes: Vec::new() };
     author.append(&[900, 0]);
@@ -298,7 +303,7 @@ fn later_script(state: &PersistentState) -> Vec<Write> {
     author.writes
 }
 
-/// Whoever writes transactions down.
+/// A list of transactions, with the state after them.
 #[derive(Default)]
 struct Author {
     state: PersistentState,
@@ -327,7 +332,7 @@ impl Author {
         self.write(Write { vote: None, log: Some(LogWrite::Append { first, entries }) });
     }
 
-    /// Compacts the log but for its last entries.
+    /// Compacts the log except for its last `rest` entries.
     fn compact(&mut self, rest: u64) {
         let log = &self.state.log;
         let index = Index(log.last_index().0.saturating_sub(rest)).max(log.base().index);
@@ -338,7 +343,7 @@ impl Author {
         }
     }
 
-    /// Installs a snapshot that is further on.
+    /// Installs a snapshot that ends after the end of the log.
     fn install(&mut self) {
         let index = Index(self.state.log.last_index().0 + 3);
         let snapshot = snapshot(index, self.state.current_term);

@@ -1,5 +1,6 @@
-//! Makes a trace to a difference short: leaves out what does not matter, as much as possible at a time
-//! (delta debugging), then entries of the log and terms, with everything after them numbered anew.
+//! Shortens a trace that leads to a difference. Removes actions that are not needed, as many as
+//! possible at a time (delta debugging). Then removes log entries and terms, and renumbers the
+//! later ones.
 
 use raft_core::Message;
 use raft_trace::{Action, Envelope};
@@ -8,13 +9,13 @@ use super::Found;
 use super::minimise_entries::{Numbers, possible};
 use super::server_projection::Projected;
 
-/// How many steps of the server are done at most, over all shorter traces that are tried. A step with
-/// crashes and failing disks inside it counts as many.
+/// The most steps of the server that are performed, over all shorter traces that are tried. A step
+/// that is tried with crashes and failing disks counts as several steps.
 const STEPS: usize = 40_000;
 
-/// The shortest trace of what happened to this server, among those tried, that still leads to a
-/// difference in the same field. What remains need not be a run of the cluster, but it is one of the
-/// server: each input is possible there. `cost` says how many steps each step counts as.
+/// Returns the shortest trace of this server, among those tried, that still leads to a difference
+/// in the same field. The trace need not be a run of a cluster, but it is a run of the server: each
+/// action is possible in it. Each step counts as `cost` steps.
 pub(super) fn minimise(
     projected: &Projected<'_>,
     found: Found,
@@ -35,7 +36,7 @@ pub(super) fn minimise(
 struct Shortening<'p, 'a, T> {
     projected: &'p Projected<'a>,
     best: Found,
-    /// How many may still be done.
+    /// The number of steps that may still be performed.
     steps: usize,
     tried: T,
 }
@@ -49,7 +50,7 @@ impl<T: Fn(&Projected<'_>) -> Option<Found>> Shortening<'_, '_, T> {
         let mut size = self.length().div_ceil(2);
         while size > 0 && self.steps > 0 {
             let mut smaller = false;
-            // From the end: what comes late depends on what came early.
+            // From the end, because later actions depend on earlier ones.
             let mut end = self.length();
             while end > 0 {
                 let mut actions = self.best.trace.actions.clone();
@@ -77,7 +78,8 @@ impl<T: Fn(&Projected<'_>) -> Option<Found>> Shortening<'_, '_, T> {
         Numbers::of(settings, *id, &self.best.trace.actions)
     }
 
-    /// Takes these actions, if they are fewer and lead to the same difference.
+    /// Keeps these actions if they are fewer and lead to a difference in the same field. Returns
+    /// whether they are kept.
     fn is_shorter(&mut self, actions: Vec<Action>) -> bool {
         let Projected { settings, id, .. } = self.projected;
         let actions = possible(settings, *id, actions);
@@ -102,7 +104,7 @@ impl<T: Fn(&Projected<'_>) -> Option<Found>> Shortening<'_, '_, T> {
     }
 }
 
-/// How many actions there are, and how many entries they carry.
+/// Returns the number of actions, and the number of entries in them.
 fn size(actions: &[Action]) -> (usize, usize) {
     let entries = |action: &Action| match action {
         Action::Deliver(Envelope { message: Message::AppendEntries(request), .. }) => {

@@ -1,7 +1,7 @@
-//! Leaves out an entry of the log, or a whole term, from what happens to one server.
+//! Removes an entry of the log, or a whole term, from the actions of one server.
 //!
-//! Messages carry absolute indexes and terms, so what comes later is numbered anew. The result is a
-//! guess: whoever uses it has to look whether it still shows what it has to.
+//! Messages carry absolute indexes and terms, so later entries and terms are renumbered. The result
+//! is a guess: the caller has to check whether it still leads to the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use raft_core::{
 };
 use raft_trace::{Action, Settings};
 
-/// The server after these actions, as the model has it, and those of the actions that were possible
-/// and that it did not take for wrong. A sync takes as many writes as there are.
+/// Returns those of the actions that the model's server can perform without breaking a property. A
+/// sync takes at most as many writes as there are.
 pub(super) fn possible(settings: &Settings, id: NodeId, actions: Vec<Action>) -> Vec<Action> {
     let mut server = Server::boot(settings, &Paper, id);
     let mut done = Vec::with_capacity(actions.len());
@@ -36,16 +36,17 @@ pub(super) fn possible(settings: &Settings, id: NodeId, actions: Vec<Action>) ->
     done
 }
 
-/// What happens to a server: which index each command gets, and which term each election begins.
+/// The indexes and terms in a server's actions. `proposals` and `elections` hold the positions of
+/// the actions that create the entry at an index or begin a term.
 pub(super) struct Numbers {
     proposals: BTreeMap<Index, BTreeSet<usize>>,
     elections: BTreeMap<Term, BTreeSet<usize>>,
-    /// The term of the entry at an index, where a message says so.
+    /// The term of the entry at an index, as far as messages and proposals show it.
     terms: BTreeMap<Index, Term>,
 }
 
 impl Numbers {
-    /// The numbers in possible actions.
+    /// Returns the indexes and terms in a list of possible actions.
     pub(super) fn of(settings: &Settings, id: NodeId, actions: &[Action]) -> Numbers {
         let mut server = Server::boot(settings, &Paper, id);
         let mut numbers = Numbers {
@@ -82,19 +83,19 @@ impl Numbers {
         numbers
     }
 
-    /// The indexes that are in use, the last one first.
+    /// Returns the indexes that are in use, the last one first.
     pub(super) fn indexes(&self) -> Vec<Index> {
         self.terms.keys().rev().copied().filter(|index| *index > Index::ZERO).collect()
     }
 
-    /// The terms that are in use, the last one first.
+    /// Returns the terms that are in use, the last one first.
     pub(super) fn terms(&self) -> Vec<Term> {
         let elected = self.elections.keys().copied();
         let terms: BTreeSet<Term> = self.terms.values().copied().chain(elected).collect();
         terms.into_iter().rev().filter(|term| *term > Term(0)).collect()
     }
 
-    /// The actions without the entry at an index; what was proposed there is not proposed.
+    /// Returns the actions without the entry at an index, and without its proposal.
     pub(super) fn without_index(&self, actions: &[Action], index: Index) -> Vec<Action> {
         let nowhere = BTreeSet::new();
         let proposals = self.proposals.get(&index).unwrap_or(&nowhere);
@@ -102,7 +103,8 @@ impl Numbers {
         left.filter_map(|(_, action)| self.action_without_index(action, index)).collect()
     }
 
-    /// The actions without a term; what was done in it is done in the one before.
+    /// Returns the actions without a term: its elections are removed, and this and all later terms
+    /// become one lower.
     pub(super) fn without_term(&self, actions: &[Action], term: Term) -> Vec<Action> {
         let nowhere = BTreeSet::new();
         let elections = self.elections.get(&term).unwrap_or(&nowhere);
@@ -174,7 +176,7 @@ impl Numbers {
     }
 }
 
-/// The model's snapshot of these entries; none of nothing.
+/// Returns the model's snapshot of these entries, or `None` if there are no entries.
 fn holding(entries: &[Entry]) -> Option<Snapshot> {
     let last = entries.last()?;
     Some(Snapshot {
@@ -241,7 +243,8 @@ mod tests {
         Settings { servers: 3, limits, disk: DiskMode::Queued, apply: ApplyMode::Separate }
     }
 
-    /// A leader of a term sends an entry that follows another one.
+    /// Returns two actions: a leader's message with an entry that follows the entry `prev`, and a
+    /// sync.
     fn entry(term: u64, prev: (u64, u64), name: &str, commit: u64) -> [Action; 2] {
         let prev_log = LogPosition { term: Term(prev.0), index: Index(prev.1) };
         let payload = Payload::Command(Bytes::from(name));

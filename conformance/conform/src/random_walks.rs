@@ -1,6 +1,6 @@
-//! Random runs of the whole cluster within the bounds of a configuration, from the first start on:
-//! longer than what leads to any one transition, and each server of each run is compared after each
-//! step.
+//! Random runs of the whole cluster within the bounds of a configuration, from the first start on.
+//! They are longer than the paths to single transitions. Each server of each run is compared after
+//! each of its steps.
 
 use raft_checker::config::BoundedConfig;
 use raft_checker::plain::PlainModel;
@@ -17,22 +17,23 @@ use super::server_projection::Projected;
 use super::trace::Effort;
 use crate::refinement_mapping::Refinement;
 
-/// How many runs.
+/// The number of runs.
 const RUNS: u64 = 32;
 
-/// How many steps a run has at most.
+/// The most steps of a run.
 const STEPS: usize = 80;
 
-/// What was done.
+/// The numbers of runs and steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walks {
     /// Runs.
     pub runs: u64,
-    /// Steps of servers in them.
+    /// Steps of servers in these runs.
     pub steps: u64,
 }
 
-/// Does the random runs of a configuration, as long as nobody stops it.
+/// Performs the random runs of a configuration, until a difference is found or the check is
+/// stopped.
 pub fn walk(
     config: &BoundedConfig,
     refinement: &Refinement,
@@ -71,7 +72,7 @@ fn random(model: &PlainModel, seed: u64) -> Vec<Action> {
     while done.len() < STEPS {
         possible.clear();
         model.actions(&state, &mut possible);
-        // What nothing comes of is no step of a server.
+        // The loss of a message is not a step of a server, so most losses are left out.
         possible.retain(|action| !matches!(action, Action::Drop(_)) || random.random_ratio(1, 8));
         let mut next = None;
         while next.is_none() && !possible.is_empty() {

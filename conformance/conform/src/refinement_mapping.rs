@@ -1,10 +1,10 @@
-//! The refinement mapping: what a command, a snapshot's handle and a message of the model are in
-//! production.
+//! The refinement mapping: maps commands, snapshot handles and messages of the model to production.
 //!
-//! The model's commands are short names, production's are requests of the key-value service; here
-//! every name stands for appending it to one key, so that the whole history of the state machine shows
-//! in its state. The model's snapshot carries the state in its handle, production's handle is the name
-//! of a file. Equal states make equal files, so the file's name follows from the model's handle.
+//! The model's commands are short names, and production's commands are requests of the key-value
+//! service. A name is mapped to a request that appends it to one key, so the state of the state
+//! machine shows its whole history. In the model, the handle of a snapshot contains the state. In
+//! production, the handle is the name of a file. Equal states make equal files, so the model's
+//! handle determines the name of the file.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -33,38 +33,38 @@ pub const KEY: &str = "history";
 /// A file of a snapshot, as any server would write it.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
-    /// Its name.
+    /// The name of the file.
     pub name: SnapshotName,
-    /// Where it is.
+    /// The store that contains it.
     pub store: SnapshotStore,
 }
 
-/// Translates, and remembers the files that it made.
+/// The mapping, with a cache of the files that it has made.
 #[derive(Debug, Default)]
 pub struct Refinement {
     files: Mutex<HashMap<Bytes, SnapshotFile>>,
-    /// For each server, what is on the disk after its first start.
+    /// The disk of each server after its first start.
     started: Mutex<HashMap<NodeId, Moment>>,
-    /// Commands that are requests of the service already stay as they are.
+    /// Whether commands are requests of the service already, and stay as they are.
     plain: bool,
 }
 
 impl Refinement {
-    /// For traces whose commands are requests of the key-value service already.
+    /// Creates a mapping for traces whose commands are requests of the key-value service already.
     pub fn of_service() -> Refinement {
         Refinement { plain: true, ..Refinement::default() }
     }
 
-    /// Whether commands are requests of the key-value service already.
+    /// Returns whether commands are requests of the key-value service already.
     pub fn is_of_service(&self) -> bool {
         self.plain
     }
 
-    /// A command.
+    /// Maps a command.
     ///
     /// # Panics
     ///
-    /// When the name of a command is longer than a value of the service.
+    /// If the name of a command is longer than a value of the service may be.
     pub fn command(&self, command: &Bytes) -> Bytes {
         if self.plain {
             return command.clone();
@@ -76,7 +76,7 @@ impl Refinement {
         Bytes::from(command.encode().expect("the model's commands are short"))
     }
 
-    /// An entry.
+    /// Maps an entry.
     pub fn entry(&self, entry: &Entry) -> Entry {
         let payload = match &entry.payload {
             Payload::Noop => Payload::Noop,
@@ -85,17 +85,17 @@ impl Refinement {
         Entry { term: entry.term, payload }
     }
 
-    /// Entries.
+    /// Maps entries.
     pub fn entries(&self, entries: &[Entry]) -> Vec<Entry> {
         entries.iter().map(|entry| self.entry(entry)).collect()
     }
 
-    /// The entries whose result a snapshot of the model is.
+    /// Returns the entries that a snapshot of the model contains, mapped to production.
     pub fn contents(&self, snapshot: &Snapshot) -> Vec<Entry> {
         self.entries(&snapshot_data::decode(&snapshot.handle))
     }
 
-    /// A snapshot.
+    /// Maps a snapshot.
     pub fn snapshot(&self, snapshot: &Snapshot) -> Snapshot {
         if snapshot.last_included_index == Index::ZERO {
             return snapshot.clone();
@@ -103,11 +103,11 @@ impl Refinement {
         Snapshot { handle: self.file(snapshot).name.handle(), ..snapshot.clone() }
     }
 
-    /// The file of a snapshot of the model.
+    /// Returns the file of a snapshot of the model.
     ///
     /// # Panics
     ///
-    /// When the production store cannot write it; nothing fails on its disk.
+    /// If the production store cannot write it. Its disk has no faults, so this does not happen.
     pub fn file(&self, snapshot: &Snapshot) -> SnapshotFile {
         let mut key = snapshot.handle.as_slice().to_vec();
         key.extend(snapshot.last_included_term.0.to_le_bytes());
@@ -122,7 +122,7 @@ impl Refinement {
         made
     }
 
-    /// The files of all snapshots that were translated, in the order of their names.
+    /// Returns the files of all snapshots that were mapped, in the order of their names.
     pub fn snapshots(&self) -> Vec<SnapshotFile> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files: Vec<SnapshotFile> = files.values().cloned().collect();
@@ -131,7 +131,7 @@ impl Refinement {
         files
     }
 
-    /// A disk after the first start of a server.
+    /// Returns a disk after the first start of a server.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Refinement {
         Ok(moment.after_kill())
     }
 
-    /// A message.
+    /// Maps a message.
     pub fn message(&self, message: &Message) -> Message {
         let mut message = message.clone();
         match &mut message {
@@ -161,7 +161,7 @@ impl Refinement {
         message
     }
 
-    /// What a write changes.
+    /// Maps a write.
     pub fn write(&self, write: &Write) -> Write {
         let log = write.log.as_ref().map(|log| match log {
             LogWrite::Append { first, entries } => {
@@ -173,19 +173,20 @@ impl Refinement {
         Write { vote: write.vote, log }
     }
 
-    /// What is on a disk.
+    /// Maps the state on a disk.
     pub fn state(&self, state: &PersistentState) -> PersistentState {
         let log = Log::new(self.snapshot(state.log.snapshot()), self.entries(state.log.entries()));
         PersistentState { log, ..state.clone() }
     }
 
-    /// A node.
+    /// Maps a node.
     pub fn node(&self, node: &Node) -> Node {
         let state = PersistentState { log: node.log.clone(), ..PersistentState::default() };
         Node { log: self.state(&state).log, ..node.clone() }
     }
 
-    /// A server, as far as production has the same state. What is being stored stays as it is.
+    /// Maps a server, as far as production has the same state. A snapshot that is being stored is
+    /// not mapped.
     pub fn server(&self, server: &Server) -> Server {
         let process = server.process.as_ref().map(|process| {
             let Process { node, writes, outbox, apply_queue, storing, memory } = process;

@@ -1,15 +1,15 @@
-//! A trace of a cluster, as one of its servers sees it.
+//! The part of a cluster's trace that concerns one server.
 
 use raft_core::NodeId;
 use raft_trace::{Action, Settings};
 
-/// What happens to one server of a trace.
+/// The actions of one server in a trace.
 #[derive(Clone, Debug)]
 pub(super) struct Projected<'a> {
-    /// How the cluster is set up.
+    /// The settings of the cluster.
     pub(super) settings: &'a Settings,
     /// The server.
     pub(super) id: NodeId,
-    /// What happens to it.
+    /// The actions of the server.
     pub(super) actions: Vec<Action>,
 }

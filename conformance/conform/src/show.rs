@@ -1,5 +1,5 @@
-//! What a person reads when production differs from the model: how to get there, the step, what was
-//! special about it, and the parts in which the two differ. Plain ASCII, at most 100 columns.
+//! Reports of differences between production and the model, as text: the trace, the step, the way
+//! in which it was tried, and the parts that differ. Plain ASCII, at most 100 columns.
 
 use std::fmt::Write as _;
 
@@ -10,19 +10,20 @@ use super::Found;
 use super::snapshot_transfer::Scenario;
 use crate::lockstep::{Difference, Divergence};
 
-/// The width of the whole.
+/// The width of a report.
 const WIDTH: usize = 100;
 
-/// How many steps are shown from the beginning and from the end of a long trace.
+/// The number of steps that are shown from the beginning of a long trace, and from its end.
 const ENDS: (usize, usize) = (3, 13);
 
-/// How many parts that differ are shown.
+/// The most differing parts that are shown.
 const PARTS: usize = 6;
 
-/// How many lines a value may take.
+/// The most lines of a value.
 const LINES: usize = 2;
 
-/// A difference, in at most about thirty lines. `again` is how to see it again.
+/// Returns the report of a difference, in at most about thirty lines. `again` says how to reproduce
+/// it.
 pub fn divergence(name: &str, found: &Found, again: &str) -> String {
     let Found { divergence, trace, server, variant } = found;
     let mut out = format!("{name} DIVERGED on {server}, {variant}\n\n  step  action\n");
@@ -45,7 +46,7 @@ pub fn divergence(name: &str, found: &Found, again: &str) -> String {
     out
 }
 
-/// A transfer that went wrong.
+/// Returns the report of a transfer that went wrong.
 pub fn transfer(name: &str, scenario: &Scenario) -> String {
     let Scenario { name: snapshot, disturbance, divergence } = scenario;
     let values = values(divergence);
@@ -55,7 +56,7 @@ pub fn transfer(name: &str, scenario: &Scenario) -> String {
     )
 }
 
-/// What differs, part by part, model beside node.
+/// Returns the parts that differ, each with the values of the model and the node.
 pub fn values(divergence: &Divergence) -> String {
     let mut out = format!("{}\n", wrap(&format!("X differs: {}", divergence.field), ""));
     let differences = divergence.differences();
@@ -72,7 +73,7 @@ pub fn values(divergence: &Divergence) -> String {
     out
 }
 
-/// A value in a few lines, indented but for the first.
+/// Returns a value in a few lines, indented except for the first.
 fn lines(value: Option<&str>) -> String {
     let value = value.unwrap_or("nothing");
     let room = WIDTH - 10;
@@ -85,7 +86,8 @@ fn lines(value: Option<&str>) -> String {
     }
 }
 
-/// A text in ASCII that fits, with a mark where something is missing.
+/// Returns a text in ASCII that fits into the width. A text that is too long is cut and ends with
+/// `..`.
 fn clip(text: &str, width: usize) -> String {
     let text: String = text
         .chars()

@@ -1,4 +1,4 @@
-//! A simulated run as a trace of the model, that can be replayed and cut down.
+//! Turns a simulated run into a trace of the model, which can be replayed and shortened.
 
 use raft_checker::cluster::snapshot_data;
 use raft_core::{Entry, InstallSnapshot, Message};
@@ -6,8 +6,9 @@ use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Settings};
 
 use raft_simulation::simulate::Outcome;
 
-/// What happened in a run that was recorded, mapped to the model: production's snapshots are files,
-/// whose contents follow from what was decided; the model's stand in their handles.
+/// Returns the actions of a recorded run, mapped to the model. Production's snapshots are files,
+/// and their contents follow from the committed entries. The model's snapshots have their contents
+/// in their handles.
 pub fn trace(outcome: &Outcome) -> ClusterTrace {
     let settings = Settings {
         servers: outcome.variant.servers,

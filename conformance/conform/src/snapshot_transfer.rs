@@ -1,9 +1,10 @@
-//! Snapshot transfers, over connections that break and between disks that lose their power.
+//! Tests of snapshot transfers, with connections that break and a receiver whose disk fails or
+//! loses power.
 //!
-//! Both sides are production's, without the connection: what one says is encoded, decoded and given to
-//! the other. Whatever is done to a transfer, two things hold: a file that is there under a snapshot's
-//! name has exactly the bytes that the name stands for, also after a power loss; and when nobody
-//! disturbs it any more, it succeeds.
+//! Both sides are production code, without the connection: the frames of one side are encoded,
+//! decoded and given to the other side. After any disturbance of a transfer, two claims must hold.
+//! A file with a snapshot's name has exactly the bytes of this snapshot, also after a power loss.
+//! The next transfer without disturbance succeeds.
 
 use raft_checker::cluster::snapshot_data::encode;
 use raft_checker::search::Control;
@@ -20,31 +21,32 @@ use raft_simulation::disk::{Disk, Fault, Moment};
 use raft_simulation::failure::Failure;
 use raft_simulation::server::{SMALL_CHUNK, over_the_wire};
 
-/// In how many parts a snapshot travels, at most.
+/// The most parts in which a snapshot is sent.
 const PARTS: usize = 24;
 
-/// How many connections an undisturbed transfer may need: what is torn turns out at the end of the
-/// first, and is gone at the second.
+/// The most connections that an undisturbed transfer may need. If the received part of the file is
+/// torn, the first connection detects this at its end and removes the file. The second connection
+/// sends everything again.
 const CONNECTIONS: usize = 2;
 
-/// How many ways to tear what was not synced are tried.
+/// The number of random ways to tear unsynced data that are tried.
 const TEARS: usize = 4;
 
-/// In how many orders two transfers are mixed.
+/// The number of orders in which two transfers are interleaved.
 const ORDERS: u64 = 8;
 
-/// What was tried.
+/// The numbers of cases that were tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfers {
     /// Snapshots.
     pub snapshots: u64,
-    /// Transfers that were disturbed, each followed by one that was not.
+    /// Disturbed transfers, each followed by an undisturbed one.
     pub disturbed: u64,
     /// Connections in all.
     pub connections: u64,
-    /// Connections that the receiver ended, because what came made no sense or the disk failed.
+    /// Connections that the receiver ended because of wrong data or a failed disk operation.
     pub refused: u64,
-    /// Moments at which the receiver's power went.
+    /// Moments at which a crash of the receiver was simulated.
     pub crash_points: u64,
     /// Operations on the receiver's disk that were made to fail.
     pub faults: u64,
@@ -53,15 +55,15 @@ pub struct Transfers {
 /// A transfer that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// The snapshot.
+    /// The name of the snapshot.
     pub name: String,
-    /// What happened to its transfer, for reports.
+    /// A description of the disturbance, for reports.
     pub disturbance: String,
-    /// What is wrong.
+    /// The difference that was found.
     pub divergence: Divergence,
 }
 
-/// Something that happens to the frames of a connection.
+/// A disturbance of the frames of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disturbance {
     Break(usize),
@@ -108,7 +110,7 @@ impl Disturbance {
     }
 }
 
-/// Snapshots of some kilobytes, two of them equally long.
+/// Returns snapshots of some kilobytes; two of them have the same length.
 pub fn generated() -> Vec<SnapshotFile> {
     let refinement = Refinement::default();
     let snapshot = |letter: u8, entries: usize| {
@@ -123,7 +125,8 @@ pub fn generated() -> Vec<SnapshotFile> {
     vec![snapshot(b'a', 12), snapshot(b'b', 12), snapshot(b'c', 20)]
 }
 
-/// Transfers each of these snapshots in every way, until something goes wrong.
+/// Transfers each of these snapshots with every disturbance, until something goes wrong or the test
+/// is stopped.
 pub fn try_all(snapshots: &[SnapshotFile], control: &Control) -> (Transfers, Option<Scenario>) {
     let mut tried = Transfers::default();
     for (place, file) in snapshots.iter().enumerate() {
@@ -148,16 +151,16 @@ fn differs(model: &str, failure: &Failure) -> Divergence {
     Divergence { field, model: model.to_owned(), node: failure.to_string() }
 }
 
-/// A snapshot on its way.
+/// The transfer of one snapshot.
 struct Transfer<'a> {
     source: &'a SnapshotFile,
     offer: InstallSnapshot,
-    /// What the file has to hold.
+    /// The expected contents of the file.
     bytes: Vec<u8>,
     part: usize,
 }
 
-/// What happened, and what was wrong then.
+/// A description of the disturbance, and the difference that was found after it.
 type Wrong = (String, Divergence);
 
 impl<'a> Transfer<'a> {
@@ -194,7 +197,7 @@ impl<'a> Transfer<'a> {
         other.map_or(Ok(()), |other| self.mixed(other, tried))
     }
 
-    /// One connection. Whether the snapshot is stored at its end.
+    /// Runs one connection. Returns whether the snapshot is stored at its end.
     fn connect(
         &self,
         disk: &Disk,
@@ -220,7 +223,7 @@ impl<'a> Transfer<'a> {
         Ok(complete)
     }
 
-    /// What the sender says when the receiver has that much.
+    /// Returns the parts that the sender sends when the receiver already has `here` bytes.
     fn send(&self, here: u64) -> Result<Vec<Chunk>, Failure> {
         let mut sending = Sending::begin(&self.offer, &self.source.store, self.part)?;
         sending.go_on_at(here);
@@ -243,8 +246,8 @@ impl<'a> Transfer<'a> {
         self.succeeds(&disk, tried)
     }
 
-    /// The receiver's power goes before each operation on its disk, in a transfer that takes two
-    /// connections.
+    /// Simulates a crash of the receiver before each operation on its disk, in a transfer that
+    /// takes two connections.
     fn crashes(&self, tried: &mut Transfers) -> Result<(), Wrong> {
         let disk = Disk::default();
         let whole = |failure: Failure| ("nothing".to_owned(), differs("succeeds", &failure));
@@ -268,8 +271,8 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Each operation on the receiver's disk fails, by itself or with all later ones, and the receiver
-    /// goes on or is started again.
+    /// Makes each operation on the receiver's disk fail, alone or with all later ones. Then the
+    /// receiver goes on or is restarted.
     fn faults(&self, tried: &mut Transfers) -> Result<(), Wrong> {
         self.faults_of(Fault::Once, tried)?;
         self.faults_of(Fault::From, tried)
@@ -302,7 +305,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Two connections at once, in some orders: for the same snapshot, or for two.
+    /// Interleaves two connections in several orders, for the same snapshot or for two snapshots.
     fn mixed(&self, other: &SnapshotFile, tried: &mut Transfers) -> Result<(), Wrong> {
         for seed in 0..ORDERS {
             let what = format!("mixed with a transfer of {}, order {seed}", other.name);
@@ -343,7 +346,8 @@ impl<'a> Transfer<'a> {
             match goes_on((receiving, parts)) {
                 Ok(Some(way)) => under_way[which] = Some(way),
                 Ok(None) => stored[which] = true,
-                // The other one has taken its file away. It gives up, and is not tried again here.
+                // The other connection has removed or renamed the file. This transfer gives up, and
+                // is not tried again here.
                 Err(_) => (stored[which], tried.refused) = (true, tried.refused + 1),
             }
             self.check(&disk, false)?;
@@ -352,8 +356,8 @@ impl<'a> Transfer<'a> {
         self.succeeds(&disk, tried)
     }
 
-    /// What is under the snapshot's name, if anything is, is the snapshot; and if it is stored, then
-    /// durably.
+    /// Checks that a file with the snapshot's name, if there is one, has the bytes of the snapshot,
+    /// now and after a power loss. If `stored` is set, there must be such a file in both cases.
     fn check(&self, disk: &Disk, stored: bool) -> Result<(), Divergence> {
         let lost = disk.moment().after_power_loss(|| false);
         for (disk, when) in [(disk, "now"), (&lost, "after a power loss")] {
@@ -389,7 +393,7 @@ impl<'a> Transfer<'a> {
         Ok(Some(bytes))
     }
 
-    /// Without disturbance it succeeds.
+    /// Checks that the transfer succeeds without disturbance.
     fn succeeds(&self, disk: &Disk, tried: &mut Transfers) -> Result<(), Divergence> {
         let mut last = String::new();
         for _ in 0..CONNECTIONS {
@@ -407,16 +411,16 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// The receiver starts again, with a log that knows nothing of the snapshot.
+/// Restarts the receiver, with a log that does not refer to the snapshot.
 fn starts(disk: &Disk) -> Result<(), Divergence> {
     let cleaned = store(disk).and_then(|store| Ok(store.clean(None)?));
     cleaned.map_err(|failure| differs("begins", &failure))
 }
 
-/// A transfer that is under way.
+/// A connection in progress: the receiving side, and the parts that have not arrived yet.
 type Way = (Receiving, std::vec::IntoIter<Chunk>);
 
-/// The next part arrives; none if the snapshot is stored.
+/// Delivers the next part. Returns `None` when the snapshot is stored.
 fn goes_on((mut receiving, mut parts): Way) -> Result<Option<Way>, Failure> {
     if receiving.is_complete() {
         receiving.finish()?;
@@ -435,7 +439,7 @@ fn store(disk: &Disk) -> Result<SnapshotStore, Failure> {
     Ok(SnapshotStore::new(directory(disk)?, u64::MAX))
 }
 
-/// What a crash may leave.
+/// Returns disks that a crash may leave.
 fn left(moment: &Moment, random: &mut SmallRng) -> Vec<Disk> {
     let mut disks = vec![moment.after_power_loss(|| false), moment.after_kill()];
     disks.extend((0..TEARS).map(|_| moment.after_power_loss(|| random.random())));

@@ -1,8 +1,9 @@
-//! A trace of a cluster, done by production servers.
+//! Performs a trace of a cluster on production servers.
 //!
-//! What a server does depends on its own state and its own inputs, so a trace is as many runs as it has
-//! servers, and each of them is held to the model by itself. It need not even be the run of a cluster:
-//! a trace that leads one server to a difference has that server's inputs alone.
+//! The behaviour of a server depends only on its own state and its own inputs. So a trace is split
+//! into one run for each server, and each run is compared with the model separately. A trace need
+//! not be the run of a cluster: a trace that leads one server to a difference contains only the
+//! inputs of that server.
 
 use std::collections::BTreeMap;
 
@@ -21,66 +22,68 @@ use super::{Found, Progress};
 use crate::lockstep::{Divergence, Lockstep, timer_runs};
 use crate::refinement_mapping::Refinement;
 
-/// What is done beside comparing after each step.
+/// The tests that are made in addition to the comparison after each step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
     /// Crashes inside each step.
     pub crashes: bool,
-    /// Failing operations on the disk, batches, and questions.
+    /// Failing disk operations, batches, and tests of the inputs that copies accept. Without effect
+    /// unless `crashes` is set.
     pub rest: bool,
 }
 
-/// How many steps are done again to get back to where something can be tried, before trying it becomes
-/// a sample.
+/// A limit on the steps that are repeated to return to a state where a fault or a batch can be
+/// tried. In traces that would exceed it, only a sample of the states is used.
 const AGAIN: usize = 50_000;
 
-/// How many plain steps take about as long as one with crashes and failing disks.
+/// The number of plain steps that take about as long as one step with crashes and failing disks.
 const COST: usize = 8;
 
-/// More servers than anybody would run, and few enough to start them all.
+/// The most servers in a trace: more than a real cluster has, and few enough to start all of them.
 const MAX_SERVERS: u64 = 64;
 
-/// The longest command that becomes part of a value in a trace of the model.
+/// The longest command in a trace of the model, in bytes. The command becomes part of a value.
 const MAX_NAME: usize = 256;
 
-/// What was done.
+/// The numbers of tests that were made with a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Steps of servers.
     pub steps: u64,
-    /// Inputs of which copies were asked whether they would accept them.
+    /// Inputs for which copies of both servers were tested: whether they accept the input.
     pub asked: u64,
-    /// Moments inside steps at which the power went.
+    /// Moments inside steps at which a crash was simulated.
     pub crash_points: u64,
-    /// What was left on the disk then, and started from.
+    /// Different disks after these crashes, each followed by a start.
     pub disks: u64,
-    /// Operations on the disk that were made to fail.
+    /// Disk operations that were made to fail.
     pub faults: u64,
-    /// Pairs of steps that were done as one batch.
+    /// Pairs of steps that were performed as one batch.
     pub batches: u64,
 }
 
-/// A trace that nothing can be held to.
+/// The reason why a trace cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTrace {
-    /// No server could run like this.
+    /// No server could run with these settings or perform such a step.
     #[error("{0}")]
     Unusable(String),
-    /// The model cannot do a step.
+    /// The model cannot perform a step.
     #[error("step {step} is not possible: {reason}")]
     Impossible {
         /// The step, counted from 1.
         step: usize,
-        /// Why.
+        /// The reason.
         reason: Impossible,
     },
 }
 
-/// Holds production to a trace.
+/// Performs a trace on production servers and compares them with the model. Returns a difference
+/// with a short trace that leads to it.
 ///
 /// # Errors
 ///
-/// The trace cannot be followed by the model.
+/// The model cannot perform the trace.
 pub fn hold(
     trace: &ClusterTrace,
     control: &Control,
@@ -98,7 +101,8 @@ pub fn hold(
         progress.tried.fetch_add(held.steps, Relaxed);
         all.add(held);
         if let Some(found) = found {
-            // What shows without crashes and failing disks is looked for without them.
+            // If the difference needs no crashes and failing disks, shorter traces are tried
+            // without them.
             let (effort, cost) = match found.variant {
                 FaultVariant::Plainly => (Effort::default(), 1),
                 _ => (effort, COST),
@@ -122,7 +126,7 @@ impl Held {
 }
 
 impl<'a> Projected<'a> {
-    /// What happens to each server.
+    /// Returns the actions of each server.
     pub(super) fn of(trace: &'a ClusterTrace) -> Vec<Projected<'a>> {
         let own = |id| trace.actions.iter().filter(move |action| action.server() == Some(id));
         let ids = (1..=trace.settings.servers).map(NodeId);
@@ -134,7 +138,7 @@ impl<'a> Projected<'a> {
         servers.collect()
     }
 
-    /// Holds production to it.
+    /// Performs the actions on a production server and compares it with the model.
     pub(super) fn hold(
         &self,
         refinement: &Refinement,
@@ -213,7 +217,7 @@ impl<'a> Projected<'a> {
     }
 }
 
-/// Whether all commands are requests of the key-value service.
+/// Returns whether there are commands and all of them are requests of the key-value service.
 fn speaks_service(trace: &ClusterTrace) -> bool {
     let mut commands = commands(trace).peekable();
     commands.peek().is_some() && commands.all(|command| Command::decode(command.as_slice()).is_ok())
@@ -239,8 +243,8 @@ fn commands(trace: &ClusterTrace) -> impl Iterator<Item = &Bytes> {
     })
 }
 
-/// The trace as the model can follow it: with the model's handles of snapshots. A recorded run has the
-/// names of files in their place.
+/// Returns the trace with the model's snapshot handles, so that the model can perform it. A
+/// recorded run has names of files as handles.
 fn followed(trace: &ClusterTrace) -> Result<ClusterTrace, BadTrace> {
     check(trace)?;
     let mut trace = trace.clone();
@@ -273,7 +277,8 @@ fn followed(trace: &ClusterTrace) -> Result<ClusterTrace, BadTrace> {
     Ok(trace)
 }
 
-/// Gives a snapshot the model's handle, if it has another one. Whether it has it then.
+/// Replaces the handle of a snapshot by the model's handle, if necessary and if that is known.
+/// Returns whether the snapshot then has the model's handle.
 fn translate(snapshot: &mut Snapshot, known: &BTreeMap<(Index, Term), Bytes>) -> bool {
     let entries = decode(&snapshot.handle);
     let own = encode(&entries) == snapshot.handle
@@ -286,7 +291,8 @@ fn translate(snapshot: &mut Snapshot, known: &BTreeMap<(Index, Term), Bytes>) ->
     own
 }
 
-/// Whether servers can be set up like this, and whether everything can be mapped to production.
+/// Checks that servers can be set up with these settings, and that all actions can be mapped to
+/// production.
 fn check(trace: &ClusterTrace) -> Result<(), BadTrace> {
     let Settings { servers, limits, .. } = &trace.settings;
     let bad = |reason: String| Err(BadTrace::Unusable(reason));

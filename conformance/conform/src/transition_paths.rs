@@ -1,9 +1,9 @@
-//! From the local transitions that the checker found to paths that begin with a first start.
+//! Turns the local transitions that the checker found into paths that begin with a first start.
 //!
-//! The checker keeps one transition of each class that differs only by a renaming of the servers. Here
-//! they become a graph: its nodes are the states of one server up to renaming, and every node has a
-//! shortest path from a server's first start. So production is led into each state by things that
-//! happen to it, and never put there.
+//! Of all transitions that differ only by a renaming of the servers, the checker keeps one. Here,
+//! these transitions become a graph. Its nodes are the states of one server up to renaming, and
+//! each node has a shortest path from a server's first start. Production reaches each state by the
+//! actions on this path. The state is never written into the server directly.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,12 +18,12 @@ use raft_trace::Action;
 
 use super::fault_variant::{dice, is_batch};
 
-/// Everything that the checker found to happen to one server of a configuration.
+/// All local transitions that the checker found in a configuration.
 #[derive(Debug)]
 pub struct Paths {
     states: Vec<State>,
     steps: Vec<Step>,
-    /// How many of the checker's transitions begin in states that no path leads to.
+    /// The number of the checker's transitions that begin in a state to which no path leads.
     pub unreached: usize,
 }
 
@@ -31,43 +31,44 @@ pub struct Paths {
 #[derive(Debug)]
 struct State {
     server: Server,
-    /// The step that led here; none where a configuration begins.
+    /// The step that first led to this state; `None` at the beginning of the configuration.
     from: Option<usize>,
-    /// What happened before the configuration begins.
+    /// The actions of the server before the configuration begins.
     prefix: Vec<Action>,
     /// The steps that begin here.
     steps: Vec<usize>,
 }
 
-/// Something that happens to a server in some state.
+/// An action of a server in one of its states.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// The state in which it happens.
+    /// The state before the action.
     state: usize,
-    /// What happens.
+    /// The action.
     pub action: Action,
-    /// The state to which it leads, and by which renaming the server there differs from the one
-    /// that was first found there.
+    /// The state after the action, and the renaming from the server after the action to the server
+    /// that represents this state.
     to: Option<(usize, Renaming)>,
 }
 
-/// The states of servers up to renaming, with the form that stands for each.
+/// The states of servers up to renaming, by their canonical form.
 struct Classes {
     renamings: Vec<Renaming>,
     known: HashMap<Server, (usize, usize)>,
 }
 
 impl Classes {
-    /// The canonical form of a server, and the number of the renaming that leads to it.
+    /// Returns the canonical form of a server, and the number of the renaming that leads to it.
     fn canonical(&self, server: &Server) -> (Server, usize) {
         let renamed = self.renamings.iter().map(|renaming| renaming.server(server));
-        // Any order will do, as long as it does not depend on the names that the server has now.
+        // Any order will do, as long as it does not depend on the current ids of the servers.
         let least = renamed.enumerate().min_by_key(|(_, server)| dice(server));
         least.map_or_else(|| (server.clone(), 0), |(place, server)| (server, place))
     }
 
-    /// The canonical form of a server and of what happens to it. Which of several equal ones the
-    /// checker has kept depends on its threads; this does not.
+    /// Returns the canonical form of a server and of its action. The transition that the checker
+    /// has kept, out of several equivalent ones, depends on its threads. The canonical form does
+    /// not.
     fn canonical_step(&self, server: &Server, action: &Action) -> (Server, Action) {
         let renamed = self.renamings.iter().map(|renaming| (renaming, renaming.server(server)));
         let renamed: Vec<_> = renamed.map(|(by, server)| (by, dice(&server), server)).collect();
@@ -81,8 +82,8 @@ impl Classes {
         )
     }
 
-    /// The state of that server, if it is known, and the renaming from it to the server that stands
-    /// for the state.
+    /// Returns the state of a server, and the renaming from it to the server that represents the
+    /// state. If the state is not known, returns the canonical form and the number of its renaming.
     fn find(&self, server: &Server) -> Result<(usize, Renaming), Box<(Server, usize)>> {
         let (canonical, there) = self.canonical(server);
         match self.known.get(&canonical) {
@@ -96,7 +97,7 @@ impl Classes {
 }
 
 impl Paths {
-    /// The paths of a configuration that has been explored; some of them, if it is interrupted.
+    /// Returns the paths of a configuration that has been explored, or some of them if interrupted.
     pub fn of(model: &ClusterModel, control: &Control) -> Paths {
         let config = model.config();
         let mut classes =
@@ -131,8 +132,8 @@ impl Paths {
         paths
     }
 
-    /// The state of a server, whether it is new, and the renaming from that server to the one that
-    /// stands for the state.
+    /// Adds the state of a server unless it is known. Returns the state, whether it is new, and the
+    /// renaming from this server to the one that represents the state.
     fn add_state(
         &mut self,
         classes: &mut Classes,
@@ -152,7 +153,7 @@ impl Paths {
         }
     }
 
-    /// Adds a step, and the state to which it leads if that is new.
+    /// Adds a step. Returns the state to which it leads if this state is new.
     fn add_step(
         &mut self,
         classes: &mut Classes,
@@ -171,34 +172,35 @@ impl Paths {
         new
     }
 
-    /// How many states there are.
+    /// Returns the number of states.
     pub fn states(&self) -> usize {
         self.states.len()
     }
 
-    /// Whether a step is the one by which its state was first reached.
+    /// Returns whether a step is the first one found that leads to its next state.
     pub fn is_first_way(&self, number: usize) -> bool {
         let to = self.steps.get(number).and_then(|step| step.to.as_ref());
         to.is_some_and(|(state, _)| self.states[*state].from == Some(number))
     }
 
-    /// Whether a step is the first of those that begin in its state.
+    /// Returns whether a step is the first of all steps that begin in its state.
     pub fn is_first_of_its_state(&self, number: usize) -> bool {
         let step = self.steps.get(number);
         step.is_some_and(|step| self.states[step.state].steps.first() == Some(&number))
     }
 
-    /// All steps.
+    /// Returns all steps.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The server to which a step happens.
+    /// Returns the server before a step.
     pub fn server(&self, step: &Step) -> &Server {
         &self.states[step.state].server
     }
 
-    /// Who it is, and what happens to it from its first start up to the step, the step included.
+    /// Returns the id of a step's server, and the actions of this server from its first start up to
+    /// and including the step.
     pub fn path(&self, step: &Step) -> (NodeId, Vec<Action>) {
         let (mut actions, mut state) = (vec![step.action.clone()], step.state);
         while let Some(from) = self.states[state].from {
@@ -210,23 +212,23 @@ impl Paths {
         (self.states[step.state].server.id, actions)
     }
 
-    /// What can happen after a step.
+    /// Returns the actions that can follow a step.
     pub fn next(&self, step: &Step) -> impl Iterator<Item = Action> + '_ {
         let to = step.to.clone();
         to.into_iter().flat_map(move |(state, renaming)| {
-            // From the server that stands for the state to the one that is there.
+            // From the server that represents the state to the server after the step.
             let renaming = renaming.inverse();
             let steps = self.states[state].steps.iter();
             steps.map(move |number| renaming.action(&self.steps[*number].action))
         })
     }
 
-    /// What can happen after a step, as one batch with it and longer than two: some ways of many, the
-    /// same ones in each run.
+    /// Returns up to `longest` actions that can follow a step in one batch with it. This is one of
+    /// many possible sequences, and each run chooses the same one.
     pub fn run(&self, step: &Step, longest: usize) -> Vec<Action> {
         let mut run = Vec::new();
         let Some((mut state, renaming)) = step.to.clone() else { return run };
-        // From the server that stands for the state to the one that is there.
+        // From the server that represents the state to the server after the step.
         let mut renaming = renaming.inverse();
         let mut last = step.action.clone();
         while run.len() < longest {
@@ -245,11 +247,11 @@ impl Paths {
     }
 }
 
-/// The servers where a configuration begins, each with what happened to it before.
+/// Returns the servers at the beginning of a configuration, each with its actions before.
 fn beginnings(config: &BoundedConfig, prefix: &[Action]) -> Vec<(Server, Vec<Action>)> {
     let mut cluster = Cluster::boot(&config.settings, &Paper);
     for action in prefix {
-        // The checker has done all of it before.
+        // Each action is possible, because the checker has performed them before.
         let _ = cluster.act(&config.settings, &Paper, action);
     }
     let own = |id| prefix.iter().filter(move |action| action.server() == Some(id));

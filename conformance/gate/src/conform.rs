@@ -75,7 +75,7 @@ impl From<TierArg> for Tier {
     }
 }
 
-/// What is opened before the work begins.
+/// The outputs that are opened before the work begins.
 struct Files {
     out: Output,
     json: JsonFile,
@@ -177,7 +177,7 @@ fn choose(args: &Args) -> Result<Vec<BoundedConfig>, Failure> {
     Ok(catalog.choose(&args.names, args.tier.map(Tier::from))?)
 }
 
-/// Watches one part of the work after the other: limits, signals, and how far it is.
+/// Runs one part of the work after the other, and watches the time limit, signals and the progress.
 struct Watch {
     time_limit: Option<Duration>,
     interrupt: Interrupt,
@@ -197,7 +197,8 @@ impl Watch {
         }
     }
 
-    /// Does something and shows how far it is, until it is done or has to end.
+    /// Runs one part of the work and shows its progress. Tells it to stop on an interrupt or at the
+    /// time limit.
     fn run<T: Send>(
         &mut self,
         name: &str,
@@ -226,7 +227,7 @@ impl Watch {
                 }
             });
             let result = work(control, progress);
-            // The watcher ends when the sender is gone, also if the work panics.
+            // The watching thread ends when the sender is dropped, also if the work panics.
             drop(done);
             result
         });
@@ -235,7 +236,7 @@ impl Watch {
     }
 }
 
-/// How to see a difference again.
+/// Returns advice on how to reproduce a difference.
 fn replay_advice(args: &Args) -> String {
     match &args.save {
         Some(path) => {

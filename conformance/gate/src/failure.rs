@@ -1,4 +1,4 @@
-//! What goes wrong outside of what is checked, said once and clearly.
+//! Errors outside of the checks, such as unreadable files, and their messages.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Prints what happened, where, and what to do.
+    /// Prints the error, its place, and advice.
     pub(crate) fn print(&self) {
         complain_with_help(&self.to_string(), self.help());
     }

@@ -1,4 +1,4 @@
-//! `raftgate lab`: the course's lab suite in virtual time, over many seeds.
+//! `raftgate lab`: the lab suite of MIT 6.5840 in virtual time, over many seeds.
 
 mod failure_logs;
 mod report;
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     json: JsonArgs,
 }
 
-/// What all runs of a test came to.
+/// The results of all runs of a test.
 struct Tally {
     test: &'static Test,
     runs: u64,

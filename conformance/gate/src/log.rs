@@ -15,7 +15,7 @@ use raft_logs::column_log::{Filter, Form, Layout, Options, Span, Topic, show};
 
 use crate::failure::Failure;
 
-/// How often growing logs are looked at.
+/// The interval at which growing logs are read.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Shows cluster traces and node logs in one column for each server
@@ -128,13 +128,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     };
     match show(&args.files, &options, out, &mut wait) {
         Ok(errors) => fail_with_the_last(errors),
-        // Whoever read it has seen enough.
+        // The reader of the output has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
         Err(source) => Err(FileError::Write { path: PathBuf::from("the output"), source }.into()),
     }
 }
 
-/// Prints what was wrong with the files.
+/// Prints the errors of the files except for the last one, which it returns.
 fn fail_with_the_last(errors: Vec<raft_logs::column_log::LogError>) -> Result<Exit, Failure> {
     let failure = |error: raft_logs::column_log::LogError| Failure::Input {
         what: error.to_string(),

@@ -1,4 +1,5 @@
-//! `raftgate`: holds the production node to the model, and logs of real clusters to the rules.
+//! `raftgate`: checks the production node against the model, and logs of real clusters against the
+//! rules.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -17,8 +18,8 @@ use raft_checker::exit_code::Exit;
 
 use failure::Failure;
 
-/// Servers start here a thousand times a second, each with buffers of its own: with the system's
-/// allocator, `conform` takes a quarter longer.
+/// Servers start here a thousand times a second, and each allocates its own buffers. With the
+/// system's allocator, `conform` takes a quarter longer.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
             failure.print();
             Exit::Usage
         }
-        // The panic itself is on stderr already.
+        // The message of the panic is on stderr already.
         Err(_) => Exit::Internal,
     };
     ExitCode::from(exit.code())

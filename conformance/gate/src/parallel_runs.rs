@@ -1,4 +1,4 @@
-//! Many runs on several threads, which can be abandoned.
+//! Many runs on several threads. Runs can be abandoned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use raft_cli::interrupt::Interrupt;
 use raft_cli::progress::INTERVAL;
 
-/// Whether another run is worth while.
+/// The decision whether more runs begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Begin,
-    /// Those that run come to their end, and no other begins.
+    /// Runs in progress continue to their end, and no other run begins.
     BeginNoMore,
 }
 
-/// Does jobs 0 to `number` on so many threads, and looks at each result, and from time to time without
-/// one. An interrupt ends this at once: a run need not end for a long time, and cannot be asked to, so
-/// those that are under way are abandoned, and end with the process.
+/// Runs `number` jobs, counted from 0, on this many threads. Calls `look` with each result, and
+/// from time to time without one. Returns at once on an interrupt. A run may take a long time and
+/// cannot be stopped, so the runs in progress are abandoned, and end with the process.
 pub(crate) fn run<T: Send + 'static>(
     number: u64,
     threads: usize,

@@ -56,10 +56,11 @@ pub(crate) struct Args {
     json: JsonArgs,
 }
 
-/// After so many failures no run is begun: they tell as much as more of them.
+/// The number of failures after which no run is begun, because more failures would add little
+/// information.
 const FAILURES: usize = 5;
 
-/// What all runs together came to.
+/// The results of all runs together.
 #[derive(Default)]
 struct Sum {
     runs: u64,
@@ -72,7 +73,7 @@ struct Sum {
     delivered: u64,
     failed: Vec<Outcome>,
     hashes: Vec<(u64, u64)>,
-    /// Why not all runs were begun, if nothing was found.
+    /// The reason why not all runs were done, unless it is the number of failures.
     stopped: Option<StopReason>,
 }
 
@@ -147,17 +148,17 @@ impl Sum {
     }
 }
 
-/// What is shown and saved of a failure.
+/// The part of a failure that is shown and saved.
 struct Kept {
-    /// How many of what: `12 steps`.
+    /// The length with its unit, as in `12 steps`.
     length: String,
     bytes: Vec<u8>,
     shown: String,
 }
 
-/// Looks for a smaller run than the seed that failed soonest, and keeps what shows the failure: what
-/// leads one server to differ from the model; where none differs, the answers to clients that are in
-/// conflict; or else the whole run.
+/// Takes the run that failed soonest, looks for a smaller run with the same failure, and saves the
+/// part that shows the failure: the trace that leads one server to differ from the model; if no
+/// server differs, the answers to clients that are in conflict; or else the whole run.
 fn save(
     out: &mut Output,
     path: &Path,
@@ -166,7 +167,7 @@ fn save(
     args: &Args,
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
-    // The one that failed soonest has the shortest history.
+    // The run that failed soonest has the shortest history.
     let Some(soonest) = failed.iter().min_by_key(|failed| failed.simulated) else { return Ok(()) };
     let (soonest, length) = (soonest.clone(), length(args));
     let again = format!("raftgate conform --trace {}", shell_word(&path.to_string_lossy()));
@@ -228,7 +229,7 @@ fn keep(outcome: &Outcome, again: &str) -> Kept {
     Kept { length: format!("{} steps", trace.actions.len()), bytes, shown }
 }
 
-/// The answers in conflict.
+/// Returns the answers in conflict, or the whole history if no conflict is found.
 fn keep_history(history: &History<Operation, Answer>) -> Kept {
     let report = check::<KvModel>(history, Limit::default());
     let Some(conflict) = conflict::<KvModel>(history, &report) else {
@@ -249,7 +250,7 @@ fn keep_history(history: &History<Operation, Answer>) -> Kept {
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn print(out: &mut Output, args: &Args, sum: &Sum, seconds: f64) {
-    // No run at all is no time at all.
+    // Without any run, the time is 0. It must not be a divisor.
     let simulated = sum.simulated.as_secs_f64().max(f64::MIN_POSITIVE);
     if args.list {
         for (seed, hash) in &sum.hashes {

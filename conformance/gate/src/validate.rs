@@ -66,7 +66,7 @@ fn show(report: &Report) -> String {
     out
 }
 
-/// How far each log was explained.
+/// Returns a table of the explained part of each log.
 fn servers(report: &Report) -> String {
     let header = ["server", "log", "explained", "steps", "starts", "cut lines"];
     let mut table = Table::new();

@@ -1,11 +1,11 @@
-//! What is committed, and what is not: from `BasicAgree` to `Backup`.
+//! The tests of agreement: from `BasicAgree` to `Backup`.
 
 use raft_core::NodeId;
 
 use super::tester::{ELECTION, LOOK, Tester};
 use super::{Stop, demand};
 
-/// Three commands, one after the other.
+/// Commits three commands, one after the other.
 pub(super) fn basic_agree(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     for number in 1..=3 {
@@ -21,7 +21,7 @@ pub(super) fn basic_agree(tester: &mut Tester) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Ten long commands go to each follower about once.
+/// Checks that ten long commands are sent to each follower about once.
 pub(super) fn rpc_bytes(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("99", servers, false)?;
@@ -39,7 +39,7 @@ pub(super) fn rpc_bytes(tester: &mut Tester) -> Result<(), Stop> {
     })
 }
 
-/// For 2 s nothing is committed beyond this number.
+/// Checks for 2 s that no more than this number of commands is committed.
 fn nothing_beyond(tester: &mut Tester, number: u64) -> Result<(), Stop> {
     let end = tester.cluster.now() + 2 * ELECTION;
     while tester.cluster.now() < end {
@@ -52,7 +52,7 @@ fn nothing_beyond(tester: &mut Tester, number: u64) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A leader takes a command and gives it the number that it must have.
+/// Proposes a command to a leader, and checks that the command gets one of these numbers.
 fn numbered(tester: &mut Tester, leader: NodeId, numbers: &[u64]) -> Result<u64, Stop> {
     let command = tester.command("numbered");
     tester.note(&format!("propose to {leader}"));
@@ -63,7 +63,7 @@ fn numbered(tester: &mut Tester, leader: NodeId, numbers: &[u64]) -> Result<u64,
     Ok(number.unwrap_or(0))
 }
 
-/// First one follower goes, then the other.
+/// Disconnects one follower, then the other.
 pub(super) fn follower_failure(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("101", servers, false)?;
@@ -79,7 +79,7 @@ pub(super) fn follower_failure(tester: &mut Tester) -> Result<(), Stop> {
     nothing_beyond(tester, 3)
 }
 
-/// First one leader goes, then the next.
+/// Disconnects one leader, then the next.
 pub(super) fn leader_failure(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("101", servers, false)?;
@@ -95,7 +95,7 @@ pub(super) fn leader_failure(tester: &mut Tester) -> Result<(), Stop> {
     nothing_beyond(tester, 3)
 }
 
-/// A follower misses four commands.
+/// Disconnects a follower for four commands.
 pub(super) fn fail_agree(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("101", servers, false)?;
@@ -113,7 +113,7 @@ pub(super) fn fail_agree(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("107", servers, true).map(|_| ())
 }
 
-/// Three of five are gone, and come back.
+/// Disconnects three of five servers, and connects them again.
 pub(super) fn fail_no_agree(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("10", servers, false)?;
@@ -127,13 +127,13 @@ pub(super) fn fail_no_agree(tester: &mut Tester) -> Result<(), Stop> {
     for id in &gone {
         tester.connect(*id);
     }
-    // Those who come back may choose somebody who does not know of the second command.
+    // The reconnected servers may elect a leader that does not have the second command.
     let leader = tester.one_leader()?;
     numbered(tester, leader, &[2, 3])?;
     tester.one("1000", servers, true).map(|_| ())
 }
 
-/// Five commands at once, in one term.
+/// Proposes five commands at once, in one term.
 pub(super) fn concurrent_starts(tester: &mut Tester) -> Result<(), Stop> {
     for _ in 0..5 {
         let leader = tester.one_leader()?;
@@ -159,7 +159,7 @@ pub(super) fn concurrent_starts(tester: &mut Tester) -> Result<(), Stop> {
     demand(false, "the term stays the same in one of 5 attempts", || tester.describe())
 }
 
-/// A leader that was cut off comes back with entries that lost.
+/// Reconnects an old leader with entries that conflict with committed ones.
 pub(super) fn rejoin(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("101", servers, true)?;
@@ -178,7 +178,7 @@ pub(super) fn rejoin(tester: &mut Tester) -> Result<(), Stop> {
     demand(!done, "no client is told that a conflicting entry was committed", || tester.describe())
 }
 
-/// Long logs that conflict again and again.
+/// Creates long logs that conflict repeatedly.
 pub(super) fn backup(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("first", servers, true)?;

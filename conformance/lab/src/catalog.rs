@@ -1,4 +1,4 @@
-//! All tests by name, and how they are chosen.
+//! All tests by name, and their selection.
 
 use super::election::{count, initial_election, many_elections, re_election};
 use super::service::{Service, generic};
@@ -28,10 +28,10 @@ const THREE: Conditions = Conditions::of(3);
 const FIVE: Conditions = Conditions::of(5);
 const SEVEN: Conditions = Conditions::of(7);
 
-/// Snapshots of the log every ten commands.
+/// Three servers, with snapshots every ten commands.
 const TEN: Conditions = THREE.with(Snapshots::EveryTenCommands);
 
-/// Snapshots whenever the log takes a thousand bytes.
+/// Five servers, with snapshots whenever the log takes a thousand bytes.
 const SMALL: Conditions = FIVE.with(Snapshots::EveryThousandBytes);
 
 /// All tests, in the course's order.
@@ -222,24 +222,25 @@ pub const ALL: &[Test] = &[
     ),
 ];
 
-/// No test has this name.
+/// The error that no test has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no lab test \"{name}\"")]
 pub struct UnknownTest {
     /// The name.
     pub name: String,
-    /// The names that are most like it.
+    /// The most similar names of tests.
     pub nearest: Vec<&'static str>,
 }
 
-/// The tests of these names, in the course's order; all of them if no name is given.
+/// Returns the tests with these names, in the course's order; all tests if no name is given.
 ///
-/// A name in any case is that test; otherwise it is the beginning of names, or a pattern in which `*`
-/// stands for anything and `?` for one character.
+/// The whole name of a test, in upper or lower case, selects only this test. Any other name is the
+/// beginning of test names, or a pattern in which `*` stands for any text and `?` for one
+/// character.
 ///
 /// # Errors
 ///
-/// Nothing is called like that.
+/// A name selects no test.
 pub fn select(names: &[String]) -> Result<Vec<&'static Test>, UnknownTest> {
     let mut chosen = vec![names.is_empty(); ALL.len()];
     for name in names {
@@ -260,7 +261,8 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Test>, UnknownTest> {
     Ok(chosen.map(|(test, _)| test).collect())
 }
 
-/// Whether a text fits a pattern. Only the last `*` has to be gone back to.
+/// Returns whether a text matches a pattern. On a mismatch, it is enough to go back to the last
+/// `*`.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read, mut star) = (0, 0, None);
     while read < text.len() {

@@ -1,4 +1,5 @@
-//! `ReliableChurn` and `UnreliableChurn`: servers come and go while clients write.
+//! `ReliableChurn` and `UnreliableChurn`: servers are disconnected, crashed and restarted while
+//! clients write.
 
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use super::{Stop, demand};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The key that all clients lengthen.
+/// The key to which all clients append.
 const KEY: &str = "churn";
 
-/// How long a client waits between its looks at a command before it gives it up.
+/// The pauses between a client's checks of a command, in milliseconds. After the last check, the
+/// client gives up.
 const LOOKS: [u32; 5] = [10, 20, 50, 100, 200];
 
 /// A client that writes one number after the other.
@@ -22,7 +24,7 @@ struct Writer {
     written: u32,
     next_at: Duration,
     waiting: Option<(Started, String, usize)>,
-    /// What it saw committed.
+    /// The writes that it saw committed.
     seen: Vec<String>,
 }
 
@@ -69,7 +71,8 @@ fn run_for(tester: &mut Tester, writers: &mut [Writer], time: Duration) -> Resul
     Ok(())
 }
 
-/// Twenty times something may be cut off, restarted, crashed; then all come back.
+/// Disconnects, restarts and crashes random servers, in twenty rounds. Then brings all servers
+/// back.
 pub(super) fn churn(tester: &mut Tester) -> Result<(), Stop> {
     let writer = |number| Writer {
         number,
@@ -109,7 +112,7 @@ pub(super) fn churn(tester: &mut Tester) -> Result<(), Stop> {
     tester.all().into_iter().try_for_each(|id| holds_all(tester, id, &seen))
 }
 
-/// Everything that was seen is in a server's state.
+/// Checks that all writes that clients saw committed are in a server's state.
 fn holds_all(tester: &Tester, id: NodeId, seen: &[&String]) -> Result<(), Stop> {
     let value =
         tester.cluster.get(id, KEY.as_bytes())?.map(|found| found.value).unwrap_or_default();

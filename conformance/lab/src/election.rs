@@ -1,4 +1,4 @@
-//! Who leads: `InitialElection`, `ReElection`, `ManyElections`, `Count`.
+//! The tests of elections, `InitialElection`, `ReElection` and `ManyElections`, and `Count`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::tester::{ELECTION, LOOK, Tester};
 use super::{Stop, demand};
 
-/// Somebody is elected, and stays.
+/// Checks that a leader is elected and that its term is stable.
 pub(super) fn initial_election(tester: &mut Tester) -> Result<(), Stop> {
     tester.one_leader()?;
     tester.advance(Duration::from_millis(50))?;
@@ -19,7 +19,8 @@ pub(super) fn initial_election(tester: &mut Tester) -> Result<(), Stop> {
     tester.one_leader().map(|_| ())
 }
 
-/// A leader goes and comes back; then it goes and takes the majority along.
+/// Disconnects a leader and connects it again. Then disconnects the new leader and another server,
+/// so that no majority is left.
 pub(super) fn re_election(tester: &mut Tester) -> Result<(), Stop> {
     let first = tester.one_leader()?;
     tester.disconnect(first);
@@ -40,11 +41,11 @@ pub(super) fn re_election(tester: &mut Tester) -> Result<(), Stop> {
     tester.one_leader().map(|_| ())
 }
 
-/// Nine times three of seven servers are cut off.
+/// Disconnects three of seven servers, nine times.
 pub(super) fn many_elections(tester: &mut Tester) -> Result<(), Stop> {
     tester.one_leader()?;
     for _ in 0..9 {
-        // As in the course, they need not be three different ones.
+        // As in the course, the three servers need not be different.
         let off = [tester.any(), tester.any(), tester.any()];
         for id in off {
             tester.disconnect(id);
@@ -57,7 +58,7 @@ pub(super) fn many_elections(tester: &mut Tester) -> Result<(), Stop> {
     tester.one_leader().map(|_| ())
 }
 
-/// How many calls it takes to elect, to agree, and to do nothing.
+/// Counts the calls for an election, for commands, and in an idle second.
 pub(super) fn count(tester: &mut Tester) -> Result<(), Stop> {
     while tester.leader()?.is_none() {
         tester.advance(LOOK)?;
@@ -81,7 +82,8 @@ pub(super) fn count(tester: &mut Tester) -> Result<(), Stop> {
     demand(false, "the term stays the same in one of 5 attempts", || tester.describe())
 }
 
-/// Eleven commands, counted. False if another leader came, and the count means nothing.
+/// Commits eleven commands and counts the calls. Returns false if the term changed, because then
+/// the count means nothing.
 fn burst(tester: &mut Tester) -> Result<bool, Stop> {
     let leader = tester.one_leader()?;
     let before = tester.cluster.checks().calls;
@@ -108,7 +110,8 @@ fn burst(tester: &mut Tester) -> Result<bool, Stop> {
     Ok(true)
 }
 
-/// Sleeps of the two tests named after the paper's Figure 8: mostly short.
+/// Returns a random pause for the two tests named after the paper's Figure 8. Most pauses are
+/// short.
 pub(super) fn figure_8_pause(tester: &mut Tester) -> Duration {
     let most = if tester.chance(10) { 500 } else { 13 };
     Duration::from_millis(tester.random.random_range(0..most))

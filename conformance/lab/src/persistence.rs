@@ -1,4 +1,5 @@
-//! Crashes: `Persist1` to `Persist3`, `Figure8`, and what an unreliable network adds.
+//! The tests with crashes, `Persist1` to `Persist3` and `Figure8`, and those with an unreliable
+//! network, `UnreliableAgree` and `Figure8Unreliable`.
 
 use raft_core::NodeId;
 
@@ -6,7 +7,7 @@ use super::election::figure_8_pause;
 use super::tester::{Agreement, ELECTION, LOOK, Tester};
 use super::{Stop, demand};
 
-/// All restart, then the leader, then a leader and a follower miss a command each.
+/// Restarts all servers, then the leader. Then a leader and a follower miss a command each.
 pub(super) fn persist_1(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("11", servers, true)?;
@@ -30,7 +31,7 @@ pub(super) fn persist_1(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("16", servers, true).map(|_| ())
 }
 
-/// All servers come to have applied what was decided before.
+/// Waits until all servers have applied all entries that are committed now.
 fn caught_up(tester: &mut Tester) -> Result<(), Stop> {
     let decided = raft_core::Index(tester.cluster.checks().decided.len() as u64);
     let end = tester.cluster.now() + 10 * ELECTION;
@@ -42,7 +43,8 @@ fn caught_up(tester: &mut Tester) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Two are cut off, then the other three, and they come back by and by, restarted.
+/// Disconnects two servers, then the other three. Then restarts three of the five, and reconnects
+/// the others.
 pub(super) fn persist_2(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     let mut index = 1;
@@ -71,7 +73,8 @@ pub(super) fn persist_2(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("1000", servers, true).map(|_| ())
 }
 
-/// The leader and a follower crash while the third is cut off; the leader comes back first.
+/// Crashes the leader and a follower while the third server is disconnected. The leader is
+/// restarted first.
 pub(super) fn persist_3(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("101", 3, true)?;
     let leader = tester.one_leader()?;
@@ -87,7 +90,7 @@ pub(super) fn persist_3(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("104", 3, true).map(|_| ())
 }
 
-/// Leaders crash right after they have taken a command, a thousand times.
+/// Crashes leaders soon after they have appended a command, in a thousand rounds.
 pub(super) fn figure_8(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("first", 1, true)?;
@@ -111,7 +114,7 @@ pub(super) fn figure_8(tester: &mut Tester) -> Result<(), Stop> {
     tester.one("last", servers, true).map(|_| ())
 }
 
-/// Many commands at a time over a bad network.
+/// Commits many commands at a time over an unreliable network.
 pub(super) fn unreliable_agree(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     let mut concurrent = Vec::new();
@@ -143,7 +146,7 @@ fn go_on(tester: &mut Tester, agreements: &mut Vec<Agreement>) -> Result<(), Sto
     tester.advance(LOOK)
 }
 
-/// Leaders are cut off while a bad network holds replies up for seconds.
+/// Disconnects leaders while an unreliable network delays replies by up to 2.2 s.
 pub(super) fn figure_8_unreliable(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("first", 1, true)?;

@@ -1,4 +1,4 @@
-//! The key-value service: clients that retry, and whose history must be linearizable.
+//! The tests of the key-value service. Clients retry, and their history must be linearizable.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use raft_simulation::cluster::Span;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The state that a server may hold of Raft, in encoded bytes.
+/// The most Raft state that a server may hold, in encoded bytes.
 const MOST_RAFT_STATE: usize = 8000;
 
-/// A snapshot of one key and one session may take this many bytes.
+/// The most bytes of a snapshot with one key and one session.
 const MOST_SNAPSHOT: u64 = 500;
 
-/// How long clients may take to be answered once all is well.
+/// The longest time until clients are answered once crashes and partitions have ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Gets as often as all writes together, as in the course; of these, puts, appends and
-/// compare-and-sets.
+/// The mix of operations. Gets are as frequent as all writes together, as in the course. The writes
+/// are puts, appends and compare-and-sets.
 const MIX: [Kind; 6] =
     [Kind::Get, Kind::Get, Kind::Get, Kind::Put, Kind::Append, Kind::CompareAndSet];
 
-/// What happens to the service.
+/// The variant of the [`generic`] test.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service {
-    /// How many clients write and read.
+    /// The number of clients, which write and read.
     pub(super) clients: u64,
-    /// How many keys they share.
+    /// The number of keys that they share.
     pub(super) keys: u64,
-    /// Whether the servers are cut into two parts again and again.
+    /// Whether the servers are repeatedly partitioned into two parts.
     pub(super) partitions: bool,
     /// Whether all servers crash after each of the three rounds.
     pub(super) crashes: bool,
 }
 
 impl Service {
-    /// So many clients, and as many keys.
+    /// Returns a variant with this many clients and as many keys.
     pub(super) const fn of(clients: u64) -> Service {
         Service { clients, keys: clients, partitions: false, crashes: false }
     }
@@ -59,9 +59,9 @@ fn workload(tester: &Tester, clients: u64, keys: u64) -> Workload {
     Workload {
         clients,
         keys,
-        // All together they ask about 100 times in a second.
+        // All clients together send about 100 requests in a second.
         think: Span(Duration::ZERO, Duration::from_millis(16 * clients.max(4))),
-        // They ask until they are answered.
+        // They retry until they are answered.
         persistence: Duration::from_hours(1),
         network: (tester.cluster.network.delay, tester.cluster.network.loss),
         without_session: u64::MAX,
@@ -70,7 +70,7 @@ fn workload(tester: &Tester, clients: u64, keys: u64) -> Workload {
     }
 }
 
-/// Clients at work in a tester's cluster.
+/// Clients that send requests to a tester's cluster.
 struct Serving<'t> {
     tester: &'t mut Tester,
     clients: Clients,
@@ -96,7 +96,7 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// Serves until something is so, which must be within a time.
+    /// Serves until a condition holds, and demands that this takes no longer than `limit`.
     fn until(
         &mut self,
         limit: Duration,
@@ -111,7 +111,7 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// Cuts the servers in two at random, again and again.
+    /// Partitions the servers into two random parts, repeatedly.
     fn partition_for(&mut self, time: Duration) -> Result<(), Stop> {
         let end = self.tester.cluster.now() + time;
         while self.tester.cluster.now() < end {
@@ -138,14 +138,15 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// No request is left without an answer, the servers agree, and one order explains all answers.
+    /// Checks that every request is answered, that the servers agree, and that the history is
+    /// linearizable.
     fn end(mut self) -> Result<(), Stop> {
         self.clients.stop_at = self.tester.cluster.now();
         self.tester.note("clients begin nothing new");
         let demanded = "every request is answered within 10 s when all is well";
         self.until(PATIENCE, demanded, Clients::are_idle)?;
         let Serving { tester, clients } = self;
-        // That all agree in time is not promised over a bad network.
+        // Over an unreliable network, agreement in time is not guaranteed.
         tester.set_unreliable(false);
         let servers = tester.count();
         tester.one("last", servers, true)?;
@@ -157,7 +158,7 @@ impl Serving<'_> {
     }
 }
 
-/// Three rounds of 5 s, with whatever goes wrong.
+/// Runs three rounds of 5 s, with the partitions and crashes of the variant.
 pub(super) fn generic(tester: &mut Tester, service: Service) -> Result<(), Stop> {
     let workload = workload(tester, service.clients, service.keys);
     let mut serving = Serving::begin(tester, workload);
@@ -181,7 +182,7 @@ pub(super) fn generic(tester: &mut Tester, service: Service) -> Result<(), Stop>
     serving.end()
 }
 
-/// A thousand appends, one after the other.
+/// Performs a thousand appends, one after the other.
 pub(super) fn speed(tester: &mut Tester) -> Result<(), Stop> {
     const OPERATIONS: u64 = 1000;
     let mut workload = workload(tester, 1, 1);
@@ -199,7 +200,7 @@ pub(super) fn speed(tester: &mut Tester) -> Result<(), Stop> {
     serving.end()
 }
 
-/// Five clients append ten times each to one key.
+/// Lets five clients append ten times each to one key.
 pub(super) fn one_key(tester: &mut Tester) -> Result<(), Stop> {
     let mut workload = workload(tester, 5, 1);
     workload.mix = vec![Kind::Append];
@@ -218,7 +219,8 @@ pub(super) fn one_key(tester: &mut Tester) -> Result<(), Stop> {
     serving.end()
 }
 
-/// Whether a value is ten appends of each of five clients, a client's in their order.
+/// Returns whether a value consists of ten appends of each of five clients, those of one client in
+/// order.
 fn holds_each_once(value: &str) -> bool {
     let of = |client: usize| {
         let prefix = format!("{client}.");
@@ -233,10 +235,10 @@ fn holds_each_once(value: &str) -> bool {
     value.split_terminator(',').count() == 50 && (0..5).all(|client| of(client) == expected)
 }
 
-/// Who reaches only the minority waits, as long as there is one.
+/// Checks that clients that reach only the minority wait as long as the partition lasts.
 pub(super) fn one_partition(tester: &mut Tester) -> Result<(), Stop> {
     let mut workload = workload(tester, 4, 1);
-    // Their requests are under way nearly all the time.
+    // Nearly all the time, each client has an open request.
     workload.think = Span(Duration::ZERO, 10 * MS);
     let leader = tester.one_leader()?;
     let minority = vec![leader, tester.after(leader, 1)];
@@ -249,7 +251,7 @@ pub(super) fn one_partition(tester: &mut Tester) -> Result<(), Stop> {
         let side = if client < 2 { &majority } else { &minority };
         serving.clients.confine(client, Some(side.clone()));
     }
-    // What was committed before the cut may still be answered.
+    // Commands that were committed before the cut may still be answered.
     serving.serve(100 * MS)?;
     let answered = |clients: &Clients| [0, 1, 2, 3].map(|client| clients.answered_to(client));
     let before = answered(&serving.clients);
@@ -272,7 +274,7 @@ pub(super) fn one_partition(tester: &mut Tester) -> Result<(), Stop> {
     serving.end()
 }
 
-/// A single key, written over and over, makes a small snapshot.
+/// Checks that a single key that is written repeatedly makes a small snapshot.
 pub(super) fn snapshot_size(tester: &mut Tester) -> Result<(), Stop> {
     let mut workload = workload(tester, 1, 1);
     workload.mix = vec![Kind::Get, Kind::Put];
@@ -292,7 +294,8 @@ pub(super) fn snapshot_size(tester: &mut Tester) -> Result<(), Stop> {
     serving.end()
 }
 
-/// A server that was cut off is brought back by a snapshot, and is needed at once.
+/// Checks that a server that was cut off catches up by a snapshot when the majority needs it at
+/// once.
 pub(super) fn snapshot_rpc(tester: &mut Tester) -> Result<(), Stop> {
     let mut workload = workload(tester, 2, 2);
     workload.mix = vec![Kind::Put];
@@ -306,7 +309,7 @@ pub(super) fn snapshot_rpc(tester: &mut Tester) -> Result<(), Stop> {
     serving.until(PATIENCE, "the majority serves", |clients| clients.answered > before + 50)?;
     serving.sizes_are_right()?;
     let installed = serving.tester.cluster.counters.snapshots;
-    // Now the one that missed so much makes up the majority.
+    // Now the server that missed many commands is needed for the majority.
     serving.tester.partition(&[others[0], last]);
     let before = serving.clients.answered;
     let demanded = "a majority serves of which one needs a snapshot";

@@ -1,17 +1,17 @@
-//! Snapshots of the log, every ten commands: from `SnapshotBasic` to `SnapshotInit`.
+//! The tests with snapshots every ten commands: from `SnapshotBasic` to `SnapshotInit`.
 
 use rand::RngExt;
 
 use super::tester::{ELECTION, Tester};
 use super::{Stop, demand};
 
-/// A log may take this many encoded bytes.
+/// A log must take fewer encoded bytes than this.
 const MOST_LOG_BYTES: usize = 2000;
 
-/// What becomes of the server that misses commands.
+/// The fate of the server that is to miss commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Victim {
-    /// It misses none.
+    /// It stays connected and misses none.
     Stays,
     /// It is cut off.
     Disconnected,
@@ -19,14 +19,14 @@ pub(super) enum Victim {
     Crashed,
 }
 
-/// Thirty rounds in which a server misses what is compacted meanwhile.
+/// Runs thirty rounds in which a server misses commands that the others compact meanwhile.
 pub(super) fn install(tester: &mut Tester, fate: Victim) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("first", servers, true)?;
     let mut leader = tester.one_leader()?;
     for round in 0..30 {
         let next = tester.after(leader, 1);
-        // The sender is not always the one who leads.
+        // In every third round, the leader is the victim, and the commands go to another server.
         let (sender, victim) = if round % 3 == 1 { (next, leader) } else { (leader, next) };
         match fate {
             Victim::Stays => {}
@@ -62,7 +62,7 @@ fn restart_all(tester: &mut Tester) -> Result<(), Stop> {
     tester.all().into_iter().try_for_each(|id| tester.restart(id))
 }
 
-/// All crash, five times.
+/// Crashes all servers, five times.
 pub(super) fn all_crash(tester: &mut Tester) -> Result<(), Stop> {
     let servers = tester.count();
     tester.one("first", servers, true)?;
@@ -79,10 +79,10 @@ pub(super) fn all_crash(tester: &mut Tester) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The snapshot's place survives crashes that follow each other closely.
+/// Checks that the base of the log survives two crashes in short succession.
 pub(super) fn init(tester: &mut Tester) -> Result<(), Stop> {
     many(tester, 11)?;
-    // A snapshot is stored and the log cut beside the commands.
+    // Storing a snapshot and compacting the log run in parallel with commands.
     tester.advance(ELECTION)?;
     let before = bases(tester);
     let compacted = before.iter().any(|base| *base > 0);
@@ -98,7 +98,7 @@ pub(super) fn init(tester: &mut Tester) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Where each server's log begins, as its disk has it.
+/// Returns the base index of each server's log.
 fn bases(tester: &Tester) -> Vec<u64> {
     let base = |id| tester.node(id).map_or(0, |node| node.log.base().index.0);
     tester.cluster.ids().map(base).collect()

@@ -1,4 +1,4 @@
-//! The laboratory of one test: a cluster, and what the course's tester does to it and asks of it.
+//! The tester of one test: it controls and observes a cluster, as the course's tester does.
 
 use std::time::Duration;
 
@@ -16,55 +16,56 @@ use super::{Conditions, Snapshots, Stop, demand};
 use raft_simulation::cluster::host::Survives;
 use raft_simulation::cluster::{Cluster, Options, Span};
 
-/// The tester's unit: in this time it expects an election to be over.
+/// The tester's unit of time. It expects an election to be over within this time.
 pub const ELECTION: Duration = Duration::from_secs(1);
 
-/// A whole test may take this long.
+/// The longest time that a whole test may take.
 const WHOLE_TEST: Duration = Duration::from_mins(2);
 
-/// How often the tester looks at its cluster.
+/// The interval at which the tester checks its cluster.
 pub const LOOK: Duration = Duration::from_millis(5);
 
-/// Snapshots are taken after so many commands of clients, where a test asks for that.
+/// The number of client commands after which a snapshot is taken, in tests with
+/// [`Snapshots::EveryTenCommands`].
 const SNAPSHOT_INTERVAL: u64 = 10;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A cluster in a test.
+/// A cluster in a test, with the methods that control and check it.
 pub struct Tester {
     /// The cluster.
     pub cluster: Cluster,
-    /// Whatever the test leaves to chance.
+    /// The source of the test's random choices.
     pub random: SmallRng,
-    /// Under which conditions it runs.
+    /// The conditions of the test.
     pub conditions: Conditions,
     connected: Vec<bool>,
-    /// On which side of a partition each server is.
+    /// The side of a partition on which each server is.
     sides: Vec<bool>,
-    /// How many commands of clients there are up to each index that was decided.
+    /// The number of client commands up to each committed index.
     commands: Vec<u64>,
-    /// How many commands were made.
+    /// The number of commands that were created.
     made: u64,
     story: Vec<String>,
 }
 
-/// A command that a leader has taken.
+/// A command that a leader has appended to its log.
 #[derive(Clone, Copy, Debug)]
 pub struct Started {
     /// The leader.
     pub server: NodeId,
-    /// In which term it leads.
+    /// The term of the leader.
     pub term: Term,
-    /// Where in its log the command stands.
+    /// The index of the command in the leader's log.
     pub index: Index,
-    /// Which number among the commands of clients it has there.
+    /// The number of the command among the client commands in this log.
     pub number: u64,
-    /// The leader's name for it.
+    /// The leader's id of the proposal.
     pub proposal: ProposalId,
 }
 
 impl Tester {
-    /// A cluster under these conditions.
+    /// Starts a cluster under these conditions.
     ///
     /// # Errors
     ///
@@ -75,7 +76,8 @@ impl Tester {
         options.node_logs = node_logs;
         match conditions.snapshots {
             Snapshots::Never => {}
-            // The log is cut as soon as the snapshot is stored, whoever still needs it.
+            // The log is compacted as soon as the snapshot is stored, even if followers still need
+            // the entries.
             Snapshots::EveryTenCommands => options.bounds.compaction_patience = 0,
             Snapshots::EveryThousandBytes => {
                 options.bounds.snapshot_log_bytes = 1000;
@@ -98,46 +100,46 @@ impl Tester {
         Ok(tester)
     }
 
-    /// What the tester did, in order, with the time.
+    /// Returns the actions of the tester in order, each with its time.
     pub fn into_story(self) -> Vec<String> {
         self.story
     }
 
-    /// Adds to the story.
+    /// Adds a line to the story.
     pub fn note(&mut self, what: &str) {
         let seconds = self.cluster.now().as_secs_f64();
         self.story.push(format!("{seconds:>10.4} s  {what}"));
     }
 
-    /// A server, counted round from another one.
+    /// Returns the server that follows `steps` places after another one, counted cyclically.
     pub fn after(&self, id: NodeId, steps: u64) -> NodeId {
         NodeId(1 + (id.0 - 1 + steps) % self.conditions.servers)
     }
 
-    /// Any server.
+    /// Returns a random server.
     pub fn any(&mut self) -> NodeId {
         NodeId(self.random.random_range(1..=self.conditions.servers))
     }
 
-    /// All servers.
+    /// Returns all servers.
     pub fn all(&self) -> Vec<NodeId> {
         self.cluster.ids().collect()
     }
 
-    /// How many servers.
+    /// Returns the number of servers.
     pub fn count(&self) -> usize {
         self.connected.len()
     }
 
-    /// Whether a thing happens that happens so often in a hundred.
+    /// Returns true with a probability of `percent` in a hundred.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.random.random_range(0..100) < percent
     }
 }
 
-/// Time.
+/// Methods for the passage of time.
 impl Tester {
-    /// Lets time pass, and looks at the cluster meanwhile.
+    /// Lets time pass, and checks the cluster every [`LOOK`].
     ///
     /// # Errors
     ///
@@ -153,7 +155,7 @@ impl Tester {
         Ok(())
     }
 
-    /// What is seen to all the time.
+    /// Makes the checks that apply at all times, and takes the snapshots that are due.
     ///
     /// # Errors
     ///
@@ -193,9 +195,9 @@ impl Tester {
     }
 }
 
-/// Connections and crashes.
+/// Methods for connections and crashes.
 impl Tester {
-    /// The tester's unreliable network, or its good one.
+    /// Sets up the tester's unreliable network, or its reliable one.
     pub fn set_unreliable(&mut self, unreliable: bool) {
         let network = &mut self.cluster.network;
         if unreliable {
@@ -203,36 +205,36 @@ impl Tester {
         } else {
             (network.delay, network.loss) = (Span(MS / 5, 2 * MS), 0);
         }
-        // Snapshots travel over TCP, which sends again what is lost.
+        // Snapshots are sent over TCP, which sends lost data again.
         network.resend = Some(200 * MS);
     }
 
-    /// From now on two thirds of the replies come 200 to 2200 ms late.
+    /// Delays two thirds of the replies by 200 to 2200 ms from now on.
     pub fn reorder_for_long(&mut self) {
         self.note("replies are held up from now on");
         self.cluster.network.reply_holdup = (667, Span(200 * MS, 2200 * MS));
     }
 
-    /// Cuts a server off.
+    /// Disconnects a server from all others.
     pub fn disconnect(&mut self, id: NodeId) {
         self.note(&format!("disconnect {id}"));
         self.connected[place(id)] = false;
         self.wire();
     }
 
-    /// Connects a server with all that are connected.
+    /// Connects a server with all connected servers.
     pub fn connect(&mut self, id: NodeId) {
         self.note(&format!("connect {id}"));
         self.connected[place(id)] = true;
         self.wire();
     }
 
-    /// Whether a server is connected.
+    /// Returns whether a server is connected.
     pub fn is_connected(&self, id: NodeId) -> bool {
         self.connected[place(id)]
     }
 
-    /// Splits the servers into those and the others.
+    /// Partitions the servers into those of `side` and the others.
     pub fn partition(&mut self, side: &[NodeId]) {
         let names: Vec<String> = side.iter().map(ToString::to_string).collect();
         self.note(&format!("partition: {} and the others", names.join(" ")));
@@ -242,7 +244,7 @@ impl Tester {
         self.wire();
     }
 
-    /// Connects everybody with everybody.
+    /// Connects all servers with each other.
     pub fn heal(&mut self) {
         self.note("connect all");
         self.sides.fill(true);
@@ -261,11 +263,11 @@ impl Tester {
         }
     }
 
-    /// Ends a server's process, which is cut off, too. Either it is killed or its power goes.
+    /// Crashes a server by a kill or a power loss, chosen at random, and disconnects it.
     ///
     /// # Errors
     ///
-    /// What is left is nothing that a crash may leave.
+    /// The disk that is left is not one that a crash may leave.
     pub fn crash(&mut self, id: NodeId) -> Result<(), Stop> {
         let left = if self.random.random() { Survives::All } else { Survives::Nothing };
         self.note(&format!(
@@ -277,11 +279,11 @@ impl Tester {
         Ok(self.cluster.crash(id, left)?)
     }
 
-    /// Starts a server and connects it. One that runs is crashed first.
+    /// Starts a server and connects it. A running server is crashed first.
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The server does not start.
     pub fn restart(&mut self, id: NodeId) -> Result<(), Stop> {
         if self.cluster.is_up(id) {
             self.crash(id)?;
@@ -292,11 +294,11 @@ impl Tester {
         Ok(())
     }
 
-    /// Starts a server that is down, and connects it in any case.
+    /// Starts a server if it is down, and connects it in any case.
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The server does not start.
     pub fn bring_up(&mut self, id: NodeId) -> Result<(), Stop> {
         if !self.cluster.is_up(id) {
             return self.restart(id);
@@ -308,18 +310,18 @@ impl Tester {
     }
 }
 
-/// What can be seen of the cluster.
+/// Methods that observe the cluster.
 impl Tester {
-    /// The node of a server that is up.
+    /// Returns the node of a server that is up.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         Some(self.cluster.running(id)?.replica.shell().node())
     }
 
-    /// The only leader of the newest term among the servers that are connected.
+    /// Waits for a leader among the connected servers. Returns the leader of the newest term.
     ///
     /// # Errors
     ///
-    /// There is none for 5 s, or a term has two.
+    /// There is no leader for 5 s, or a term has two leaders.
     pub fn one_leader(&mut self) -> Result<NodeId, Stop> {
         for _ in 0..10 {
             let time = self.random.random_range(450..550) * MS;
@@ -332,11 +334,11 @@ impl Tester {
         Ok(NodeId(1))
     }
 
-    /// The leader of the newest term among the servers that are connected, if there is one.
+    /// Returns the leader of the newest term among the connected servers, if there is one.
     ///
     /// # Errors
     ///
-    /// A term has two.
+    /// A term has two leaders.
     pub fn leader(&self) -> Result<Option<NodeId>, Stop> {
         let leaders = self.cluster.leaders().into_iter().filter(|id| self.is_connected(*id));
         let mut leaders: Vec<(Term, NodeId)> =
@@ -349,11 +351,11 @@ impl Tester {
         Ok(leaders.last().map(|(_, id)| *id))
     }
 
-    /// No server that is connected may lead.
+    /// Checks that no connected server leads.
     ///
     /// # Errors
     ///
-    /// One does.
+    /// A connected server leads.
     pub fn no_leader(&self) -> Result<(), Stop> {
         let leader = self.leader()?;
         demand(leader.is_none(), "nobody who is connected leads without a majority", || {
@@ -361,11 +363,11 @@ impl Tester {
         })
     }
 
-    /// The term on which all servers that are connected agree.
+    /// Returns the term of all connected servers.
     ///
     /// # Errors
     ///
-    /// They do not.
+    /// The servers have different terms.
     pub fn one_term(&self) -> Result<Term, Stop> {
         let connected = self.cluster.ids().filter(|id| self.is_connected(*id));
         let terms: Vec<Term> =
@@ -375,13 +377,13 @@ impl Tester {
         Ok(terms.first().copied().unwrap_or_default())
     }
 
-    /// How many servers have applied what stands at an index.
+    /// Returns the number of servers that have applied the entry at an index.
     pub fn applied_on(&self, index: Index) -> usize {
         let nodes = self.cluster.ids().filter_map(|id| self.node(id));
         nodes.filter(|node| node.last_applied >= index).count()
     }
 
-    /// The command that was decided at an index.
+    /// Returns the command that was committed at an index.
     pub fn decided(&self, index: Index) -> Option<Bytes> {
         let place = usize::try_from(index.0.checked_sub(1)?).ok()?;
         match &self.cluster.checks().decided.get(place)?.payload {
@@ -390,7 +392,7 @@ impl Tester {
         }
     }
 
-    /// How many commands of clients were decided.
+    /// Returns the number of committed client commands.
     pub fn committed(&mut self) -> u64 {
         self.count_commands();
         self.commands.last().copied().unwrap_or(0)
@@ -402,7 +404,7 @@ impl Tester {
         place.checked_sub(1).and_then(|place| self.commands.get(place)).copied().unwrap_or(0)
     }
 
-    /// The encoded bytes of a server's log: what it would send of it.
+    /// Returns the size of a server's log in bytes, encoded as one message.
     pub fn log_bytes(&self, id: NodeId) -> usize {
         let Some(node) = self.node(id) else { return 0 };
         let message = Message::AppendEntries(AppendEntries {
@@ -417,18 +419,18 @@ impl Tester {
         bytes.len()
     }
 
-    /// The length of the snapshot at the beginning of a server's log.
+    /// Returns the length of the snapshot at the beginning of a server's log, in bytes.
     pub fn snapshot_bytes(&self, id: NodeId) -> u64 {
         let snapshot = self.node(id).map(|node| node.log.snapshot());
         let name = snapshot.and_then(|snapshot| SnapshotName::of(snapshot).ok());
         name.map_or(0, |name| name.length)
     }
 
-    /// No server's log may take more than that.
+    /// Checks that each server's log takes less than `limit` bytes.
     ///
     /// # Errors
     ///
-    /// One does.
+    /// A log takes `limit` bytes or more.
     pub fn logs_are_within(&self, limit: usize) -> Result<(), Stop> {
         for id in self.cluster.ids() {
             let bytes = self.log_bytes(id);
@@ -438,7 +440,7 @@ impl Tester {
         Ok(())
     }
 
-    /// Where every server stands.
+    /// Returns a description of the state of each server.
     pub fn describe(&self) -> String {
         let one = |id: NodeId| {
             let cut = if self.is_connected(id) { "" } else { ", cut off" };
@@ -458,16 +460,17 @@ impl Tester {
     }
 }
 
-/// Commands.
+/// Methods for commands.
 impl Tester {
-    /// A command of this text. Each is made once.
+    /// Creates a command with this text. Each command is unique.
     pub fn command(&mut self, text: &str) -> Bytes {
         self.made += 1;
         let value = format!("{text}#{}", self.made).as_str().into();
         encode(Operation::Put { key: "lab".into(), value })
     }
 
-    /// Asks a server to replicate a command. None unless it leads and has taken it.
+    /// Proposes a command to a server. Returns `None` unless the server leads and has appended the
+    /// command.
     pub fn start(&mut self, id: NodeId, command: &Bytes) -> Option<Started> {
         if !self.cluster.running(id)?.replica.leads() {
             return None;
@@ -486,7 +489,8 @@ impl Tester {
         Some(Started { server: id, term, index, number, proposal })
     }
 
-    /// Asks every server that runs, connected or not; the last that has taken it.
+    /// Proposes a command to every running server, connected or not. Returns the result of the last
+    /// server that has appended it.
     pub fn start_anywhere(&mut self, command: &Bytes) -> Option<Started> {
         let mut started = None;
         for id in self.all() {
@@ -495,7 +499,8 @@ impl Tester {
         started
     }
 
-    /// Asks a leader for so many commands at once. None if it did not take one.
+    /// Proposes `count` commands to a leader at once. Returns `None` unless the leader has appended
+    /// all of them.
     pub fn start_many(&mut self, id: NodeId, count: usize) -> Option<Vec<Started>> {
         self.note(&format!("propose {count} commands to {id}"));
         let commands: Vec<Bytes> =
@@ -503,12 +508,13 @@ impl Tester {
         commands.iter().map(|command| self.start(id, command)).collect()
     }
 
-    /// A command is committed on so many servers within 10 s; returns its number among the commands
-    /// of clients. Each attempt takes 2 s at most; without `retry` there is one.
+    /// Waits until a command is committed on this many servers. Returns its number among the client
+    /// commands. The limit is 10 s in all, and 2 s for each attempt. Without `retry` there is only
+    /// one attempt.
     ///
     /// # Errors
     ///
-    /// It is not.
+    /// The command is not committed in time.
     pub fn one(&mut self, text: &str, servers: usize, retry: bool) -> Result<u64, Stop> {
         let mut agreement = Agreement::new(self, text, servers, retry);
         loop {
@@ -520,7 +526,7 @@ impl Tester {
     }
 }
 
-/// A command on its way to be committed on some servers.
+/// A command that is to be committed on a number of servers.
 pub struct Agreement {
     text: String,
     command: Bytes,
@@ -533,7 +539,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// A new command.
+    /// Creates a new command.
     pub fn new(tester: &mut Tester, text: &str, servers: usize, retry: bool) -> Agreement {
         let command = tester.command(text);
         let (now, next) = (tester.cluster.now(), NodeId(1));
@@ -541,7 +547,8 @@ impl Agreement {
         Agreement { text, command, servers, retry, began: now, waiting: None, again_at: now, next }
     }
 
-    /// Goes on with it: its number among the commands of clients, once it is committed.
+    /// Proposes the command or checks its progress. Returns its number among the client commands
+    /// once it is committed.
     ///
     /// # Errors
     ///
@@ -586,9 +593,9 @@ impl Agreement {
     }
 }
 
-/// A command as the key-value service takes it, outside of any session.
+/// Encodes a command of the key-value service, outside of any session.
 pub fn encode(operation: Operation) -> Bytes {
-    // What is encoded here is far shorter than a command may be.
+    // The commands here are far shorter than the limit, so encoding does not fail.
     Command { request: None, operation }.encode().unwrap_or_default().into()
 }
 

@@ -27,13 +27,15 @@ impl BitSet {
         self.words.iter().zip(&other.words).all(|(one, other)| one & !other == 0)
     }
 
-    /// The numbers from `start` on that are not in the set, and perhaps some that are too high.
+    /// Returns the numbers from `start` on that are not in the set. A few missing numbers below
+    /// `start` and above the bound may be included.
     pub(super) fn missing(&self, start: usize) -> impl Iterator<Item = usize> {
         let words = self.words.iter().enumerate().skip(start / 64);
         words.flat_map(|(place, word)| bits(!word).map(move |bit| place * 64 + bit))
     }
 
-    /// The set as what it lacks: short if most low numbers are in it and most high ones are not.
+    /// Returns a compact form of the set. It is short if most low numbers are in the set and most
+    /// high numbers are not.
     pub(super) fn frontier(&self) -> Frontier {
         let full = self.words.iter().take_while(|word| **word == u64::MAX).count();
         let used = self.words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
@@ -41,7 +43,7 @@ impl BitSet {
     }
 }
 
-/// A [`BitSet`] in little space.
+/// A compact form of a [`BitSet`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Frontier {
     full: usize,

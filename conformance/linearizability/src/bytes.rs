@@ -1,4 +1,4 @@
-//! Keys and values: bytes that are cheap to share, and text in JSON whenever they are text.
+//! Keys and values: bytes that are cheap to share. In JSON, they are text if they are valid UTF-8.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A key or a value.
 ///
-/// JSON has no bytes. Those that are UTF-8 become a string, others `{"hex": "00ff"}`.
+/// JSON has no type for bytes. Valid UTF-8 becomes a string, other bytes become `{"hex": "00ff"}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(Arc<[u8]>);
 
@@ -45,11 +45,11 @@ impl From<&str> for Bytes {
     }
 }
 
-/// The longest that is printed in full.
+/// The greatest length that is printed in full.
 const PRINTED: usize = 24;
 
-/// As text if it is text, long ones with their middle left out: what tells values apart is mostly
-/// at one of their ends.
+/// Prints the bytes as ASCII text with escapes. The middle of long values is left out: values
+/// usually differ at one of their ends.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.len() <= PRINTED {
@@ -73,7 +73,7 @@ enum Json {
     Hex(Hex),
 }
 
-/// A struct of its own, because only a struct can refuse fields that it does not know.
+/// A separate struct, because only a struct can reject unknown fields.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hex {

@@ -1,8 +1,8 @@
-//! The few answers that are in conflict: what a person has to look at in a long history.
+//! Finds the few conflicting answers of a long history, so that a person has less to examine.
 //!
-//! An answer is left out by forgetting it: a read is dropped, and any other call gets an unknown outcome.
-//! Both only make more orders possible. So if none explains what remains, the answers that remain
-//! cannot all be right, whatever became of the other calls.
+//! To leave out the answer to a read, the read is dropped. To leave out the answer to any other
+//! call, the call gets an unknown outcome. Both changes only make more orders possible. So if no
+//! order explains the remaining answers, they cannot all be right, whatever the other calls did.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ use super::search::{Budget, Found, search};
 use super::search_limit::Limit;
 use super::{Bytes, Call, Effect, History, Model, Outcome};
 
-/// How many states may be computed to find out whether an answer can be left out.
+/// The number of states that may be computed or compared to decide whether answers can be left out.
 const STEPS: u64 = 300_000;
 
-/// Answers about one key of which no order explains all.
+/// Answers about one key that no order can explain together.
 #[derive(Clone, Debug)]
 pub struct Conflict<O, A> {
     /// The key.
     pub key: Bytes,
-    /// The calls with these answers, in the order of their calls. None can be left out.
+    /// The calls with these answers, ordered by invocation. No answer can be left out.
     pub calls: Vec<Call<O, A>>,
-    /// How many other calls to the key may have had an effect.
+    /// The number of other calls to the key that may have had an effect.
     pub others: usize,
 }
 
-/// The answers in conflict at the first key of a report that is not linearizable.
+/// Returns the conflicting answers about the first key of a report that is not linearizable.
 pub fn conflict<M: Model>(
     history: &History<M::Operation, M::Answer>,
     report: &Report,
@@ -60,7 +60,7 @@ pub fn conflict<M: Model>(
     Some(Conflict { key: key.key.clone(), calls, others })
 }
 
-/// The same calls, with some answers forgotten.
+/// Returns the same calls, without the answers at these places.
 fn without<M: Model>(
     calls: &[Call<M::Operation, M::Answer>],
     places: &[usize],
@@ -81,7 +81,7 @@ fn is_impossible<M: Model>(calls: &[Call<M::Operation, M::Answer>]) -> bool {
 }
 
 impl<O: fmt::Display, A: fmt::Display> fmt::Display for Conflict<O, A> {
-    /// At most 100 columns, as long as operations and answers are as short as those of the
+    /// Writes at most 100 columns per line if operations and answers are as short as those of the
     /// key-value service.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Conflict { key, calls, others } = self;

@@ -1,19 +1,20 @@
-//! A part of a history that cannot be linearized, whatever came before.
+//! Finds a part of a history that cannot be linearized, whatever came before it.
 //!
-//! A long history that is not linearizable is mostly wrong in one place. But a search goes back from
-//! there through everything that could have been different before, and which calls of unknown
-//! outcome were used up long ago is nothing that the wrong place depends on.
+//! A long history that is not linearizable usually has one wrong place. From there, the search goes
+//! back through all alternatives before it, such as the earlier choices of calls of unknown
+//! outcome. The wrong place does not depend on most of these choices.
 //!
-//! After a write that overwrites, the state depends only on that write. If ranks order it, they tell
-//! which others stand before it. So take a write, leave out what certainly stands before it, and
-//! let what may stand before or after it take effect or not. If the whole history is linearizable,
-//! so is this window.
+//! After a write that overwrites, the state depends only on that write. If the write has a rank,
+//! the ranks show which other operations stand before it. The window of a write is made as follows.
+//! Operations that certainly stand before the write are left out. Operations that may stand before
+//! or after it get an unknown outcome. If the whole history is linearizable, so is this window.
 
 use super::model::{Effect, Model};
 use super::{Call, Outcome};
 
-/// The calls from a write on: of those that returned before `deadline`, the one that has `behind`
-/// others behind it. What is left out is not done. `None` if there are too few writes.
+/// Returns the window of one write. The candidates are the ranked writes that overwrite and
+/// returned before `deadline`; the window belongs to the one that has `behind` others after it.
+/// Calls that are left out are marked as not done. Returns `None` if there are too few writes.
 pub(super) fn window<M: Model>(
     model: &M,
     calls: &[Call<M::Operation, M::Answer>],

@@ -1,11 +1,11 @@
-//! Why a key is not linearizable, for people.
+//! Explains to people why a key is not linearizable.
 //!
-//! Linearizability is a safety property: of a history that is not linearizable, there is a first
-//! answer without which it was. That answer is searched for from where the first search got stuck.
-//! The calls that were still under way then are of unknown outcome, and what came later does not
-//! matter. What is shown is the
-//! longest beginning of an order that the search found for the calls up to that answer, the state
-//! that it leads to, and the calls that have no place in it.
+//! Linearizability is a safety property. So in a history that is not linearizable, there is a first
+//! wrong answer: without this answer, the history up to it is linearizable. The search for it
+//! begins where the first search got stuck. Calls that were under way when this answer came count
+//! as calls of unknown outcome, and later calls are ignored. The explanation shows the longest
+//! beginning of an order that the search found for the calls up to that answer, the state after it,
+//! and the calls that have no place in it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,39 +17,39 @@ use super::history::until;
 use super::search::{Budget, Found, Furthest, search};
 use super::{Call, Model};
 
-/// How many calls of the order are printed.
+/// The number of calls of the order that are printed.
 const SHOWN: usize = 8;
 
-/// Why calls of one key are not linearizable.
+/// An explanation why the calls of one key are not linearizable.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// The first answer that cannot be: without it, and without what came later, the calls that
-    /// were looked at are linearizable. `None` if the limit did not allow to find it.
+    /// The first wrong answer. Without it and without later answers, the examined calls are
+    /// linearizable. `None` if the limit was reached before the answer was found.
     pub broken_by: Option<Line>,
     /// The longest beginning of an order that was found.
     pub prefix: Vec<Line>,
-    /// The state after it.
+    /// The state after this beginning, in words.
     pub state: String,
-    /// The calls with an answer that have no place after it.
+    /// The answered calls that are not in this beginning.
     pub stuck: Vec<Line>,
-    /// How many calls of unknown outcome are not in the order.
+    /// The number of calls of unknown outcome that are not in this beginning.
     pub unused: usize,
 }
 
 /// A call in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// The call's place in the history.
+    /// The call's position in the history.
     pub place: usize,
-    /// Who called.
+    /// The client that made the call.
     pub client: u64,
-    /// When.
+    /// The time of the invocation.
     pub invoked: u64,
-    /// When it returned.
+    /// The time of the return, if the call returned.
     pub returned: Option<u64>,
-    /// What was asked for.
+    /// The requested operation.
     pub operation: String,
-    /// What was answered; `None` if that is unknown.
+    /// The answer; `None` if it is unknown.
     pub answer: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Line {
 }
 
 impl Explanation {
-    /// Why calls are not linearizable, of which a search placed what it could.
+    /// Explains why calls are not linearizable, given how far a search for an order came.
     pub(super) fn new<M: Model>(
         calls: &[Call<M::Operation, M::Answer>],
         places: &[usize],
@@ -80,7 +80,7 @@ impl Explanation {
             .filter_map(|(index, call)| Some((call.answer()?.0, index)))
             .collect();
         returns.sort_unstable();
-        // The search came past what returned earlier.
+        // The search could place everything that returned before this deadline.
         let fine = returns.partition_point(|(returned, _)| *returned < furthest.deadline);
         match first_wrong::<M>(calls, &returns, fine, budget) {
             Some(Wrong { calls, order, answer }) => {
@@ -90,7 +90,7 @@ impl Explanation {
         }
     }
 
-    /// How far a search came that gave up.
+    /// Describes how far a search came before it gave up.
     pub(super) fn so_far<M: Model>(
         calls: &[Call<M::Operation, M::Answer>],
         places: &[usize],
@@ -118,18 +118,18 @@ impl Explanation {
     }
 }
 
-/// What the first wrong answer leaves.
+/// The first wrong answer, and the order that was found for the calls before it.
 struct Wrong<M: Model> {
-    /// The calls until then.
+    /// The calls up to the wrong answer.
     calls: Vec<Call<M::Operation, M::Answer>>,
     /// The longest beginning of an order.
     order: Vec<usize>,
-    /// The call that was answered so.
+    /// The index of the call with the wrong answer.
     answer: usize,
 }
 
-/// Finds the first wrong answer, which is mostly the one that the search never came past. `None` if
-/// the limit was reached.
+/// Finds the first wrong answer. Usually this is the answer at which the search got stuck. Returns
+/// `None` if the limit was reached.
 fn first_wrong<M: Model>(
     calls: &[Call<M::Operation, M::Answer>],
     returns: &[(u64, usize)],
@@ -138,7 +138,7 @@ fn first_wrong<M: Model>(
 ) -> Option<Wrong<M>> {
     let (mut wrong, mut found, mut stride) = (returns.len() + 1, None, 1);
     while fine + 1 < wrong {
-        // First in growing strides upwards, then by halves.
+        // First upwards in growing strides, then by bisection.
         let middle = (fine + stride).min(usize::midpoint(fine, wrong)).min(returns.len());
         let (last, index) = returns[middle - 1];
         match search::<M>(&until(calls, last), budget) {
@@ -153,7 +153,7 @@ fn first_wrong<M: Model>(
     found
 }
 
-/// The state after an order.
+/// Describes the state after an order.
 fn describe<M: Model>(calls: &[Call<M::Operation, M::Answer>], order: &[usize]) -> String {
     let model = M::new(calls);
     let revealed = M::infer(calls);
@@ -173,7 +173,7 @@ impl fmt::Display for Line {
 }
 
 impl fmt::Display for Explanation {
-    /// At most 100 columns, as long as operations and answers are as short as those of the
+    /// Writes at most 100 columns per line if operations and answers are as short as those of the
     /// key-value service.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = &self.broken_by {

@@ -1,4 +1,4 @@
-//! What clients did and saw: histories, how they are recorded, stored and read.
+//! Histories of the calls of clients: how they are recorded, stored and read.
 
 use std::io::{self, BufRead, Write};
 use std::sync::{Mutex, PoisonError};
@@ -8,40 +8,40 @@ use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 
-/// An operation on one key, from its invocation on.
+/// A call: an operation on one key, with its invocation and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call<O, A> {
-    /// Who called.
+    /// The client that made the call.
     pub client: u64,
-    /// The key that it was about.
+    /// The key that the operation concerns.
     pub key: Bytes,
-    /// What was asked for.
+    /// The requested operation.
     pub operation: O,
-    /// When it was called: its place in the order of all calls and returns.
+    /// The time of the invocation: its number in the order of all invocations and returns.
     pub invoked: u64,
-    /// What became of it.
+    /// The outcome of the call.
     pub outcome: Outcome<A>,
 }
 
-/// What became of a call, as its client sees it.
+/// The outcome of a call, as its client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome<A> {
-    /// It took effect, once, between the call and the return.
+    /// The operation took effect once, between the invocation and the return.
     Ok {
-        /// When it returned: its place in the order of all calls and returns.
+        /// The time of the return: its number in the order of all invocations and returns.
         returned: u64,
-        /// What the service answered.
+        /// The answer of the service.
         answer: A,
     },
-    /// It had no effect and will have none.
+    /// The operation had no effect and will have none.
     NotDone,
-    /// It may take effect at any time after its call, or never.
+    /// The operation may take effect at any time after its invocation, or never.
     Unknown,
 }
 
 impl<O, A> Call<O, A> {
-    /// When it returned and with which answer, if it did.
+    /// Returns the time of the return and the answer, if there is an answer.
     pub fn answer(&self) -> Option<(u64, &A)> {
         match &self.outcome {
             Outcome::Ok { returned, answer } => Some((*returned, answer)),
@@ -49,59 +49,61 @@ impl<O, A> Call<O, A> {
         }
     }
 
-    /// Whether it may take effect at any time after its call, or never.
+    /// Returns whether the outcome is unknown.
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown)
     }
 }
 
-/// Calls of many clients. One counter orders all calls and returns: a call that returned before
-/// another was invoked has the lower number. Equal numbers count as concurrent.
+/// The calls of many clients. One counter numbers all invocations and returns. If one call returned
+/// before another was invoked, the return has the lower number. Calls with equal numbers count as
+/// concurrent.
 ///
-/// Stored as JSON lines, one call in each.
+/// A history is stored as JSON lines, one call per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History<O, A> {
     calls: Vec<Call<O, A>>,
 }
 
-/// Why something is no history.
+/// The reason why some input is not a history.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The source cannot be read.
     #[error("the history cannot be read after line {line}: {source}")]
     Read {
-        /// The last line that was read, from 1 on.
+        /// The last line that was read, counted from 1.
         line: usize,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A line is no call.
+    /// A line is not a call.
     #[error("line {line} is no call: {source}")]
     NotACall {
-        /// The line, from 1 on.
+        /// The line, counted from 1.
         line: usize,
-        /// Why.
+        /// The JSON error.
         source: serde_json::Error,
     },
-    /// A call returned before it was invoked.
+    /// A call did not return after its invocation.
     #[error(
         "call {place}, of client {client}: invoked at {invoked}, it cannot have returned at \
          {returned}; one counter must number both"
     )]
     ReturnBeforeCall {
-        /// The call's place in the history, from 1 on; in a file, its line.
+        /// The call's position in the history, counted from 1. In a file without empty lines, this
+        /// is its line.
         place: usize,
-        /// Who called.
+        /// The client that made the call.
         client: u64,
-        /// When.
+        /// The time of the invocation.
         invoked: u64,
-        /// When it returned.
+        /// The time of the return.
         returned: u64,
     },
 }
 
-/// What was known when an answer came: calls that were under way have an unknown outcome, those
-/// that were not invoked did nothing.
+/// Returns the calls as they were known at time `last`. A call that had not returned by then has an
+/// unknown outcome. A call that was invoked later is marked as not done.
 pub(super) fn until<O: Clone, A: Clone>(calls: &[Call<O, A>], last: u64) -> Vec<Call<O, A>> {
     let shorten = |call: &Call<O, A>| {
         let outcome = match &call.outcome {
@@ -115,11 +117,11 @@ pub(super) fn until<O: Clone, A: Clone>(calls: &[Call<O, A>], last: u64) -> Vec<
 }
 
 impl<O, A> History<O, A> {
-    /// A history of these calls, in any order.
+    /// Creates a history of these calls, which may be in any order.
     ///
     /// # Errors
     ///
-    /// A call did not return after its invocation.
+    /// Fails if a call did not return after its invocation.
     pub fn new(calls: Vec<Call<O, A>>) -> Result<History<O, A>, HistoryError> {
         for (index, call) in calls.iter().enumerate() {
             match call.answer() {
@@ -137,7 +139,7 @@ impl<O, A> History<O, A> {
         Ok(History { calls })
     }
 
-    /// The calls, in the order in which they were given.
+    /// Returns the calls, in the order in which they were given.
     pub fn calls(&self) -> &[Call<O, A>] {
         &self.calls
     }
@@ -148,7 +150,8 @@ impl<O: DeserializeOwned, A: DeserializeOwned> History<O, A> {
     ///
     /// # Errors
     ///
-    /// The source cannot be read, a line is no call, or a call returned before its invocation.
+    /// Fails if the source cannot be read, a line is not a call, or a call did not return after its
+    /// invocation.
     pub fn read(source: impl BufRead) -> Result<History<O, A>, HistoryError> {
         let mut calls = Vec::new();
         for (index, line) in source.lines().enumerate() {
@@ -165,11 +168,11 @@ impl<O: DeserializeOwned, A: DeserializeOwned> History<O, A> {
 }
 
 impl<O: Serialize, A: Serialize> History<O, A> {
-    /// Writes JSON lines, which [`read`](History::read) reads.
+    /// Writes JSON lines that [`read`](History::read) can read.
     ///
     /// # Errors
     ///
-    /// The target cannot be written.
+    /// Fails if the target cannot be written.
     pub fn write(&self, mut target: impl Write) -> io::Result<()> {
         for call in &self.calls {
             serde_json::to_writer(&mut target, call)?;
@@ -179,11 +182,11 @@ impl<O: Serialize, A: Serialize> History<O, A> {
     }
 }
 
-/// Records a history while clients on one machine make it.
+/// A recorder of the calls of clients on one machine.
 ///
-/// A call must be [invoked](Recorder::invoke) before it is sent and [returned](Recorder::returned)
-/// after its answer came; what lies in between is what was concurrent. A call that never returns
-/// has an unknown outcome.
+/// A call must be [invoked](Recorder::invoke) before its request is sent, and
+/// [returned](Recorder::returned) after its answer has arrived. Two calls are concurrent if these
+/// periods overlap. A call that never returns has an unknown outcome.
 #[derive(Debug)]
 pub struct Recorder<O, A> {
     recording: Mutex<Recording<O, A>>,
@@ -195,7 +198,7 @@ struct Recording<O, A> {
     calls: Vec<Call<O, A>>,
 }
 
-/// Stands for a call that was invoked.
+/// The handle of a call that was invoked.
 #[derive(Debug)]
 #[must_use = "without it, the call's outcome stays unknown"]
 pub struct Ticket(usize);
@@ -207,7 +210,7 @@ impl<O, A> Default for Recorder<O, A> {
 }
 
 impl<O, A> Recorder<O, A> {
-    /// Notes that a client is about to call.
+    /// Records that a client is about to make a call.
     pub fn invoke(&self, client: u64, key: Bytes, operation: O) -> Ticket {
         let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         recording.clock += 1;
@@ -216,12 +219,12 @@ impl<O, A> Recorder<O, A> {
         Ticket(recording.calls.len() - 1)
     }
 
-    /// Notes the answer to a call.
+    /// Records the answer to a call.
     pub fn returned(&self, ticket: Ticket, answer: A) {
         self.finish(ticket, |returned| Outcome::Ok { returned, answer });
     }
 
-    /// Notes that a call has no effect and will have none.
+    /// Records that a call has no effect and will have none.
     pub fn not_done(&self, ticket: Ticket) {
         self.finish(ticket, |_| Outcome::NotDone);
     }
@@ -230,13 +233,13 @@ impl<O, A> Recorder<O, A> {
         let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         recording.clock += 1;
         let returned = recording.clock;
-        // A ticket of another recorder may stand for nothing here.
+        // The ticket may come from another recorder, which can have more calls.
         if let Some(call) = recording.calls.get_mut(index) {
             call.outcome = outcome(returned);
         }
     }
 
-    /// What was recorded. Calls that have not returned have an unknown outcome.
+    /// Returns the recorded history. Calls that have not returned have an unknown outcome.
     pub fn into_history(self) -> History<O, A> {
         let recording = self.recording.into_inner().unwrap_or_else(PoisonError::into_inner);
         History { calls: recording.calls }

@@ -1,11 +1,12 @@
-//! The key-value service: values with versions, compare-and-set, deletion.
+//! The model of the key-value service: values with versions, compare-and-set, deletion.
 //!
-//! A version is opaque, but for two promises: along a linearization, the versions of a key's writes
-//! strictly increase, and whoever sees a value sees the version that its write was given. A write
-//! whose answer is lost was given a version that nobody knows until somebody sees it. So the state
-//! carries either the version or a bound from below: each unseen write is at least one above what
-//! came before it. That is exact: whole numbers that only have to increase can be chosen one by one,
-//! as low as possible.
+//! A version is opaque, except for two guarantees. Along a linearization, the versions of a key's
+//! writes strictly increase. An answer that shows a value also shows the version of the write that
+//! set it. If the answer to a write is lost, the version of the write stays unknown until another
+//! answer shows it. So the state holds either the exact version or a lower bound. For a write of
+//! unknown version, the bound is one higher than the version or bound before it. The bound is
+//! exact: versions are whole numbers that only have to increase, so they can be chosen one by one,
+//! each as low as possible.
 
 use std::collections::HashSet;
 
@@ -15,24 +16,24 @@ use super::operation::{Answer, Operation};
 use super::unknown_outcomes::infer;
 use super::{Bytes, Call};
 
-/// One key of the service, absent at first.
+/// The model of one key of the service. At first the key does not exist.
 #[derive(Clone, Debug)]
 pub struct KvModel {
     observed: Observed,
-    /// What was perhaps appended, but is in no observed value.
+    /// The suffixes of appends of unknown outcome that are in no observed value.
     never_seen: HashSet<Bytes>,
 }
 
-/// What a key is.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvState {
-    /// Its value, if it exists.
+    /// The value, if the key exists.
     content: Option<Content>,
-    /// The version of the last write, which may have been deleted since.
+    /// The version of the last write. The key may have been deleted since.
     last: Version,
 }
 
-/// What is known of a version.
+/// The knowledge about a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     Exactly(u64),
@@ -40,7 +41,7 @@ enum Version {
 }
 
 impl Version {
-    /// The lowest that it can be.
+    /// Returns the lowest version that is possible.
     fn bound(self) -> u64 {
         match self {
             Version::Exactly(version) | Version::AtLeast(version) => version,
@@ -54,14 +55,15 @@ impl Version {
         }
     }
 
-    /// The version of a write whose answer is lost.
+    /// Returns the version of the next write if its answer is lost.
     fn next(self) -> Option<Version> {
         self.bound().checked_add(1).map(Version::AtLeast)
     }
 }
 
 impl KvState {
-    /// The state once somebody saw the version, `None` if it cannot be that one.
+    /// Returns the state after an answer has shown this version, or `None` if the key cannot have
+    /// it.
     fn infer(&self, version: u64) -> Option<KvState> {
         let possible = self.content.is_some() && self.last.may_be(version);
         possible.then_some(KvState { content: self.content, last: Version::Exactly(version) })
@@ -78,7 +80,8 @@ impl KvState {
         }
     }
 
-    /// The state after a write with the version in its answer, or with one that nobody knows.
+    /// Returns the state after a write. Its version is the one in the answer; without an answer, it
+    /// is unknown.
     fn write(&self, content: Content, answer: Option<&Answer>) -> Option<KvState> {
         let last = match answer {
             None => self.last.next()?,
@@ -111,7 +114,8 @@ impl KvModel {
             Some(Answer::Conflict { present: None }) => state.absent(),
             _ if !state.has(expected) => None,
             _ => {
-                // Had the version been unknown, success gives it away.
+                // The success shows that the key had the expected version, even if it was unknown
+                // before.
                 let last = expected.map_or(state.last, Version::Exactly);
                 let before = KvState { content: state.content, last };
                 before.write(self.observed.content(value), answer)
@@ -188,8 +192,8 @@ impl Model for KvModel {
         }
     }
 
-    /// Whoever writes or sees a version stands at its place in the order of the versions, the write
-    /// before those who see it.
+    /// Ranks an operation by the version that it writes or sees. The write of a version comes
+    /// before the operations that see it.
     fn rank(&self, _: &Operation, answer: &Answer) -> Option<u64> {
         match answer {
             Answer::Written { version, .. } => version.checked_mul(2),
@@ -214,7 +218,8 @@ impl Model for KvModel {
         operation: &Operation,
         answer: Option<&Answer>,
     ) -> bool {
-        // Appends of unknown outcome create and lengthen; each has a higher version.
+        // Appends of unknown outcome can create the key and lengthen its value. Each of them has a
+        // higher version.
         let reaches = |version: u64| state.has(Some(version)) || state.last.bound() < version;
         match (operation, answer) {
             (Operation::Get, Some(Answer::Found { value, version })) => {

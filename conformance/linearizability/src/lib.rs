@@ -1,13 +1,14 @@
-//! Whether what clients saw can be explained by one copy of the data.
+//! Decides whether the answers that clients received can be explained by a single copy of the data.
 //!
-//! A history is linearizable if all its operations can be put into one order in which every answer
-//! is what a single object would have answered, and in which an operation that returned before
-//! another was called stands before it (Herlihy and Wing, 1990). Operations of unknown outcome may
-//! stand anywhere after their call, or nowhere.
+//! A history is linearizable if all its operations can be put into one order that meets two
+//! conditions (Herlihy and Wing, 1990). Every answer is the answer that a single object gives in
+//! this order. An operation that returned before another one was called stands before it. An
+//! operation of unknown outcome may stand anywhere after its call, or be left out.
 //!
-//! Linearizability is local: a history is linearizable if and only if the part of it that concerns
-//! each key is. So [`check`] goes key by key. How one key is searched stands in `search`, why a new
-//! checker at all in its `README.md`.
+//! Linearizability is local: a history is linearizable if and only if, for each key, the part of it
+//! that concerns this key is linearizable. So [`check`] checks each key separately. The module
+//! `search` describes the search for one key. `README.md` explains why this crate has its own
+//! checker.
 //!
 //! # Example
 //!

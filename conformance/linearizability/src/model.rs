@@ -1,39 +1,40 @@
-//! What an object promises to a client that has it for itself: its sequential specification.
+//! The sequential specification of an object: how it behaves for a single client.
 
 use std::fmt;
 
 use super::Call;
 
-/// A sequential specification, and what the search may know about it.
+/// A sequential specification, with properties that speed up the search.
 ///
-/// [`step`](Model::step) alone decides what is linearizable. The other functions only say what
-/// follows from it, so that the search need not find out by trying; a wrong one makes verdicts
-/// wrong. Their defaults are right for every model.
+/// Only [`step`](Model::step) decides which histories are linearizable. The other functions state
+/// consequences of `step`, so that the search does not have to find them by trying. A wrong
+/// consequence makes verdicts wrong. The defaults are correct for every model.
 pub trait Model: Sized {
-    /// What is asked for.
+    /// An operation that a client requests.
     type Operation: Clone + PartialEq + fmt::Display;
-    /// What is answered.
+    /// An answer of the object.
     type Answer: Clone + fmt::Display;
-    /// What is remembered between operations.
+    /// The state that the object keeps between operations.
     type State: Clone + PartialEq;
 
-    /// The model for these calls, all of one key. What the calls never show need not be remembered.
+    /// Creates the model for these calls, all of one key. The model need not distinguish states
+    /// that no answer distinguishes.
     fn new(calls: &[Call<Self::Operation, Self::Answer>]) -> Self;
 
-    /// The same calls, with the outcomes of those that were unknown where they follow from what
-    /// others saw: such a call has the only answer that it can have had, and has returned when that
-    /// was seen.
+    /// Infers unknown outcomes from other answers, and returns all calls. A call whose outcome is
+    /// inferred gets the only answer that it can have had. Its return is the first return of a call
+    /// that saw its effect.
     fn infer(
         calls: &[Call<Self::Operation, Self::Answer>],
     ) -> Vec<Call<Self::Operation, Self::Answer>> {
         calls.to_vec()
     }
 
-    /// The state before the first operation.
+    /// Returns the state before the first operation.
     fn initial(&self) -> Self::State;
 
-    /// The state after an operation, `None` if it cannot be answered so. Without an answer: the
-    /// operation took effect and nobody knows what was answered.
+    /// Returns the state after an operation, or `None` if the operation cannot have this answer.
+    /// Without an answer, the operation took effect and its answer is unknown.
     fn step(
         &self,
         state: &Self::State,
@@ -41,25 +42,28 @@ pub trait Model: Sized {
         answer: Option<&Self::Answer>,
     ) -> Option<Self::State>;
 
-    /// What an operation does to a state, whichever it is.
+    /// Returns the effect of an operation, which is the same for every state.
     fn effect(&self, operation: &Self::Operation, answer: Option<&Self::Answer>) -> Effect {
         let _ = (operation, answer);
         Effect::Builds
     }
 
-    /// A number that never decreases along a linearization, for the operations that have one.
+    /// Returns a number that never decreases along a linearization, for the operations that have
+    /// one.
     fn rank(&self, operation: &Self::Operation, answer: &Self::Answer) -> Option<u64> {
         let _ = (operation, answer);
         None
     }
 
-    /// Whether every continuation from `other` is one from `state`, too.
+    /// Returns whether every sequence of operations that is possible from `other` is also possible
+    /// from `state`.
     fn covers(&self, state: &Self::State, other: &Self::State) -> bool {
         state == other
     }
 
-    /// `false` only if the operation cannot be answered so, or without an answer not take effect,
-    /// whichever operations of [`Effect::Builds`] take effect first, none included.
+    /// Returns `false` only if no sequence of operations of [`Effect::Builds`], not even the empty
+    /// one, makes the operation possible. With an answer, the operation is possible if it can have
+    /// this answer; without one, if it can take effect.
     fn within_reach(
         &self,
         state: &Self::State,
@@ -70,26 +74,26 @@ pub trait Model: Sized {
         true
     }
 
-    /// Whether operations of unknown outcome can stand for each other: they lead from any state to
-    /// the same one.
+    /// Returns whether two operations of unknown outcome are interchangeable: from any state, both
+    /// lead to the same state.
     fn alike(&self, one: &Self::Operation, other: &Self::Operation) -> bool {
         one == other
     }
 
-    /// A state in words.
+    /// Describes a state in words.
     fn describe(&self, state: &Self::State) -> String;
 }
 
-/// What an operation does to a state.
+/// The effect of an operation on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The object stays as it is.
+    /// The state stays the same.
     Reads,
-    /// The object becomes something that depends on what it was.
+    /// The new state depends on the old state.
     Builds,
-    /// The object becomes something that does not depend on what it was; without an answer, it
-    /// always can.
+    /// The new state does not depend on the old state. Without an answer, the operation is possible
+    /// in every state.
     Overwrites,
-    /// As before, if the object lets it.
+    /// Like [`Effect::Overwrites`], but possible only in some states.
     OverwritesIf,
 }

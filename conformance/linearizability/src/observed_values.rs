@@ -1,24 +1,25 @@
-//! Values, as far as anybody will ever see them.
+//! Values, reduced to the parts that reads can distinguish.
 //!
-//! A value matters for what it, or a value that begins with it, looks like to a later read. One
-//! that is no prefix of any value that any read returned cannot be told from another such one of
-//! the same length. So a model need not remember bytes: a value is a prefix of an observed one, or
-//! it is unseen. States become small, and many become the same.
+//! A value matters only if a later read returns it, or returns a longer value that begins with it.
+//! Two values of the same length that are not a prefix of any value that a read returned cannot be
+//! distinguished. So a model does not have to store bytes: a value is either a prefix of an
+//! observed value, or it is unseen. This makes states small, and many of them become equal.
 
 use super::Bytes;
 
-/// All values that reads returned, in order.
+/// All values that reads returned, sorted.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
     values: Vec<Bytes>,
 }
 
-/// A value.
+/// A value, in terms of the observed values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// The first `length` bytes of observed value number `of`, the first that begins so.
+    /// The first `length` bytes of observed value number `of`, which is the first that begins with
+    /// them.
     Seen { of: usize, length: usize },
-    /// No observed value begins so.
+    /// No observed value begins with this value.
     Unseen { length: usize },
 }
 
@@ -32,7 +33,7 @@ impl Content {
 
 impl Observed {
     pub(super) fn new<'a>(values: impl Iterator<Item = &'a Bytes>) -> Observed {
-        // The empty value is where appending begins, observed or not.
+        // Appending starts from the empty value, so it is included even if no read returned it.
         let mut values: Vec<Bytes> = values.cloned().chain([Bytes::default()]).collect();
         values.sort_unstable();
         values.dedup();
@@ -43,13 +44,13 @@ impl Observed {
         self.append(Content::Seen { of: 0, length: 0 }, value)
     }
 
-    /// What a value becomes when a suffix is appended to it.
+    /// Returns the value after a suffix is appended to it.
     pub(super) fn append(&self, content: Content, suffix: &[u8]) -> Content {
         let length = content.length() + suffix.len();
         let Content::Seen { of, length: old } = content else {
             return Content::Unseen { length };
         };
-        // The values that begin with the old one stand side by side, from `of` on.
+        // The values that begin with the old value are adjacent, from `of` on.
         let prefix = &self.values[of][..old];
         let behind = |value: &Bytes| value.strip_prefix(prefix).map(|rest| rest < suffix);
         let of = of + self.values[of..].partition_point(|value| behind(value) == Some(true));
@@ -59,7 +60,7 @@ impl Observed {
         }
     }
 
-    /// The bytes, of a value that is seen.
+    /// Returns the bytes of a value, if it is seen.
     pub(super) fn bytes(&self, content: Content) -> Option<&[u8]> {
         match content {
             Content::Seen { of, length } => Some(&self.values[of][..length]),
@@ -75,9 +76,10 @@ impl Observed {
         self.bytes(content).is_some_and(|bytes| value.starts_with(bytes))
     }
 
-    /// Whether no observed value can be made by appending `suffix`.
+    /// Returns whether no observed value contains `suffix`, so that appending it never makes an
+    /// observed value. Always `false` for the empty suffix.
     pub(super) fn never_holds(&self, suffix: &[u8]) -> bool {
-        // A value that begins another one holds nothing more.
+        // A prefix of another value contains no additional bytes.
         let is_last = |place: &usize| {
             let next = self.values.get(place + 1);
             next.is_none_or(|next| !next.starts_with(&self.values[*place]))

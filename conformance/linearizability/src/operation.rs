@@ -1,4 +1,4 @@
-//! What clients ask of the key-value service, and what it answers.
+//! Operations and answers of the key-value service.
 
 use std::fmt;
 
@@ -6,61 +6,61 @@ use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 
-/// What a client asks for.
+/// An operation that a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// The value.
+    /// Reads the value.
     Get,
-    /// Gives the key a value.
+    /// Sets the value.
     Put {
-        /// Its value from now on.
+        /// The new value.
         value: Bytes,
     },
-    /// Lengthens the value. A key that does not exist has the empty one.
+    /// Appends to the value. A key that does not exist counts as empty.
     Append {
-        /// What comes behind it.
+        /// The bytes to append.
         suffix: Bytes,
     },
-    /// Gives the key a value if it has a version.
+    /// Sets the value if the key has the expected version.
     CompareAndSet {
-        /// The version that it must have; `None`: it must not exist.
+        /// The expected version; `None` if the key must not exist.
         expected: Option<u64>,
-        /// Its value from now on.
+        /// The new value.
         value: Bytes,
     },
     /// Removes the key.
     Delete,
 }
 
-/// What the service answers.
+/// An answer of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// To a get: the key exists.
+    /// The answer to a get if the key exists.
     Found {
-        /// Its value.
+        /// The value.
         value: Bytes,
-        /// The version that the value's write was given.
+        /// The version of the write that set this value.
         version: u64,
     },
-    /// To a get: the key does not exist.
+    /// The answer to a get if the key does not exist.
     Missing,
-    /// To a put, an append or a compare-and-set: the value was written.
+    /// The answer to a put, an append or a compare-and-set that wrote the value.
     Written {
-        /// Its version, from 1 on.
+        /// The version of the value, from 1 on.
         version: u64,
-        /// How many bytes it has now.
+        /// The length of the value after the write, in bytes.
         length: u64,
     },
-    /// To a compare-and-set: nothing was done.
+    /// The answer to a compare-and-set that had no effect.
     Conflict {
-        /// The version that the key has; `None`: it does not exist.
+        /// The version of the key; `None` if it does not exist.
         present: Option<u64>,
     },
-    /// To a delete: the key does not exist now.
+    /// The answer to a delete. The key does not exist any more.
     Deleted {
-        /// Whether it did before.
+        /// Whether the key existed before.
         existed: bool,
     },
 }

@@ -9,20 +9,20 @@ use super::explain::Explanation;
 use super::search::{Budget, Found, search};
 use super::{Bytes, Call, History, Limit, Model};
 
-/// Whether something is linearizable.
+/// The verdict whether the calls of a key are linearizable.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is.
+    /// The calls are linearizable.
     Linearizable {
-        /// Places of calls in the history, in an order that explains all answers. Calls of unknown
-        /// outcome that are not among them had no effect that anybody saw.
+        /// The positions of calls in the history, in an order that explains all answers. A call of
+        /// unknown outcome that is not among them had no effect that any answer shows.
         order: Vec<usize>,
     },
-    /// It is not.
+    /// The calls are not linearizable.
     NotLinearizable(Explanation),
-    /// Nobody knows: the limit was reached first. This is no success. The furthest that the search
-    /// came.
+    /// The limit was reached before there was a verdict. This is not a success. The explanation
+    /// shows how far the search came.
     GaveUp(Explanation),
 }
 
@@ -31,11 +31,11 @@ pub enum Verdict {
 pub struct KeyReport {
     /// The key.
     pub key: Bytes,
-    /// How many calls concern it.
+    /// The number of calls that concern the key.
     pub calls: usize,
-    /// How many of them have an unknown outcome.
+    /// The number of these calls whose outcome is unknown.
     pub unknown: usize,
-    /// How many states were computed or compared.
+    /// The number of states that were computed or compared.
     pub steps: u64,
     /// The verdict.
     pub verdict: Verdict,
@@ -44,13 +44,13 @@ pub struct KeyReport {
 /// The verdict on a history.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Every key, in order.
+    /// The verdict on each key, in the order of the keys.
     pub keys: Vec<KeyReport>,
 }
 
 /// Decides whether a history is linearizable.
 ///
-/// When the limit is reached at one key, the keys after it are given up, too.
+/// If the limit is reached at one key, the search gives up on the keys after it, too.
 pub fn check<M: Model>(history: &History<M::Operation, M::Answer>, limit: Limit) -> Report {
     let mut by_key: BTreeMap<&Bytes, Vec<usize>> = BTreeMap::new();
     for (place, call) in history.calls().iter().enumerate() {
@@ -89,19 +89,20 @@ fn check_key<M: Model>(
 }
 
 impl Report {
-    /// Whether every key is linearizable. A key that was given up is not known to be.
+    /// Returns whether every key is linearizable. A key for which the search gave up does not count
+    /// as linearizable.
     pub fn is_linearizable(&self) -> bool {
         self.keys.iter().all(|key| matches!(key.verdict, Verdict::Linearizable { .. }))
     }
 
-    /// Whether some key is known not to be linearizable.
+    /// Returns whether at least one key is known not to be linearizable.
     pub fn is_violated(&self) -> bool {
         self.keys.iter().any(|key| matches!(key.verdict, Verdict::NotLinearizable(_)))
     }
 }
 
 impl fmt::Display for Report {
-    /// What is wrong, or that nothing is. At most 100 columns, without colour.
+    /// Writes the violations and the verdict. Each line has at most 100 columns, without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calls: usize = self.keys.iter().map(|key| key.calls).sum();
         let unknown: usize = self.keys.iter().map(|key| key.unknown).sum();

@@ -1,26 +1,31 @@
-//! The search for a linearization: Wing and Gong's, with Lowe's memory of configurations.
+//! The search for a linearization: Wing and Gong's algorithm, with Lowe's memory of configurations.
 //!
-//! Operations whose answer is known are placed one after the other; next may be placed whatever was
-//! invoked before the first answer among the operations that are not placed yet. Where nothing can
-//! be placed, the search goes back. What keeps it short, with an argument why nothing is missed:
+//! The search places the answered operations one after another. An operation can be placed next if
+//! it was invoked before the first return among the operations that are not placed yet. If no
+//! operation can be placed, the search goes back. The following reductions keep the search short,
+//! and none of them misses an order:
 //!
-//! - *Reads at once.* If a read can be placed and tells nothing that the state does not hold already,
-//!   it is placed, and nothing else is tried here: in any linearization that goes on from here, it
-//!   can be moved to the front.
-//! - *Ranks.* Only operations of the lowest [rank](Model::rank) that is left, or of none, are tried.
-//! - *Operations of unknown outcome only where they are needed.* Those that take effect stand in
-//!   chains, each directly before an operation whose answer is known; at the very end they need not
-//!   stand at all. Shorter chains are tried first. In a chain, whatever stands before an operation
-//!   that [overwrites](Effect::Overwrites) can be left out, so such a one only begins a chain; a
-//!   chain grows by operations that [build](Effect::Builds) only if they [lead](Model::within_reach)
-//!   to its goal or to one that overwrites; a chain is not made longer once its goal overwrites and
-//!   can be placed; two that build and lead to the same state in either order stand in one order;
-//!   and of operations that are [alike](Model::alike), the first that was invoked is used first.
-//! - *Short chains first.* The search is repeated with longer chains until none was too long to be
-//!   tried. Where an order exists, it mostly needs no long ones.
-//! - *Memory.* A configuration is what was placed, the state, and which operations of unknown outcome
-//!   were used up. It is hopeless if one with the same placed operations was, that had a state which
-//!   [covers](Model::covers) this one's and had used up no other operations.
+//! - *Reads at once.* If a read can be placed and does not change the state, the search places it
+//!   and tries nothing else here. In any linearization that continues from here, this read can be
+//!   moved to the front.
+//! - *Ranks.* Of the remaining operations, only those with the lowest [rank](Model::rank) or
+//!   without a rank are tried.
+//! - *Operations of unknown outcome only where they are needed.* The operations of unknown outcome
+//!   that take effect form chains. Each chain stands directly before an answered operation, its
+//!   goal. At the end of the order, no operation of unknown outcome is needed. Shorter chains are
+//!   tried first. An operation that [overwrites](Effect::Overwrites) can only begin a chain,
+//!   because everything before it in the chain can be left out. A chain is extended by operations
+//!   that [build](Effect::Builds) only if they can [lead](Model::within_reach) to its goal or to an
+//!   operation that overwrites. A chain is not extended once its goal can be placed, if the goal
+//!   overwrites. Two operations that build, and that lead to the same state in either order, are
+//!   tried in one order only. Of operations that are [alike](Model::alike), the one that was
+//!   invoked first is used first.
+//! - *Short chains first.* The search is repeated with longer chains until no chain was too long to
+//!   be tried. If an order exists, it seldom needs long chains.
+//! - *Memory.* A configuration consists of the placed operations, the state, and the used
+//!   operations of unknown outcome. A configuration is hopeless if an earlier one had the same
+//!   placed operations and a state that [covers](Model::covers) this state, and had used no
+//!   operation of unknown outcome that is not used in this one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -31,42 +36,43 @@ use super::conflict_window::window;
 use super::model::{Effect, Model};
 use super::{Call, Limit};
 
-/// How a search ended.
+/// The result of a search.
 pub(super) enum Found<M: Model> {
-    /// Indexes of calls, in an order that explains all answers.
+    /// The indexes of calls, in an order that explains all answers.
     Order(Vec<usize>),
-    /// There is no such order. Those of the calls that show it; others are not done there.
+    /// There is no such order. Of the returned calls, those that are not needed to show this are
+    /// marked as not done.
     Nothing(Furthest, Vec<Call<M::Operation, M::Answer>>),
     /// The limit was reached.
     GaveUp(Furthest),
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 enum Attempt {
     Order(Vec<usize>),
     /// There is no order.
     Nothing,
-    /// There may be one, with longer chains or after more steps.
+    /// There may be an order, with longer chains or after more steps.
     TooLate,
 }
 
-/// How far a search came.
+/// The furthest point that a search reached.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Furthest {
     /// The longest beginning of an order that was found.
     pub(super) order: Vec<usize>,
-    /// How many answers it holds.
+    /// The number of answers in it.
     answers: usize,
-    /// What returned before this can be put into an order.
+    /// All calls that returned before this time can be put into an order.
     pub(super) deadline: u64,
 }
 
-/// What the searches of one check share.
+/// The limit and the step count that all searches of one check share.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     limit: Limit,
     started: Instant,
-    /// How many times a model was asked for a next state.
+    /// The number of states that were computed or compared.
     pub(super) steps: u64,
 }
 
@@ -80,8 +86,8 @@ impl Budget {
     }
 }
 
-/// Searches for an order of calls, all of one key. Where that takes long, for a
-/// [window](super::conflict_window) that has none.
+/// Searches for an order of calls, all of one key. If this takes long, it also searches for a
+/// [window](super::conflict_window) of the calls that has no order.
 pub(super) fn search<M: Model>(
     calls: &[Call<M::Operation, M::Answer>],
     budget: &mut Budget,
@@ -130,61 +136,62 @@ struct Pending<'a, M: Model> {
     invoked: u64,
     operation: &'a M::Operation,
     effect: Effect,
-    /// The one before it that is alike.
+    /// The last operation before this one that is alike.
     twin: Option<usize>,
 }
 
-/// Operations of unknown outcome, and the known one that they stand before.
+/// A chain of operations of unknown outcome, and the known operation directly after it.
 struct Move<S> {
     chain: Vec<usize>,
     goal: usize,
-    /// The state after the known one.
+    /// The state after the known operation.
     state: S,
 }
 
-/// A chain that may be made longer.
+/// A chain that may be extended.
 struct Chain<S> {
     unknown: Vec<usize>,
     goal: usize,
-    /// The state before the last of them.
+    /// The state before the last operation of the chain.
     before: S,
-    /// The state after all of them.
+    /// The state after the whole chain.
     state: S,
 }
 
-/// A configuration.
+/// A configuration, with the moves that are left to try.
 struct Frame<S> {
     state: S,
-    /// The first answer among what is not placed: only what was invoked before can be placed.
+    /// The first return among the operations that are not placed. Only operations that were invoked
+    /// before it can be placed.
     deadline: u64,
-    /// What to try, the last first.
+    /// The moves to try. The last one is tried first.
     moves: Vec<Move<S>>,
-    /// What longer chains are made of, all of one length.
+    /// The chains to extend, all of one length.
     chains: Vec<Chain<S>>,
     /// The chain and the goal that were placed last.
     placed: Option<(Vec<usize>, usize)>,
-    /// The first that is not placed.
+    /// The first known operation that is not placed.
     first: usize,
-    /// The first in [`Search::by_rank`] that is not placed.
+    /// The first position in [`Search::by_rank`] whose operation is not placed.
     lowest: usize,
 }
 
-/// A search under way.
+/// The state of a search.
 struct Search<'a, M: Model> {
     model: &'a M,
     known: Vec<Known<'a, M>>,
     unknown: Vec<Pending<'a, M>>,
-    /// Known operations that have a rank, in its order.
+    /// The known operations that have a rank, ordered by rank.
     by_rank: Vec<usize>,
     placed: BitSet,
     used: BitSet,
     seen: HashMap<Frontier, Vec<(M::State, BitSet)>>,
     furthest: Furthest,
-    /// How long chains may be.
+    /// The greatest length of a chain.
     longest_chain: usize,
-    /// After how many steps this attempt ends.
+    /// The step count at which this attempt ends.
     end: u64,
-    /// Whether this attempt left out anything.
+    /// Whether this attempt left out a chain that was too long.
     is_cut_short: bool,
     budget: &'a mut Budget,
 }
@@ -216,7 +223,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// Allows longer chains than before.
+    /// Prepares another attempt, with chains that may be longer by one.
     fn start_again(&mut self) {
         self.longest_chain += 1;
         self.is_cut_short = false;
@@ -225,7 +232,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.seen.clear();
     }
 
-    /// Searches for an order without longer chains than are allowed now, for so many steps.
+    /// Searches for an order with chains of the allowed length, for at most `patience` steps.
     fn attempt(&mut self, patience: u64) -> Attempt {
         self.end = self.budget.steps.saturating_add(patience);
         let mut behind = Vec::new();
@@ -262,7 +269,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.budget.steps > self.end || self.budget.is_spent()
     }
 
-    /// Notes how far the search came, where it goes back or ends.
+    /// Records how far the search came. It is called where the search goes back or ends.
     fn note(&mut self, behind: &[Frame<M::State>], last: &Frame<M::State>) {
         self.furthest.deadline = self.furthest.deadline.max(last.deadline);
         if behind.len() > self.furthest.answers {
@@ -271,7 +278,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// The calls that were placed, in order.
+    /// Returns the placed calls, in order.
     fn order(&self, behind: &[Frame<M::State>], last: &Frame<M::State>) -> Vec<usize> {
         let placed = behind.iter().chain([last]).filter_map(|frame| frame.placed.as_ref());
         placed
@@ -296,7 +303,8 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// Whether what is placed, with this state, was tried before; notes that it was.
+    /// Returns whether the placed operations were already tried with this state, or with one that
+    /// covers it. If not, records them as tried.
     fn is_hopeless(&mut self, state: &M::State) -> bool {
         let tried = self.seen.entry(self.placed.frontier()).or_default();
         self.budget.steps += tried.len() as u64;
@@ -308,7 +316,7 @@ impl<'a, M: Model> Search<'a, M> {
         false
     }
 
-    /// The configuration after a move, with its moves without a chain.
+    /// Returns the configuration after a move, with its moves that have no chain.
     fn frame(
         &mut self,
         state: M::State,
@@ -342,8 +350,8 @@ impl<'a, M: Model> Search<'a, M> {
         frame
     }
 
-    /// The known operations that may be placed next, those that returned first at the end, and the
-    /// first answer among all that are not placed.
+    /// Returns the known operations that may be placed next, and the first return among all
+    /// operations that are not placed. The operations with the earliest returns come last.
     fn candidates(&self, first: usize, lowest: usize) -> (Vec<usize>, u64) {
         let mut deadline = u64::MAX;
         let mut candidates = Vec::new();
@@ -365,15 +373,15 @@ impl<'a, M: Model> Search<'a, M> {
         (candidates, deadline)
     }
 
-    /// The state after a known operation.
+    /// Returns the state after a known operation.
     fn answer(&mut self, state: &M::State, goal: usize) -> Option<M::State> {
         self.budget.steps += 1;
         let Known { operation, answer, .. } = &self.known[goal];
         self.model.step(state, operation, Some(answer))
     }
 
-    /// Whether a chain may come to its goal, or to something that overwrites, by operations that
-    /// build.
+    /// Returns whether operations that build can extend a chain so that its goal, or an operation
+    /// of [`Effect::OverwritesIf`], becomes possible.
     fn may_build(&self, chain: &Chain<M::State>, available: &[usize]) -> bool {
         let Known { operation, answer, .. } = &self.known[chain.goal];
         let overwrites = |index: &&usize| self.unknown[**index].effect == Effect::OverwritesIf;
@@ -384,7 +392,8 @@ impl<'a, M: Model> Search<'a, M> {
             })
     }
 
-    /// Notes a chain, and the move that it makes possible, if it does.
+    /// Adds the move that a chain makes possible, if there is one, and adds the chain if it may be
+    /// extended.
     fn add(&self, frame: &mut Frame<M::State>, chain: Chain<M::State>, next: Option<M::State>) {
         let overwrites =
             matches!(self.known[chain.goal].effect, Effect::Overwrites | Effect::OverwritesIf);
@@ -397,7 +406,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// What to try next from a configuration.
+    /// Returns the next move to try from a configuration.
     fn next_move(&mut self, frame: &mut Frame<M::State>) -> Option<Move<M::State>> {
         while frame.moves.is_empty() && !frame.chains.is_empty() && !self.is_over() {
             self.lengthen(frame);
@@ -405,7 +414,7 @@ impl<'a, M: Model> Search<'a, M> {
         frame.moves.pop()
     }
 
-    /// Makes all chains longer by one operation of unknown outcome, in every way.
+    /// Extends all chains by one operation of unknown outcome, in every possible way.
     fn lengthen(&mut self, frame: &mut Frame<M::State>) {
         let invoked = self.unknown.partition_point(|pending| pending.invoked <= frame.deadline);
         let available: Vec<usize> =
@@ -430,7 +439,8 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// The state after a chain and one more operation, unless that is of no use.
+    /// Returns the state after a chain and one more operation, or `None` if that operation is
+    /// useless here.
     fn continued(
         &mut self,
         frame: &Frame<M::State>,
@@ -456,8 +466,8 @@ impl<'a, M: Model> Search<'a, M> {
         (gains && !self.is_swapped(chain, index, &state)).then_some(state)
     }
 
-    /// Whether the chain's last operation and the one behind it lead to the same state in the other
-    /// order, in which they were invoked.
+    /// Returns whether the chain's last operation and the next one also lead to the same state in
+    /// the other order, the order in which they were invoked.
     fn is_swapped(&mut self, chain: &Chain<M::State>, index: usize, state: &M::State) -> bool {
         let Some(&last) = chain.unknown.last().filter(|last| index < **last) else { return false };
         let (first, second) = (&self.unknown[index], &self.unknown[last]);

@@ -1,17 +1,17 @@
-//! How long a check may take.
+//! The limit on the duration of a check.
 
 use std::time::Duration;
 
-/// How long a check may take, over all keys.
+/// The limit on the duration of a check, over all keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// How many states may be computed or compared.
+    /// The number of states that may be computed or compared.
     pub steps: u64,
-    /// How much time may pass.
+    /// The time that may pass.
     pub time: Duration,
-    /// After how many steps the search looks elsewhere: at a part of the history, or at longer
-    /// sequences of calls of unknown outcome. It changes how long a check takes, never what it
-    /// finds.
+    /// The number of steps after which the search tries something else: a part of the history, or
+    /// longer chains of calls of unknown outcome. It changes the duration of a check, but never its
+    /// verdict.
     pub patience: u64,
 }
 

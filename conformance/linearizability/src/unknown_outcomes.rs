@@ -1,29 +1,28 @@
-//! What reads tell about calls of unknown outcome.
+//! Infers the outcomes of calls of unknown outcome from reads.
 //!
-//! A value stands at a version, and every version has one write. If a read saw a version that no
-//! answered write was given, a call of unknown outcome wrote it; if just one of them can have
-//! written that value, it did. Then its answer is known, and that it took effect before that read
-//! returned. Where values are mostly different, few calls of unknown outcome remain, and those are
-//! ones that nobody saw.
+//! Each version has exactly one write. If a read saw a version that no answered write has, a call
+//! of unknown outcome wrote it. If only one such call can have written the value, that call wrote
+//! it. Then its answer is known, and it took effect before the read returned. If most values
+//! differ, few calls of unknown outcome remain, and no read saw their effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::operation::{Answer, Operation};
 use super::{Bytes, Call, Outcome};
 
-/// What reads saw at a version.
+/// The value that reads saw at a version.
 struct Sighting<'a> {
     value: &'a Bytes,
-    /// When the first of them returned.
+    /// The first return of these reads.
     returned: u64,
 }
 
-/// The calls, with the outcomes that follow from what reads saw. They are all of one key.
+/// Returns the calls, all of one key, with the outcomes that follow from reads.
 pub(super) fn infer(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, Answer>> {
     let mut calls = calls.to_vec();
     let seen = calls.clone();
     let mut sightings = sightings(&seen);
-    // What is found out about one call leaves fewer for the other sightings.
+    // Each inferred outcome leaves fewer calls for the other sightings.
     loop {
         let before = sightings.len();
         sightings.retain(|&version, sighting| {
@@ -45,7 +44,7 @@ pub(super) fn infer(calls: &[Call<Operation, Answer>]) -> Vec<Call<Operation, An
     }
 }
 
-/// What was seen at versions that no answered write was given.
+/// Returns the values that reads saw, for the versions that no answered write has.
 fn sightings(calls: &[Call<Operation, Answer>]) -> BTreeMap<u64, Sighting<'_>> {
     let written: BTreeSet<u64> = calls
         .iter()
@@ -65,7 +64,7 @@ fn sightings(calls: &[Call<Operation, Answer>]) -> BTreeMap<u64, Sighting<'_>> {
     sightings
 }
 
-/// Whether an operation may have made the value, with that version.
+/// Returns whether an operation can have written this value with this version.
 fn may_write(operation: &Operation, made: &Bytes, version: u64) -> bool {
     match operation {
         Operation::Put { value } => value == made,

@@ -1,5 +1,5 @@
-//! A key whose values have no versions, and exists from the start with the empty value: the
-//! key-value service of course assignments, such as MIT's 6.5840.
+//! The model of a key without versions, which exists from the start with the empty value. This is
+//! the key-value service of course assignments, such as MIT's 6.5840.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,34 +10,34 @@ use super::model::{Effect, Model};
 use super::observed_values::{Content, Observed};
 use super::{Bytes, Call};
 
-/// What a client asks for.
+/// An operation that a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueOperation {
-    /// The value.
+    /// Reads the value.
     Get,
-    /// Gives the key a value.
+    /// Sets the value.
     Put {
-        /// Its value from now on.
+        /// The new value.
         value: Bytes,
     },
-    /// Lengthens the value.
+    /// Appends to the value.
     Append {
-        /// What comes behind it.
+        /// The bytes to append.
         suffix: Bytes,
     },
 }
 
-/// What the service answers.
+/// An answer of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueAnswer {
-    /// To a get.
+    /// The answer to a get.
     Value {
         /// The value.
         value: Bytes,
     },
-    /// To a put or an append.
+    /// The answer to a put or an append.
     Done,
 }
 
@@ -60,13 +60,13 @@ impl fmt::Display for ValueAnswer {
     }
 }
 
-/// One key, empty at first.
+/// The model of one key. At first its value is empty.
 #[derive(Clone, Debug)]
 pub struct ValueModel {
     observed: Observed,
-    /// What was perhaps appended, but is in no observed value.
+    /// The suffixes of appends of unknown outcome that are in no observed value.
     never_seen: HashSet<Bytes>,
-    /// How long the longest observed value is, if the key is only ever appended to.
+    /// The length of the longest observed value, if no call is a put.
     only_grows_to: Option<usize>,
 }
 
@@ -114,7 +114,8 @@ impl Model for ValueModel {
             }
             (ValueOperation::Append { suffix }, None | Some(ValueAnswer::Done)) => {
                 let next = self.observed.append(state, suffix);
-                // A value that only grows is a prefix of all that are still to be seen.
+                // A value that only grows is a prefix of all values that reads still have to
+                // return.
                 let lost = matches!((state, next), (Content::Seen { .. }, Content::Unseen { .. }))
                     && self.only_grows_to.is_some_and(|longest| state.length() < longest);
                 (!lost).then_some(ValueState(next))
@@ -131,7 +132,8 @@ impl Model for ValueModel {
         }
     }
 
-    /// From a value that nobody will ever see, one can only go on to others, as from any value.
+    /// Decides that every state covers a state with an unseen value: no read can return an unseen
+    /// value, and a write that is possible from it is possible from any value.
     fn covers(&self, state: &ValueState, other: &ValueState) -> bool {
         state == other || matches!(other.0, Content::Unseen { .. })
     }

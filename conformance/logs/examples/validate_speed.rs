@@ -1,5 +1,5 @@
-//! How fast node logs are validated: makes logs of a simulated cluster with at least as many steps as
-//! the first argument says (a million by default) and measures.
+//! Measures how fast node logs are validated. The logs come from a simulated cluster. They have at
+//! least as many lines as the first argument says (a million by default).
 //!
 //! `cargo run --release -p raft-logs --example validate_speed`
 
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use raft_logs::validate::{Options, validate};
 
-/// How many bytes a command has.
+/// The number of bytes of a command.
 const VALUE: usize = 64;
 
 fn main() {

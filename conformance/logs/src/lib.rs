@@ -1,4 +1,4 @@
-//! The logs of real servers: held to the rules of Raft, and shown to people.
+//! Reads the logs of real servers: checks them against the rules of Raft, and shows them to people.
 
 pub mod column_log;
 pub mod validate;

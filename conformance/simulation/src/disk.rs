@@ -1,11 +1,13 @@
-//! A simulated disk. It loses its power between any two operations, and then everything that was not
-//! synced is there, gone, or torn at a sector's edge; and it fails when it is told to.
+//! A simulated disk. It can lose its power between any two operations. Then data that was not
+//! synced is kept, lost, or torn at a sector's edge. It can also be told to fail.
 //!
-//! What a real disk and file system promise, and no more: a sector is written whole or not at all; a
-//! sync makes a file's earlier writes durable; names that were made, changed or removed are durable
-//! after a sync of their directory, and before that in the order in which it was done. A directory
-//! whose name is lost is lost with everything in it, synced or not. After a sync of a file that failed,
-//! what was to be synced, its length too, looks written and never will be, as on Linux.
+//! It gives the guarantees of a real disk and file system, and no others. A sector is written
+//! completely or not at all. A sync makes the earlier writes of a file durable. A sync of a
+//! directory makes the names durable that were created, changed or removed in it. Without this
+//! sync, a power loss keeps these changes up to some point, in their order. If the name of a
+//! directory is lost, everything in the directory is lost, synced or not. After a failed sync of a
+//! file, the data of that sync, including the length of the file, can still be read but will never
+//! be durable, as on Linux.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -97,7 +99,7 @@ enum NameChange {
     Remove(String),
 }
 
-/// What a name stands for.
+/// The object that a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     File(usize),
@@ -113,7 +115,7 @@ impl Named {
     }
 }
 
-/// The names in a directory and what each stands for.
+/// The names in a directory, and the object of each.
 #[derive(Clone, Debug, Default)]
 struct Names {
     live: BTreeMap<String, Named>,
@@ -122,18 +124,18 @@ struct Names {
 }
 
 impl Names {
-    /// The file of a name.
+    /// Returns the file of a name.
     fn file(&self, name: &str) -> Option<usize> {
         self.live.get(name).copied().and_then(Named::file)
     }
 
-    /// All files.
+    /// Returns all files.
     fn files(&self) -> impl Iterator<Item = (&String, usize)> {
         self.live.iter().filter_map(|(name, entry)| Some((name, entry.file()?)))
     }
 }
 
-/// The path of what is inside a directory.
+/// Returns the path of an entry of a directory.
 fn inside(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
@@ -149,12 +151,12 @@ fn change(names: &mut BTreeMap<String, Named>, change: &NameChange) {
     }
 }
 
-/// When operations fail.
+/// The operations that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The one with this number, counted from the next one on as 0, and no other.
+    /// Only the operation with this number. The next operation has number 0.
     Once(u64),
-    /// That one and all later ones.
+    /// The operation with this number, and all later ones.
     From(u64),
 }
 
@@ -163,21 +165,21 @@ struct State {
     files: Vec<FileState>,
     /// The directories, by path; the root is "".
     directories: Arc<BTreeMap<String, Names>>,
-    /// How many operations that change something there were.
+    /// The number of operations so far that change something.
     operations: u64,
-    /// The number of the operation at which it fails, and whether it goes on failing.
+    /// The number of the operation that fails, and whether all later ones fail, too.
     fault: Option<(u64, bool)>,
-    /// How many operations failed.
+    /// The number of operations that failed.
     failed: u64,
-    /// What was there before each operation, while that is recorded.
+    /// The contents before each operation, while they are recorded.
     moments: Option<Vec<Moment>>,
 }
 
-/// A simulated disk. Clones share it.
+/// A simulated disk. Clones refer to the same disk.
 #[derive(Clone, Debug)]
 pub struct Disk(Arc<Mutex<State>>);
 
-/// What a disk held at some moment, synced or not.
+/// The contents of a disk at some moment, synced or not.
 #[derive(Clone, Debug)]
 pub struct Moment(State);
 
@@ -190,29 +192,30 @@ impl Default for Disk {
 }
 
 impl Disk {
-    /// The disk's root.
+    /// Returns the root directory of the disk.
     pub fn root(&self) -> Arc<dyn Directory> {
         Arc::new(SimulatedDirectory { disk: self.clone(), path: String::new() })
     }
 
-    /// What it holds now.
+    /// Returns the current contents.
     pub fn moment(&self) -> Moment {
         let state = self.state();
         Moment(State { moments: None, fault: None, ..state.clone() })
     }
 
-    /// From now on remembers what it held before each operation.
+    /// Starts to record the contents before each operation.
     pub fn record(&self) {
         self.state().moments = Some(Vec::new());
     }
 
-    /// What it held before each operation since [`record`](Disk::record).
+    /// Returns the contents before each operation since [`record`](Disk::record), and stops
+    /// recording.
     pub fn recorded(&self) -> Vec<Moment> {
         self.state().moments.take().unwrap_or_default()
     }
 
-    /// What the files of a directory hold: equal values are equal files. (Different values may be
-    /// equal files, too.)
+    /// Returns the contents of the files of a directory. Equal results mean equal files. (Different
+    /// results may also mean equal files.)
     pub fn contents(&self, directory: &str) -> DirectoryContents {
         let state = self.state();
         let files = state.directories.get(directory).into_iter().flat_map(Names::files);
@@ -221,8 +224,8 @@ impl Disk {
         DirectoryContents(files.collect())
     }
 
-    /// Puts a directory in the place of the one of that name, as it was at another moment, durably:
-    /// somebody copies back what he saved. Nobody may have a file in it open.
+    /// Replaces a directory by its contents at another moment, durably, as if it were restored from
+    /// a backup. No file in it may be open.
     pub fn put_back(&self, directory: &str, saved: &Moment) {
         let mut state = self.state();
         let saved_names = saved.0.directories.get(directory);
@@ -236,19 +239,19 @@ impl Disk {
         let names = Names { live: names.clone(), durable: names, unsynced: Vec::new() };
         let directories = Arc::make_mut(&mut state.directories);
         directories.insert(directory.to_owned(), names);
-        // And the way to it.
+        // The name of the directory is durable, too.
         let (parent, name) = directory.rsplit_once('/').unwrap_or(("", directory));
         let above = directories.entry(parent.to_owned()).or_default();
         above.live.insert(name.to_owned(), Named::Directory);
         above.durable.insert(name.to_owned(), Named::Directory);
     }
 
-    /// How many operations that change something there were.
+    /// Returns the number of operations so far that change something.
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
 
-    /// Makes operations fail.
+    /// Makes operations fail, or with `None` succeed again.
     pub fn fail(&self, fault: Option<Fault>) {
         let mut state = self.state();
         let now = state.operations;
@@ -259,7 +262,7 @@ impl Disk {
         state.failed = 0;
     }
 
-    /// How many operations failed since [`fail`](Disk::fail).
+    /// Returns the number of operations that failed since [`fail`](Disk::fail).
     pub fn failed(&self) -> u64 {
         self.state().failed
     }
@@ -268,7 +271,7 @@ impl Disk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something that changes the disk.
+    /// Does an operation that changes the disk, unless the operation is to fail.
     fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state();
         state.before_operation()?;
@@ -276,13 +279,13 @@ impl Disk {
     }
 }
 
-/// What the files of a directory hold.
+/// The contents of the files of a directory.
 #[derive(Clone, Debug)]
 pub struct DirectoryContents(Vec<(String, Arc<Vec<Arc<Page>>>)>);
 
 impl DirectoryContents {
     fn key(&self) -> impl Iterator<Item = (&str, usize)> {
-        // As long as this value is kept, nothing else gets these addresses.
+        // As long as this value exists, no other pages can have these addresses.
         self.0.iter().map(|(name, pages)| (name.as_str(), Arc::as_ptr(pages).addr()))
     }
 }
@@ -302,15 +305,15 @@ impl Hash for DirectoryContents {
 }
 
 impl Moment {
-    /// A disk after the process was killed at that moment: what was written is there.
+    /// Returns the disk after a kill of the process at that moment. All written data is kept.
     pub fn after_kill(&self) -> Disk {
         let mut state = self.0.clone();
         state.operations = 0;
         Disk(Arc::new(Mutex::new(state)))
     }
 
-    /// A disk after the power went at that moment: what was synced, and of the rest what `kept`
-    /// picks, sector by sector.
+    /// Returns the disk after a power loss at that moment. All synced data is kept, and of the rest
+    /// the parts for which `kept` returns `true`, sector by sector.
     pub fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disk {
         let mut state = State::default();
         for file in &self.0.files {
@@ -327,7 +330,7 @@ impl Moment {
         let mut directories = BTreeMap::new();
         let mut there = vec![String::new()];
         while let Some(path) = there.pop() {
-            // Nobody has looked inside if there is nothing.
+            // A directory without an entry here is empty.
             let names = self.0.directories.get(&path).cloned().unwrap_or_default();
             let mut left = names.durable;
             for done in names.unsynced.iter().take_while(|_| kept()) {
@@ -342,9 +345,10 @@ impl Moment {
         Disk(Arc::new(Mutex::new(state)))
     }
 
-    /// Whether nothing was on its way, so that a power loss changes nothing.
+    /// Returns whether everything was durable, so that a power loss changes nothing.
     pub fn is_settled(&self) -> bool {
-        // After a sync that failed nothing is on its way, and what is read is not what is there.
+        // After a failed sync no change is pending, but the readable contents differ from the
+        // durable ones.
         let settled = |file: &FileState| file.unsynced.is_empty() && file.live == file.durable;
         self.0.files.iter().all(settled)
             && self.0.directories.values().all(|names| names.unsynced.is_empty())
@@ -352,7 +356,7 @@ impl Moment {
 }
 
 impl Contents {
-    /// Does those sectors of a change that `kept` picks.
+    /// Applies the sectors of a change for which `kept` returns `true`.
     fn apply(&mut self, change: &Change, kept: &mut impl FnMut() -> bool) {
         match change {
             Change::Length(length) => {
@@ -420,7 +424,7 @@ impl SimulatedDirectory {
     }
 }
 
-/// The names in a directory.
+/// Returns the names in a directory. If there is no directory, creates it.
 fn names<'s>(state: &'s mut State, path: &str) -> &'s mut Names {
     let directories = Arc::make_mut(&mut state.directories);
     directories.entry(path.to_owned()).or_default()

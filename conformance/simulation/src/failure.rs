@@ -1,6 +1,6 @@
-//! Why a server on a simulated disk stops, or a simulation cannot go on.
+//! Errors that stop a server on a simulated disk, or a simulation.
 
 use std::error::Error;
 
-/// What went wrong, in whatever part.
+/// An error of any part.
 pub type Failure = Box<dyn Error + Send + Sync>;

@@ -1,8 +1,8 @@
 //! The production store, opened when it is first used.
 //!
-//! Thousands of servers a second start here, and most of them never apply anything. To open a store
-//! takes longer than all the rest. What it would say of itself depends on its files alone, so equal
-//! files are asked once.
+//! The simulations start thousands of servers a second, and most of these never apply an entry. To
+//! open a store takes longer than the rest of a start. The contents of a store depend only on its
+//! files. So a store is opened only once for equal files to find out its contents.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -16,27 +16,27 @@ use crate::disk::{DirectoryContents, Disk};
 use crate::failure::Failure;
 use crate::reference_store::Reference;
 
-/// How much memory a store may use for its cache, in bytes.
+/// The size of a store's cache, in bytes.
 pub const CACHE: usize = 1 << 20;
 
 /// The directory of the store's files.
 pub const DIRECTORY: &str = "kv";
 
-/// How many files are remembered.
+/// The number of directories whose contents are remembered.
 const REMEMBERED: usize = 512;
 
-/// What files say of themselves.
+/// The known facts about stores, by the contents of their files.
 static KNOWN: LazyLock<Mutex<HashMap<DirectoryContents, Known>>> = LazyLock::new(Mutex::default);
 
 #[derive(Clone)]
 struct Known {
-    /// The last index that they reflect.
+    /// The last index that the files reflect.
     applied: Index,
-    /// Everything that they hold, if that was asked for.
+    /// Everything that the files hold, if it was read.
     whole: Option<Reference>,
 }
 
-/// A production store on a simulated disk. Clones share it.
+/// A production store on a simulated disk. Clones refer to the same store.
 #[derive(Clone)]
 pub struct LazyStore(Arc<Mutex<Lazy>>);
 
@@ -52,7 +52,7 @@ enum Inner {
         known: Known,
     },
     Open(KvStore),
-    /// The reference in its place.
+    /// The reference store, in place of the production store.
     Reference(Reference),
 }
 
@@ -79,11 +79,12 @@ impl Lazy {
 }
 
 impl LazyStore {
-    /// The store of a disk.
+    /// Creates the store of a disk. The files are opened now only if their contents are not known
+    /// yet.
     ///
     /// # Errors
     ///
-    /// It cannot be opened.
+    /// Fails if the store cannot be opened.
     pub fn new(disk: &Disk) -> Result<LazyStore, Failure> {
         let contents = disk.contents(DIRECTORY);
         let known = lock(&KNOWN).get(&contents).cloned();
@@ -105,7 +106,8 @@ impl LazyStore {
         LazyStore(Arc::new(Mutex::new(Lazy { inner, max_sessions: MAX_SESSIONS })))
     }
 
-    /// Keeps at most this many sessions. The store has applied nothing yet since it was opened.
+    /// Limits the number of sessions. It must be called before the store applies its first entry
+    /// after it was opened.
     pub fn set_max_sessions(&self, max_sessions: u64) {
         let mut lazy = lock(&self.0);
         lazy.max_sessions = max_sessions;
@@ -114,16 +116,16 @@ impl LazyStore {
         }
     }
 
-    /// The reference in the place of a store, where the store is not what is tried.
+    /// Creates a store that is the reference store, for runs that do not test the production store.
     pub fn reference(reference: Reference) -> LazyStore {
         LazyStore::of(Inner::Reference(reference))
     }
 
-    /// A key's value.
+    /// Returns the value of a key.
     ///
     /// # Errors
     ///
-    /// The store cannot be opened or read.
+    /// Fails if the store cannot be opened or read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Versioned>, Failure> {
         if let Inner::Open(store) = &lock(&self.0).inner {
             return Ok(store.reader().get(key)?);
@@ -132,20 +134,20 @@ impl LazyStore {
         Ok(found.map(|(version, value)| Versioned { version, value }))
     }
 
-    /// A way to read the store that works as long as it is kept.
+    /// Returns a reader of the store, which works as long as it is kept.
     ///
     /// # Errors
     ///
-    /// The store cannot be opened, or there is none.
+    /// Fails if the store cannot be opened, or if it is the reference store.
     pub fn reader(&self) -> Result<KvReader, Failure> {
         Ok(lock(&self.0).open()?.reader())
     }
 
-    /// Everything that the store holds, sessions included, as its snapshot says.
+    /// Returns everything that the store holds, including sessions, as its snapshot says.
     ///
     /// # Errors
     ///
-    /// The store cannot be opened or read.
+    /// Fails if the store cannot be opened or read.
     pub fn whole(&self) -> Result<Reference, Failure> {
         match &mut lock(&self.0).inner {
             Inner::Reference(reference) => Ok(reference.clone()),
@@ -154,7 +156,7 @@ impl LazyStore {
                 if let Some(found) = &known.whole {
                     return Ok(found.clone());
                 }
-                // Opening changes the files, so another copy is asked.
+                // Opening changes the files, so a copy of the disk is opened.
                 let found = whole(&open(&disk.moment().after_kill())?)?;
                 known.whole = Some(found.clone());
                 if let Some(all) = lock(&KNOWN).get_mut(contents) {
@@ -202,7 +204,7 @@ impl StateMachine for LazyStore {
 
     fn sync(&mut self) -> Result<(), StateMachineError> {
         match &mut lock(&self.0).inner {
-            // Its files are all that there is.
+            // An unopened store has nothing but its files, and the reference store has no files.
             Inner::Unopened { .. } | Inner::Reference(_) => Ok(()),
             Inner::Open(store) => store.sync(),
         }

@@ -1,7 +1,7 @@
-//! The key-value service as short as it can be said: what the log means, entry by entry.
+//! A minimal key-value service: the meaning of the log, entry by entry.
 //!
-//! The production store is compared with it after every entry and every restart. It keeps nothing on
-//! a disk and knows nothing of transactions.
+//! The production store is compared with it after every entry and every restart. The reference has
+//! no disk and no transactions.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub type Versioned = (u64, Vec<u8>);
 /// The state after some prefix of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// The last entry that it reflects.
+    /// The index of the last entry that it reflects.
     pub applied: Index,
     /// The keys.
     pub keys: BTreeMap<Vec<u8>, Versioned>,
@@ -39,18 +39,19 @@ struct Session {
 }
 
 impl Reference {
-    /// The state before the first entry, of a service that keeps at most this many sessions.
+    /// Returns the state before the first entry, of a service that keeps at most this many
+    /// sessions.
     pub fn new(max_sessions: u64) -> Reference {
         let (keys, sessions) = (BTreeMap::new(), BTreeMap::new());
         Reference { applied: Index::ZERO, keys, sessions, max_sessions }
     }
 
-    /// The state after these entries, from index 1 on.
+    /// Returns the state after these entries, from index 1 on.
     pub fn of(entries: &[Entry]) -> Reference {
         Reference::default().after(entries)
     }
 
-    /// The state after these entries as well.
+    /// Returns the state after these further entries.
     pub fn after(mut self, entries: &[Entry]) -> Reference {
         for entry in entries {
             self.apply(entry);
@@ -58,8 +59,8 @@ impl Reference {
         self
     }
 
-    /// The state that a snapshot of the production store says it is; none if it is no snapshot. The
-    /// format is that of `raft_kv::store`.
+    /// Returns the state in a snapshot of the production store, or `None` if it is not a snapshot.
+    /// The format is that of `raft_kv::store`.
     pub fn read(snapshot: &[u8]) -> Option<Reference> {
         let mut rest = snapshot.strip_prefix(b"RAFT-KV\0")?.strip_prefix(&2u32.to_le_bytes())?;
         let rest = &mut rest;
@@ -88,7 +89,8 @@ impl Reference {
         (counts == held && rest.is_empty()).then_some(reference)
     }
 
-    /// How a state differs from this one, which it should be; none if it does not.
+    /// Describes how `found` differs from this state, which is the expected one. Returns `None` if
+    /// it does not differ.
     pub fn difference(&self, found: &Reference) -> Option<String> {
         let mut differences = Vec::new();
         if found.applied != self.applied {
@@ -113,7 +115,7 @@ impl Reference {
         (!differences.is_empty()).then(|| differences.join("; "))
     }
 
-    /// Applies the next entry, and answers it.
+    /// Applies the next entry, and returns its answer.
     pub fn apply(&mut self, entry: &Entry) -> Bytes {
         self.applied = self.applied.next();
         let Payload::Command(command) = &entry.payload else { return Bytes::empty() };
@@ -126,7 +128,7 @@ impl Reference {
         }
     }
 
-    /// A request that was performed before is answered, not performed.
+    /// Performs a request of a session. A request that was performed before is only answered.
     fn perform_once(&mut self, request: RequestId, operation: &Operation) -> Bytes {
         let (client, used) = (request.client.0, self.applied.0);
         let Some(session) = self.sessions.get_mut(&client) else {
@@ -193,10 +195,10 @@ impl Reference {
         Answer::SessionOpened { client: ClientId(client) }
     }
 
-    /// The session that ends when there are too many: of the owner with most, the least recently
-    /// used one.
+    /// Returns the session that ends when there are too many: the least recently used one of the
+    /// owner with the most sessions.
     fn superfluous(&self) -> Option<u64> {
-        // How many sessions each owner has, and its least recent use.
+        // The number of sessions of each owner, and its least recent use.
         let mut owners: BTreeMap<Owner, (usize, (u64, u64))> = BTreeMap::new();
         for (client, session) in &self.sessions {
             let last_use = (session.used, *client);
@@ -210,10 +212,10 @@ impl Reference {
     }
 }
 
-/// How many differences are named.
+/// The number of differences that are listed.
 const SHOWN: usize = 4;
 
-/// What is missing, surplus or different in `found`.
+/// Lists the items that are missing, surplus or different in `found`.
 fn compare<K: Ord, V: PartialEq>(
     expected: &BTreeMap<K, V>,
     found: &BTreeMap<K, V>,
@@ -236,7 +238,7 @@ fn compare<K: Ord, V: PartialEq>(
     }
 }
 
-/// Takes so many bytes from the beginning.
+/// Takes `count` bytes from the beginning.
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(count)?;
     *rest = left;
@@ -247,7 +249,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     take(rest, 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// A length, little-endian.
+/// Decodes a little-endian length.
 fn length(bytes: &[u8]) -> Option<usize> {
     let length = bytes.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
     usize::try_from(length).ok()

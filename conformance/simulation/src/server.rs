@@ -1,9 +1,10 @@
-//! A production server on a simulated disk, without threads: every order waits here until somebody has
-//! it done.
+//! A production server on a simulated disk, without threads. Its orders wait here until the caller
+//! executes them.
 //!
-//! Everything in it is what `raftd` runs: replica, shell, log, snapshot store, applier, key-value
-//! store, wire format, snapshot transfer, and the way from a disk to a running node. What is missing is
-//! what does these things at their time: the owner task and its threads, sockets, clocks.
+//! It consists of the parts that `raftd` runs: replica, shell, log, snapshot store, applier,
+//! key-value store, wire format, snapshot transfer, and the start of a node from a disk. Only the
+//! parts are missing that decide when the others run: the owner task and its threads, sockets,
+//! clocks.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -30,33 +31,33 @@ use crate::failure::Failure;
 use crate::lazily_opened_store::LazyStore;
 use crate::reference_store::Reference;
 
-/// How a server is set up.
+/// The set-up of a server.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Who it is.
+    /// The id of the server.
     pub id: NodeId,
-    /// Among whom.
+    /// All voters of the cluster, including this server.
     pub voters: BTreeSet<NodeId>,
-    /// What may be under way to one follower.
+    /// The limits of the node: entries per message and per follower, and reads.
     pub limits: Limits,
     /// Election timeouts and heartbeats.
     pub timing: Timing,
-    /// When snapshots are taken, and what is refused.
+    /// The bounds for snapshots and for requests.
     pub bounds: Bounds,
-    /// How many bytes of entries one frame carries.
+    /// The number of bytes of entries in one frame.
     pub batch: usize,
     /// The sizes of the log's files.
     pub log_sizes: Sizes,
 }
 
 impl Setup {
-    /// Who it is, among whom, as raft-core wants it.
+    /// Returns the configuration of the node for raft-core.
     pub fn config(&self) -> Config {
         Config { id: self.id, voters: self.voters.clone(), limits: self.limits }
     }
 }
 
-/// Something that leaves a server.
+/// Data that leaves a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// Frames on the connection for messages.
@@ -65,19 +66,19 @@ pub enum Sent {
     Snapshot(NodeId, InstallSnapshot),
 }
 
-/// What a client is told.
+/// An answer to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAnswer {
-    /// About its command.
+    /// The answer to a command.
     Proposal(ProposalId, Result<Bytes, ProposeError>),
-    /// About its read.
+    /// The answer to a read.
     Read(ReaderId, Result<Index, ReadError>),
 }
 
-/// What the state machine has done.
+/// The result of a task of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It applied entries, and gave these answers.
+    /// The state machine applied entries.
     Entries {
         /// The index of the first.
         first: Index,
@@ -86,7 +87,7 @@ pub enum Applied {
         /// The answers, one for each.
         answers: Vec<Bytes>,
     },
-    /// It became what a snapshot says.
+    /// The state machine restored a snapshot.
     Restored(raft_core::Snapshot),
 }
 
@@ -100,7 +101,7 @@ pub struct Storing {
 
 /// A running server.
 pub struct Running {
-    /// The part that decides.
+    /// The replica, which makes all decisions.
     pub replica: Replica,
     /// Writes that were ordered, oldest first.
     pub writes: VecDeque<(Mark, Write)>,
@@ -108,27 +109,29 @@ pub struct Running {
     pub tasks: VecDeque<Task>,
     /// The view that is to be stored.
     pub storing: Option<Storing>,
-    /// What left it and was not taken yet.
+    /// Data that left the server and was not taken yet.
     pub sent: Vec<Sent>,
-    /// What clients were told.
+    /// Answers to clients that were not taken yet.
     pub told: Vec<ClientAnswer>,
     /// Its snapshots.
     pub snapshots: SnapshotStore,
-    /// What was on the disk when it started.
+    /// The state on the disk when the server started.
     pub state: PersistentState,
-    /// Reads the state machine.
+    /// A reader of the state machine.
     pub reader: LazyStore,
-    /// Who takes orders. At first both always do: orders wait here.
+    /// Whether the disk and the state machine accept orders. At first both always do, because
+    /// orders wait here.
     pub free: Free,
     log: LogStore,
     applier: Applier,
     batch: usize,
 }
 
-/// How many bytes of a snapshot travel at a time here, so that a small one takes several frames.
+/// The number of bytes of a snapshot in one frame. It is small, so that a small snapshot takes
+/// several frames.
 pub const SMALL_CHUNK: usize = 16;
 
-/// Small files, so that they change over often.
+/// The sizes of small log files, so that the log changes files often.
 pub const SMALL_FILES: Sizes =
     Sizes { growth: (4 << 10, 16 << 10), part: 512, worthwhile: 1 << 10 };
 
@@ -139,7 +142,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The server refuses to start.
+    /// Fails if the server refuses to start.
     pub fn start(
         setup: &Setup,
         disk: &Disk,
@@ -169,17 +172,17 @@ impl Running {
         })
     }
 
-    /// The last index that the state machine reflects.
+    /// Returns the last index that the state machine reflects.
     pub fn reader_applied(&self) -> Index {
         self.reader.applied()
     }
 
-    /// A copy of this server on a copy of its disk, with the reference in the place of its state
-    /// machine. None if that will not do, because a snapshot is being stored or restored.
+    /// Copies this server and its disk, with the reference store as its state machine. Returns
+    /// `None` if that is not possible, because a snapshot is being stored or restored.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// Fails if the disk fails.
     pub fn fork(
         &self,
         setup: &Setup,
@@ -216,11 +219,11 @@ impl Running {
         Ok(Some((running, disk)))
     }
 
-    /// Takes the orders that the replica has.
+    /// Takes the orders of the replica. Orders that take time are queued, the others are executed.
     ///
     /// # Errors
     ///
-    /// The server has to stop.
+    /// Fails if the server has to stop.
     pub fn take_orders(&mut self, now: Duration) -> Result<(), Failure> {
         for order in self.replica.orders(now, self.free) {
             match order {
@@ -258,11 +261,12 @@ impl Running {
         }
     }
 
-    /// The disk makes the oldest `count` writes durable, in one transaction, and reports.
+    /// Makes the oldest `count` writes durable, in one transaction, and reports this to the
+    /// replica.
     ///
     /// # Errors
     ///
-    /// The server has to stop.
+    /// Fails if the server has to stop.
     pub fn commit(&mut self, now: Duration, count: usize) -> Result<(), Failure> {
         if let Some(durable) = self.write(count)? {
             self.replica.durable(now, &durable);
@@ -270,11 +274,11 @@ impl Running {
         Ok(())
     }
 
-    /// The disk makes the oldest `count` writes durable, and there is nobody to report to any more.
+    /// Makes the oldest `count` writes durable, without a report to the replica.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// Fails if the disk fails.
     pub fn write(&mut self, count: usize) -> Result<Option<Durable>, Failure> {
         let count = count.min(self.writes.len());
         let Some((mark, _)) = count.checked_sub(1).and_then(|last| self.writes.get(last)) else {
@@ -287,12 +291,12 @@ impl Running {
         Ok(Some(durable))
     }
 
-    /// The state machine does the oldest task, or `most` entries of it, and reports. Nothing if there
-    /// is no task.
+    /// Lets the state machine do the oldest task, or at most `most` entries of it, and reports this
+    /// to the replica. Returns `None` if there is no task.
     ///
     /// # Errors
     ///
-    /// The server has to stop.
+    /// Fails if the server has to stop.
     pub fn apply(&mut self, now: Duration, most: usize) -> Result<Option<Applied>, Failure> {
         let Some(mut task) = self.tasks.pop_front() else { return Ok(None) };
         if let Task::Apply { first, entries } = &mut task
@@ -315,16 +319,16 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The server has to stop.
+    /// Fails if the server has to stop.
     pub fn sync_machine(&mut self) -> Result<(), Failure> {
         Ok(self.applier.sync()?)
     }
 
-    /// Stores the view that waits for it, and reports.
+    /// Stores the view that is to be stored, and reports this to the replica.
     ///
     /// # Errors
     ///
-    /// The server has to stop.
+    /// Fails if the server has to stop.
     pub fn store_snapshot(&mut self) -> Result<(), Failure> {
         if let Some(Storing { view, term }) = self.storing.take() {
             let name = self.snapshots.store(view.as_ref(), term)?;
@@ -333,11 +337,11 @@ impl Running {
         Ok(())
     }
 
-    /// Hears what came on the connection for messages.
+    /// Passes bytes from the connection for messages to the replica.
     ///
     /// # Errors
     ///
-    /// It makes no sense.
+    /// Fails if the bytes are not valid messages.
     pub fn hear(&mut self, now: Duration, from: NodeId, bytes: &[u8]) -> Result<(), Failure> {
         for frame in frames(bytes)? {
             let message = PeerMessage::of(frame).ok_or("a frame on the wrong connection")?;
@@ -346,12 +350,12 @@ impl Running {
         Ok(())
     }
 
-    /// Receives a whole snapshot over a connection of its own, which breaks once on the way, and then
-    /// hears of it.
+    /// Receives a whole snapshot over a separate connection, which breaks once on the way, and
+    /// passes its message to the replica.
     ///
     /// # Errors
     ///
-    /// The transfer fails; the server goes on without it.
+    /// Fails if the transfer fails. The server continues without the snapshot.
     pub fn receive_snapshot(
         &mut self,
         now: Duration,
@@ -384,17 +388,17 @@ impl Running {
 ///
 /// # Errors
 ///
-/// It is damaged.
+/// Fails if the log is damaged.
 pub fn open_log(disk: &Disk, setup: &Setup) -> Result<(LogStore, PersistentState), Failure> {
     open_log_as(disk, &identity(setup.id, &setup.voters), setup.log_sizes, setup.id.0)
 }
 
-/// Opens the log of a disk, as a start of that server would, with files of those sizes. `seed` is a
+/// Opens the log of a disk, as a start of that server would, with files of these sizes. `seed` is a
 /// fresh random number.
 ///
 /// # Errors
 ///
-/// It is damaged, or the disk fails.
+/// Fails if the log is damaged, or the disk fails.
 pub fn open_log_as(
     disk: &Disk,
     identity: &Identity,
@@ -406,7 +410,7 @@ pub fn open_log_as(
     Ok(LogStore::open(files, identity, seed, sizes)?)
 }
 
-/// What a server knows about itself when it starts.
+/// Returns the information that a server has about itself when it starts.
 pub fn startup(setup: &Setup, seed: u64) -> Startup {
     let Setup { id, voters, limits, log_sizes, .. } = setup.clone();
     Startup {
@@ -418,17 +422,17 @@ pub fn startup(setup: &Setup, seed: u64) -> Startup {
     }
 }
 
-/// Whose disk a simulated server's is.
+/// Returns the identity on the disk of a simulated server.
 pub fn identity(id: NodeId, voters: &BTreeSet<NodeId>) -> Identity {
     let (cluster, voters) = ("simulated".to_owned(), voters.clone());
     Identity { cluster, node: id, voters, disk: id.0 }
 }
 
-/// The frames in some bytes.
+/// Decodes the frames in some bytes.
 ///
 /// # Errors
 ///
-/// They are none.
+/// Fails if the bytes are not complete frames.
 pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
     let mut frames = Vec::new();
     while let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() {
@@ -440,11 +444,11 @@ pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
     if bytes.is_empty() { Ok(frames) } else { Err(WireError::Body) }
 }
 
-/// A frame, encoded and decoded.
+/// Encodes and decodes a frame.
 ///
 /// # Errors
 ///
-/// The bytes are not a frame.
+/// Fails if the bytes are not a frame.
 pub fn over_the_wire(frame: &Frame) -> Result<Frame, WireError> {
     let mut bytes = Vec::new();
     wire::encode(frame, &mut bytes);

@@ -1,7 +1,9 @@
-//! Commands and answers as bytes: what stands in the log, and what a session remembers.
+//! Commands, which are stored in the log, and answers, which are stored in sessions, with their
+//! encodings.
 //!
-//! Both are one byte, the format's version, and then the type in postcard's encoding. Logs and
-//! snapshots outlive the program that wrote them, so variants and fields keep their order.
+//! Both encodings are one byte with the version of the format, followed by the value in postcard's
+//! encoding. Logs and snapshots outlive the program that wrote them, so variants and fields keep
+//! their order.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,19 +11,20 @@ use std::net::IpAddr;
 use raft_core::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// The longest key, in bytes; the shortest has one.
+/// The maximum length of a key, in bytes. The minimum length is 1.
 pub const MAX_KEY: usize = 4 << 10;
 
-/// The longest value, in bytes.
+/// The maximum length of a value, in bytes.
 pub const MAX_VALUE: usize = 1 << 20;
 
 /// The version of the encoding that this crate writes, and the only one that it reads.
 const FORMAT: u8 = 1;
 
-/// Room for any [`Answer`]: the format, the variant, and two numbers of at most ten bytes each.
+/// An upper bound on the length of an encoded [`Answer`], in bytes: the format, the variant, and
+/// two numbers of at most ten bytes each.
 pub(crate) const MAX_ANSWER: usize = 32;
 
-/// A session: the index of the log entry that opened it.
+/// The id of a session: the index of the log entry that opened it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientId(pub u64);
@@ -32,17 +35,18 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// Whose a session is: the clients that are counted together when sessions are too many.
+/// The owner of a session: the group of clients whose sessions are counted together when there are
+/// too many sessions.
 ///
-/// An IPv4 address is an owner by itself. Of an IPv6 address the first 64 bits are: whoever has one
-/// address of such a network has all of them.
+/// Each IPv4 address is an owner. For an IPv6 address, the owner is the first 64 bits, because a
+/// client that has one address of such a network has all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Owner(pub u64);
 
 impl Owner {
-    /// The owner of sessions that were opened by nobody in particular. No client has the address
-    /// 0.0.0.0, but the loopback network of IPv6 is counted here.
+    /// The owner of sessions whose client address is not known. No client has the address 0.0.0.0,
+    /// but clients with the IPv6 loopback address are counted here too.
     pub const UNKNOWN: Owner = Owner(0);
 }
 
@@ -50,7 +54,8 @@ impl From<IpAddr> for Owner {
     fn from(address: IpAddr) -> Owner {
         match address.to_canonical() {
             IpAddr::V4(address) => Owner(u64::from(u32::from(address))),
-            // The 64-bit networks whose upper half is 0 are reserved, so IPv4 addresses fit in there.
+            // IPv6 networks whose first 32 bits are 0 are reserved, so IPv4 addresses can use these
+            // numbers.
             IpAddr::V6(address) => {
                 let network = address.octets().first_chunk().copied();
                 Owner(network.map_or(0, u64::from_be_bytes))
@@ -59,33 +64,34 @@ impl From<IpAddr> for Owner {
     }
 }
 
-/// A request's name. Commands of the same name are applied once, however often the log holds them.
+/// The id of a request. Commands with the same id are applied once, even if the log contains
+/// several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestId {
     /// The session.
     pub client: ClientId,
-    /// The request's number there, from 1 on. Numbers only grow, perhaps with gaps; a retry has the
-    /// number of what it repeats.
+    /// The serial number of the request in its session, from 1 on. Serial numbers only increase,
+    /// possibly with gaps. A retry has the serial number of the request that it repeats.
     pub serial: u64,
 }
 
-/// What a client asks for.
+/// A command from a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// The request's name; a command without one is applied as often as the log holds it.
+    /// The id of the request. A command without an id is applied each time it occurs in the log.
     pub request: Option<RequestId>,
-    /// What to do.
+    /// The operation to perform.
     pub operation: Operation,
 }
 
 /// A change of the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
-    /// Gives a key a value.
+    /// Sets the value of a key.
     Put {
         /// The key.
         key: Bytes,
-        /// Its value from now on.
+        /// The new value.
         value: Bytes,
     },
     /// Removes a key.
@@ -93,32 +99,34 @@ pub enum Operation {
         /// The key.
         key: Bytes,
     },
-    /// Lengthens a value. A key that does not exist has the empty one.
+    /// Appends to the value of a key. A key that does not exist counts as a key with an empty
+    /// value.
     Append {
         /// The key.
         key: Bytes,
-        /// What comes behind its value.
+        /// The bytes to append to the value.
         suffix: Bytes,
     },
-    /// Gives a key a value if nobody has changed the key since its version was read.
+    /// Sets the value of a key if the key has the expected version.
     CompareAndSet {
         /// The key.
         key: Bytes,
-        /// The version that the key must have; `None`: it must not exist.
+        /// The version that the key must have, or `None` if the key must not exist.
         expected: Option<u64>,
-        /// Its value from now on.
+        /// The new value.
         value: Bytes,
     },
-    /// Opens a session of [`Owner::UNKNOWN`]. Its [`ClientId`] is the index of this command's entry.
+    /// Opens a session for [`Owner::UNKNOWN`]. Its [`ClientId`] is the index of this command's
+    /// entry.
     OpenSession,
     /// Opens a session. Its [`ClientId`] is the index of this command's entry.
     OpenSessionFor {
-        /// Whose it is.
+        /// The owner of the session.
         owner: Owner,
     },
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// A value was written.
@@ -128,25 +136,25 @@ pub enum Answer {
         /// The length of the value now, in bytes.
         length: u64,
     },
-    /// The key is gone.
+    /// The key does not exist any more.
     Deleted {
-        /// Whether it was there before.
+        /// Whether the key existed before.
         existed: bool,
     },
     /// Nothing was done: the key's version is not the expected one.
     Conflict {
-        /// The version that it has; `None`: it does not exist.
+        /// The current version of the key, or `None` if it does not exist.
         present: Option<u64>,
     },
     /// A session was opened.
     SessionOpened {
-        /// Its name.
+        /// The id of the session.
         client: ClientId,
     },
-    /// Nothing was done: the session was never opened, or has ended to make room for another one.
+    /// Nothing was done: the session was never opened, or was removed to make room for another one.
     UnknownSession,
-    /// Nothing was done now: the session has gone on to a higher serial, and what became of this
-    /// one is forgotten.
+    /// Nothing was done this time: the session has already executed a request with a higher serial
+    /// number, and no longer stores the result of this request.
     StaleSerial,
     /// Nothing was done: the value would be longer than [`MAX_VALUE`].
     TooLarge,
@@ -154,25 +162,26 @@ pub enum Answer {
     BadCommand,
 }
 
-/// Why bytes are no command or no answer, or why a command cannot become bytes.
+/// The reason why bytes cannot be decoded to a command or an answer, or why a command cannot be
+/// encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// There are no bytes.
     #[error("a command or answer is not empty")]
     Empty,
-    /// The bytes are of another format.
+    /// The bytes have another format.
     #[error("format {found} is unknown; this program knows format {FORMAT}")]
     OtherFormat {
         /// The format's version.
         found: u8,
     },
-    /// The bytes encode nothing.
+    /// The bytes are not a valid encoding.
     #[error("the encoding is broken: {0}")]
     Malformed(#[from] postcard::Error),
-    /// Something stands behind the encoding.
+    /// Further bytes follow the encoding.
     #[error("{count} bytes follow the end")]
     Trailing {
-        /// How many bytes.
+        /// The number of these bytes.
         count: usize,
     },
     /// The key is empty or too long.
@@ -193,7 +202,7 @@ pub enum CommandError {
 }
 
 impl Command {
-    /// The command as the log carries it.
+    /// Returns the command as bytes for the log.
     ///
     /// # Errors
     ///
@@ -203,11 +212,11 @@ impl Command {
         Ok(postcard::to_extend(self, vec![FORMAT])?)
     }
 
-    /// The inverse of [`encode`](Command::encode).
+    /// Decodes the bytes that [`encode`](Command::encode) returns.
     ///
     /// # Errors
     ///
-    /// The bytes are not what `encode` makes of any command.
+    /// The bytes are not the encoding of a command.
     pub fn decode(bytes: &[u8]) -> Result<Command, CommandError> {
         let command: Command = decode(bytes)?;
         command.check()?;
@@ -237,19 +246,20 @@ impl Command {
 }
 
 impl Answer {
-    /// The answer as a session remembers it.
+    /// Returns the answer as bytes for a session.
     pub fn encode(&self) -> Bytes {
         let mut buffer = [0; MAX_ANSWER];
-        // The buffer has room for every answer. If it had not, readers would refuse no bytes.
+        // The buffer has room for every answer. If it were too small, the result would be empty,
+        // and `decode` refuses empty bytes.
         postcard::to_slice(&(FORMAT, self), &mut buffer)
             .map_or_else(|_| Bytes::empty(), |encoded| Bytes::from(&*encoded))
     }
 
-    /// The inverse of [`encode`](Answer::encode).
+    /// Decodes the bytes that [`encode`](Answer::encode) returns.
     ///
     /// # Errors
     ///
-    /// The bytes are not what `encode` makes of any answer.
+    /// The bytes are not the encoding of an answer.
     pub fn decode(bytes: &[u8]) -> Result<Answer, CommandError> {
         decode(bytes)
     }

@@ -1,25 +1,24 @@
-//! A replicated key-value service: [`raft_node`] with a [`store`] as its state machine, and a service
-//! for clients that speak HTTP.
+//! A replicated key-value service: a [`raft_node`] server whose state machine is the [`store`], and
+//! an HTTP interface for clients.
 //!
-//! | module | what it is |
+//! | module | content |
 //! | --- | --- |
-//! | [`api`] | what clients and servers say to each other |
-//! | [`command`] | what stands in the log |
-//! | [`store`] | the state that the commands change, with the sessions that make retries harmless |
+//! | [`api`] | the HTTP requests and answers, as data types |
+//! | [`command`] | the commands in the log, and the answers to them |
+//! | [`store`] | the state that the commands change, with the sessions that make retries safe |
 //! | [`server`] | a running server |
-//! | [`config`] | what its configuration file says |
-//! | [`client`] | the other side: follows the leader, and repeats what may be repeated |
+//! | [`config`] | the configuration file of a server |
+//! | [`client`] | a client: it follows the leader, and repeats the requests that are safe to repeat |
 //!
 //! The programs are `raftd`, the server, and `raftctl`, the client.
 //!
-//! # What an answer means
+//! # The meaning of an answer
 //!
-//! A write is answered with success when its command is committed and applied on the leader, and
-//! never before. A read is served by the leader after a majority has confirmed that it still leads,
-//! from a state that reflects everything that was acknowledged before the read began
-//! ([`NodeHandle::read_barrier`](raft_node::NodeHandle::read_barrier); thesis, section 6.4). Whatever
-//! else an answer says, it says what became of the command: not done, or unknown
-//! ([`api::Outcome`]).
+//! The leader answers a write with success only after it has committed and applied the command. It
+//! serves a read only after a majority has confirmed that it is still the leader. The read sees
+//! everything that was acknowledged before it began
+//! ([`NodeHandle::read_barrier`](raft_node::NodeHandle::read_barrier); thesis, section 6.4). Every
+//! other answer states the outcome of the command, either not done or unknown ([`api::Outcome`]).
 
 pub mod api;
 pub mod client;

@@ -1,5 +1,5 @@
-//! What the client does when servers redirect, refuse, vanish or do not know: against servers that
-//! follow a script.
+//! The reaction of the client to servers that redirect, refuse, disappear or report an unknown
+//! outcome. The servers follow a script.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use raft_kv::client::{Address, Client, Error, Expected, Options, Swapped};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a server does with the next request.
+/// The action of a server at its next request.
 #[derive(Clone, Debug)]
 enum Act {
     /// Answers with a status, further headers and a body.
@@ -57,7 +57,7 @@ fn session() -> Act {
 struct Server {
     address: Address,
     script: Arc<Mutex<VecDeque<Act>>>,
-    /// The heads of all requests, with their bodies.
+    /// All requests so far, with their heads and bodies.
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
 }
@@ -121,7 +121,7 @@ async fn serve(
     }
 }
 
-/// A whole request, or nothing at the end of the connection.
+/// Reads a whole request. Returns `None` at the end of the connection.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut text = String::new();
     loop {
@@ -140,7 +140,7 @@ fn address(socket: SocketAddr) -> Address {
     format!("http://{socket}").parse().expect("an address")
 }
 
-/// An address where nobody listens.
+/// Returns an address where no server listens.
 async fn nobody() -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     address(listener.local_addr().expect("its address"))
@@ -156,7 +156,7 @@ fn client(servers: &[&Server]) -> Client {
     Client::new(servers, options()).expect("a client")
 }
 
-/// A client that gives up after a little while.
+/// Returns a client that gives up after a short time.
 fn impatient(server: &Server) -> Client {
     let options = Options { deadline: PATIENCE, ..options() };
     Client::new(vec![server.address.clone()], options).expect("a client")
@@ -164,7 +164,7 @@ fn impatient(server: &Server) -> Client {
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// The header of a request, if it has it.
+/// Returns the value of a header, if the request has this header.
 fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     request.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
@@ -205,7 +205,8 @@ async fn gives_up_and_says_that_nothing_was_done() {
     let server = Server::start([busy(60, NO_LEADER), busy(60, NO_LEADER)]).await;
     let started = Instant::now();
     let error = impatient(&server).put(b"k", "abc").await.expect_err("no leader");
-    // Not sooner, though the server has asked for more; and not without another attempt.
+    // The client gives up at its deadline and not earlier, although the server has asked for a
+    // longer pause. Before that, it makes another attempt.
     assert!(started.elapsed() >= PATIENCE);
     assert_eq!(server.count(), 2);
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
@@ -339,7 +340,7 @@ async fn servers_that_point_at_each_other_do_not_keep_it_busy() {
 #[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_is_no_failure() {
     let (a, b) = (Server::start([written()]).await, Server::start([]).await);
-    // Announced: the client must not use this connection again.
+    // The server announces that it closes the connection, so the client must not use it again.
     b.then([Act::Answer("200 OK", "connection: close\r\n".to_owned(), WRITTEN), written()]);
     let mut to_b = client(&[&b, &a]);
     to_b.put(b"k", "abc").await.expect("a put");

@@ -1,4 +1,4 @@
-//! Commands and answers as bytes.
+//! The encodings of commands and answers.
 
 use proptest::prelude::*;
 use raft_core::Bytes;

@@ -1,4 +1,4 @@
-//! `raftd` and `raftctl` as scripts meet them: output that nobody reads, JSON, and options.
+//! `raftd` and `raftctl` in scripts: output that nobody reads, JSON, and options.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -28,7 +28,7 @@ fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
 }
 
-/// An address at which nobody listens: the port is held, and refuses.
+/// An address at which no server listens, so that connections are refused.
 const NOBODY: &str = "http://127.0.0.1:1";
 
 #[test]
@@ -120,7 +120,8 @@ mod full_device {
         }
     }
 
-    /// Log lines are written all the time, by threads that the server needs.
+    /// Threads that the server needs write log lines all the time, so a failed write must not end
+    /// them.
     #[test]
     fn a_server_whose_log_cannot_be_written_goes_on() {
         let port = || {
@@ -152,7 +153,7 @@ mod full_device {
         assert!(answered, "it ended with {ended}");
     }
 
-    /// Writes a key; none if the server does not answer that it was done.
+    /// Writes a key. Returns `None` if the server does not confirm the write.
     fn put(port: u16) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         let request = format!(

@@ -14,11 +14,11 @@ use raft_node::{
     Options, ProposeError, RunningNode, SnapshotView, StateMachine, StateMachineError,
 };
 
-/// What is replicated: a number. A command adds the number that it holds as text.
+/// The replicated state: a number. A command is a number as text, which is added to the state.
 #[derive(Default)]
 struct Counter {
     applied: Index,
-    /// Shared with whoever reads.
+    /// Shared with the readers.
     total: Arc<AtomicU64>,
 }
 
@@ -45,14 +45,15 @@ impl StateMachine for Counter {
         Ok(())
     }
 
-    /// It keeps nothing on the disk: after a crash it starts at zero, and the log leads on from there.
+    /// Does nothing, because the state is not on a disk. After a crash the counter starts at zero,
+    /// and the node restores it from the snapshot and the log.
     fn sync(&mut self) -> Result<(), StateMachineError> {
         Ok(())
     }
 }
 
 impl Counter {
-    /// What is no number adds nothing, on every server alike.
+    /// Adds the number of a command. A command that is not a number adds nothing, on every server.
     fn add(&self, entry: &Entry) -> Bytes {
         let Payload::Command(command) = &entry.payload else { return Bytes::empty() };
         let text = std::str::from_utf8(command.as_slice()).unwrap_or_default();
@@ -77,26 +78,28 @@ impl SnapshotView for View {
     }
 }
 
-/// Three addresses that are free at the moment.
+/// Returns three addresses that are free at the moment.
 fn free_addresses() -> std::io::Result<BTreeMap<NodeId, SocketAddr>> {
     let listeners = (1..=3).map(|id| Ok((NodeId(id), TcpListener::bind("127.0.0.1:0")?)));
     let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
     listeners.iter().map(|(id, listener)| Ok((*id, listener.local_addr()?))).collect()
 }
 
-/// Proposes to whichever server leads, until one has committed and applied the command.
+/// Proposes the command to one server after the other, until the leader has committed and applied
+/// it.
 async fn add(nodes: &[RunningNode], number: u64) -> Result<String, Box<dyn Error>> {
     loop {
         for node in nodes {
             match node.handle.propose(Bytes::from(number.to_string().as_str())).await {
                 Ok(answer) => return Ok(answer.to_string()),
-                // Nothing was done: another server, or the same one later.
+                // The command was not applied. Try another server, or the same one later.
                 Err(
                     ProposeError::NotLeader { .. }
                     | ProposeError::Overloaded
                     | ProposeError::Superseded,
                 ) => {}
-                // It may have been done. A counter must not add twice, so this is the end.
+                // The command may have been applied. A counter must not add twice, so it is not
+                // tried again.
                 Err(error) => return Err(error.into()),
             }
         }

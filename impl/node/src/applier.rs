@@ -1,4 +1,4 @@
-//! The state machine's side: does its tasks in order, one call at a time.
+//! Runs the state machine's tasks in order, one call at a time.
 
 use std::time::Instant;
 
@@ -9,61 +9,61 @@ use crate::shell::Task;
 use crate::snapshot_store::{SnapshotError, SnapshotName, SnapshotStore};
 use crate::state_machine::{SnapshotView, StateMachine, StateMachineError};
 
-/// How many entries one call to the state machine brings at most, where tasks are joined.
+/// The maximum number of entries in one task that was joined from several.
 const ENTRIES_AT_ONCE: usize = 1024;
 
-/// What the state machine has done.
+/// The result of a completed task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// The last index that it reflects.
+    /// The last index that the state machine reflects.
     pub index: Index,
-    /// The answers to the entries that end there; none after a restore.
+    /// The answers to the applied entries, the last of which has this index. Empty after a restore.
     pub answers: Vec<Bytes>,
 }
 
-/// Why the state machine cannot go on.
+/// The reason why the state machine cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It says so itself.
+    /// The state machine returned an error.
     #[error("the state machine failed: {0}")]
     StateMachine(StateMachineError),
-    /// The snapshot that it should become cannot be read.
+    /// The snapshot to restore cannot be read.
     #[error("a snapshot cannot be restored: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// It broke its contract.
+    /// The state machine violated the contract of [`StateMachine`].
     #[error("the state machine gave {answers} answers to {entries} entries, or reflects {applied}")]
     Contract {
-        /// How many it gave.
+        /// The number of answers that it returned.
         answers: usize,
-        /// How many it should have given.
+        /// The number of entries that it was given.
         entries: usize,
-        /// What it says it reflects.
+        /// The last index that it claims to reflect.
         applied: Index,
     },
 }
 
-/// A state machine and the snapshots that it can become.
+/// A state machine, and the store of the snapshots that it can restore.
 pub struct Applier {
     machine: Box<dyn StateMachine>,
     snapshots: SnapshotStore,
 }
 
 impl Applier {
-    /// A state machine beside the directory of its snapshots.
+    /// Creates an applier for a state machine and the store of its snapshots.
     pub fn new(machine: Box<dyn StateMachine>, snapshots: SnapshotStore) -> Applier {
         Applier { machine, snapshots }
     }
 
-    /// The last index that the state machine reflects.
+    /// Returns the last index that the state machine reflects.
     pub fn applied(&self) -> Index {
         self.machine.applied()
     }
 
-    /// Does one task.
+    /// Runs one task.
     ///
     /// # Errors
     ///
-    /// The node has to stop.
+    /// After any error the node has to stop.
     pub fn run(&mut self, task: Task) -> Result<Done, ApplyError> {
         match task {
             Task::Apply { first, entries } => {
@@ -84,12 +84,12 @@ impl Applier {
         }
     }
 
-    /// Becomes what a snapshot says, as fast as possible. The file is compared with its checksum
-    /// first, so that a damaged one never replaces anything.
+    /// Restores the state machine from a snapshot, without a rate limit. The checksum of the file
+    /// is verified first, so that a damaged file never replaces the state.
     ///
     /// # Errors
     ///
-    /// The file or the state machine fail.
+    /// The file cannot be read or is damaged, or the state machine fails.
     pub fn restore(&mut self, name: SnapshotName) -> Result<(), ApplyError> {
         self.verify_and_restore(name, false)
     }
@@ -105,7 +105,7 @@ impl Applier {
         Ok(())
     }
 
-    /// A view of the state as it is.
+    /// Returns a view of the current state.
     ///
     /// # Errors
     ///
@@ -124,7 +124,8 @@ impl Applier {
     }
 }
 
-/// Joins a task to the one before it, if both apply entries and the result is not too long.
+/// Appends the entries of `later` to `earlier`, if both tasks apply entries and the result is not
+/// too long. Otherwise returns `later`.
 pub fn join(earlier: &mut Task, later: Task) -> Option<Task> {
     if let Task::Apply { entries, .. } = earlier
         && let Task::Apply { entries: more, .. } = &later

@@ -1,5 +1,5 @@
-//! Where a server keeps its files: a directory on a disk, or a simulated one that loses its power
-//! between any two operations.
+//! The directory in which a server keeps its files: a directory on a disk, or a simulated one that
+//! can lose power between any two operations.
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions, TryLockError};
@@ -10,94 +10,96 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-/// An open file. What is written may be lost in a power loss until it was synced.
+/// An open file. Written data may be lost in a power loss until it is synced.
 pub type File = Box<dyn StorageBackend>;
 
-/// A directory, which everything that a server keeps goes through.
+/// A directory. A server accesses all of its files through this trait.
 ///
-/// As on a real disk, what is done to names is durable after the next [`sync`](Directory::sync), and
-/// what is done to the contents of a file after the file's own.
+/// As on a real disk, a change of file names (a creation, renaming or removal) is durable after the
+/// next [`sync`](Directory::sync) of the directory. A change of a file's contents is durable after
+/// the next sync of the file.
 pub trait Directory: Debug + Send + Sync {
-    /// Opens a file for this process alone, for as long as it is open, and makes it if it is not
-    /// there.
+    /// Opens a file and locks it for this process until it is closed. Creates the file if it does
+    /// not exist.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ResourceBusy`] if another process has it, and whatever the file system reports.
+    /// [`ErrorKind::ResourceBusy`] if another process has locked the file, and any error of the
+    /// file system.
     fn open_alone(&self, name: &str) -> io::Result<File>;
 
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`], and whatever the file system reports.
+    /// [`ErrorKind::NotFound`] if there is no such file, and any error of the file system.
     fn open(&self, name: &str) -> io::Result<File>;
 
-    /// Makes a file, empty also if it was there.
+    /// Creates an empty file. An existing file of that name is truncated.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn create(&self, name: &str) -> io::Result<File>;
 
-    /// Gives a file another name, in place of whatever had that.
+    /// Renames a file. A file that already has the new name is replaced.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file. Whoever has it open still has it.
+    /// Removes a file. A process that has the file open can still use it.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// The names of all files and directories in it, in no particular order.
+    /// Returns the names of all files and directories in this directory, in no particular order.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Whether there is a file or directory of that name.
+    /// Returns whether there is a file or directory of that name.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn contains(&self, name: &str) -> io::Result<bool> {
         Ok(self.list()?.iter().any(|found| found == name))
     }
 
-    /// Makes what was done to names durable.
+    /// Makes changes of file names durable.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn sync(&self) -> io::Result<()>;
 
-    /// A directory inside, which is made if it is not there. Like the name of a file, its name, and
-    /// with it everything inside, is durable after the next [`sync`](Directory::sync) only.
+    /// Returns a subdirectory, which is created if it does not exist. Its name, and with it
+    /// everything inside, is durable only after the next [`sync`](Directory::sync).
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn make_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>>;
 
-    /// A directory inside, which is made if it is not there, durably.
+    /// Returns a subdirectory, which is created durably if it does not exist.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     fn directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
         let inside = self.make_directory(name)?;
-        // Also if it was there: whoever made it may have ended before this.
+        // An existing directory is synced, too: its creator may have ended before the sync.
         self.sync()?;
         Ok(inside)
     }
 
-    /// What to call a file when talking to people.
+    /// Returns the path of a file, for messages to people.
     fn path(&self, name: &str) -> PathBuf;
 }
 
@@ -106,19 +108,20 @@ pub trait Directory: Debug + Send + Sync {
 pub struct OsDirectory(PathBuf);
 
 impl OsDirectory {
-    /// The directory at a path; it is made, with those above it, if it is not there, durably. What is
-    /// made in it, and it itself, is for the owner alone.
+    /// Returns the directory at a path. If it does not exist, it is created durably, with its
+    /// missing parents. Only the owner can access the directories that this creates, and the files
+    /// inside.
     ///
     /// # Errors
     ///
-    /// Whatever the file system reports.
+    /// Any error of the file system.
     pub fn at(path: &Path) -> io::Result<Arc<OsDirectory>> {
         make_durably(path)?;
         Ok(Arc::new(OsDirectory(path.to_owned())))
     }
 }
 
-/// Makes a directory, unless it is there, for the owner alone.
+/// Creates a directory that only the owner can access, unless it exists.
 fn make(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -129,8 +132,8 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory, and those above it that are not there. Each one is durable before the next is
-/// made in it; so of those that are there, only the last may not be durable yet.
+/// Creates a directory and its missing parents. Each directory is durable before the next one is
+/// created in it. So of the existing directories on the path, only the last may not be durable yet.
 fn make_durably(path: &Path) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -140,13 +143,13 @@ fn make_durably(path: &Path) -> io::Result<()> {
         make(path)?;
     }
     match OsDirectory(parent.to_owned()).sync() {
-        // Whoever may not read what is above did not make it.
+        // A process that may not read the parent did not create this directory.
         Err(error) if error.kind() == ErrorKind::PermissionDenied && !is_new => Ok(()),
         synced => synced,
     }
 }
 
-/// How to open a file which nobody but the owner may read if it is made.
+/// Returns options for opening a file. If the file is created, only the owner can access it.
 pub(crate) fn for_the_owner_alone() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What the rest of a program does with a running node.
+//! The interface through which a program uses a running node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,45 +8,46 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::wire::MAX_COMMAND;
 
-/// Why a command was not applied, as far as is known.
+/// The reason why a command was not applied, or why its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// This server does not lead. The command was not and will not be applied.
     #[error("this server does not lead")]
     NotLeader {
-        /// Who does, as far as it knows.
+        /// The leader, if this server knows it.
         leader: Option<NodeId>,
     },
-    /// Too much is under way. The command was not and will not be applied.
+    /// Too much work is in progress. The command was not and will not be applied.
     #[error("too much is under way; try again later")]
     Overloaded,
     /// The command is longer than [`MAX_COMMAND`]. It was not and will not be applied.
     #[error("a command is at most {MAX_COMMAND} bytes long")]
     TooLarge,
-    /// Another leader's entry was committed in its place, or before it. The command was not and will
-    /// not be applied.
+    /// Another leader's entry was committed in place of the command's entry, or in place of an
+    /// entry before it. The command was not and will not be applied.
     #[error("another leader's entry was committed in the command's place")]
     Superseded,
-    /// The command may have been applied, or may still be: its time was over, or another leader's
-    /// entry took its place in this server's log, and it may live on in those of others.
+    /// The command may have been applied, or may still be applied. Its time limit has passed, the
+    /// node has stopped, or its entry was replaced in this server's log and may still be in the
+    /// logs of other servers.
     #[error("it is unknown whether the command was or will be applied")]
     Unknown,
 }
 
-/// Why a read was not served.
+/// The reason why a read was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// This server does not lead, or stopped leading meanwhile.
+    /// This server does not lead, or stopped leading during the read.
     #[error("this server does not lead")]
     NotLeader {
-        /// Who does, as far as it knows.
+        /// The leader, if this server knows it.
         leader: Option<NodeId>,
     },
-    /// Too many reads are under way, or the leader is too new to know what is committed.
+    /// Too many reads are in progress, or the leader has not yet committed an entry in its term.
     #[error("not now; try again soon")]
     Overloaded,
-    /// No majority confirmed within [`Bounds::request_timeout`](crate::Bounds::request_timeout) that
-    /// this server still leads.
+    /// No majority confirmed within [`Bounds::request_timeout`](crate::Bounds::request_timeout)
+    /// that this server still leads.
     #[error("no majority confirmed in time that this server still leads")]
     TimedOut,
     /// The node has stopped.
@@ -54,18 +55,18 @@ pub enum ReadError {
     Stopped,
 }
 
-/// How a node sees itself.
+/// The status of a node, as the node itself sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
     /// `follower`, `candidate` or `leader`.
     pub role: &'static str,
     /// Its current term.
     pub term: Term,
-    /// The leader of that term, if it knows one.
+    /// The leader of that term, if the node knows it.
     pub leader: Option<NodeId>,
     /// The last index of its log.
     pub last_index: Index,
-    /// The last index that is on its disk.
+    /// The last index that is durable on its disk.
     pub durable_index: Index,
     /// The highest index known to be committed.
     pub commit_index: Index,
@@ -73,48 +74,50 @@ pub struct NodeStatus {
     pub applied_index: Index,
     /// The last index that the snapshot at the base of its log covers.
     pub snapshot_index: Index,
-    /// About how many bytes the entries after that take.
+    /// The approximate size of the entries after that index, in bytes.
     pub log_bytes: u64,
-    /// What it knows of the other servers.
+    /// The status of the other servers, as the node sees it.
     pub peers: BTreeMap<NodeId, PeerStatus>,
 }
 
-/// What a server knows of another one.
+/// The status of another server, as this server sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerStatus {
-    /// How long ago it was last heard, if ever since this server was started. A refused greeting does
-    /// not count.
+    /// The time since this server last received a message from the other server. None if it has
+    /// received none since it was started. A refused greeting does not count.
     pub last_heard: Option<Duration>,
-    /// On a leader, how far its log is known to agree.
+    /// On a leader, the progress of replication to the other server.
     pub progress: Option<Progress>,
-    /// Whether a snapshot is on its way there.
+    /// Whether this server is sending a snapshot to the other server.
     pub receives_snapshot: bool,
-    /// Why this server refuses its greetings, if it did so lately.
+    /// The reason why this server recently refused a greeting of the other server, if it did.
     pub refused: Option<String>,
-    /// Why it refuses this server's greetings, if it did so lately.
+    /// The reason why the other server recently refused a greeting of this server, if it did.
     pub refuses: Option<String>,
-    /// On a leader, whether it does its part.
+    /// On a leader, whether the other server keeps up with the replication.
     pub replication: Option<Replication>,
 }
 
-/// Whether a follower does its part, as the leader sees it.
+/// Whether a follower keeps up with the replication, as the leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replication {
-    /// It answers, and has the log but for what may be under way to it.
+    /// The follower answers, and lacks no more entries than may be in flight to it.
     Current,
-    /// It answers, and lacks more than that.
+    /// The follower answers, and lacks more entries than that.
     Behind,
-    /// It was not heard for too long, or never.
+    /// The leader received no message from the follower for too long, or never.
     Silent,
-    /// It is being sent a snapshot, and need not answer before it has all of it.
+    /// The leader is sending a snapshot to the follower. The follower need not answer before it has
+    /// received the whole snapshot.
     Snapshot,
-    /// It refuses the leader, or the leader refuses it.
+    /// The follower refuses the leader's greetings, or the leader refuses the follower's greetings.
     Refused,
 }
 
 impl PeerStatus {
-    /// Whether the server does its part for a leader whose log ends at `last_index`: it was heard
-    /// within `patience`, and lacks at most `window` entries. None if this server does not lead.
+    /// Returns whether the server keeps up, for a leader whose log ends at `last_index`. A server
+    /// that keeps up has sent a message within `patience`, and lacks at most `window` entries.
+    /// Returns none if this server does not lead.
     pub(crate) fn replication(
         &self,
         last_index: Index,
@@ -136,37 +139,38 @@ impl PeerStatus {
     }
 }
 
-/// What a [`NodeHandle`] asks of the node, and where the answer goes.
+/// A request of a [`NodeHandle`] to the node, with the channel for the answer.
 #[derive(Debug)]
 pub enum Request {
-    /// Replicate a command, and say what the state machine answers.
+    /// Replicate a command, and return the answer of the state machine.
     Propose(Bytes, oneshot::Sender<Result<Bytes, ProposeError>>),
-    /// Say when the state machine may be read.
+    /// Report when the state machine may be read.
     Read(oneshot::Sender<Result<Index, ReadError>>),
-    /// Say how the node sees itself.
+    /// Report the status of the node.
     Status(oneshot::Sender<NodeStatus>),
     /// Begin to take a snapshot.
     TakeSnapshot(oneshot::Sender<Index>),
-    /// Stop.
+    /// Stop the node.
     Shutdown,
 }
 
-/// A running node, for those who use it. Cheap to clone.
+/// A handle for using a running node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<Request>,
 }
 
 impl NodeHandle {
-    /// A handle for a node that takes its requests from the other end of this channel.
+    /// Creates a handle for a node that takes its requests from the other end of this channel.
     pub fn new(requests: mpsc::Sender<Request>) -> NodeHandle {
         NodeHandle { requests }
     }
 
-    /// Replicates a command, and returns what the state machine says when it has applied it.
+    /// Replicates a command. Returns the answer of the state machine after it has applied the
+    /// command.
     ///
-    /// Whoever stops waiting does not stop the command. The answer comes within
-    /// [`Bounds::request_timeout`](crate::Bounds::request_timeout), unless the disk stands still.
+    /// If the caller stops waiting, the command is not cancelled. The answer arrives within
+    /// [`Bounds::request_timeout`](crate::Bounds::request_timeout), unless the disk hangs.
     ///
     /// # Errors
     ///
@@ -181,42 +185,44 @@ impl NodeHandle {
         answered.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
-    /// Waits until the state machine of this server, which must lead, reflects everything that was
-    /// acknowledged anywhere before the call. What is read from it then is linearizable. Returns the
-    /// index that it reflects at least.
+    /// Waits until the state machine of this server reflects every command that any server
+    /// acknowledged before the call. This server must lead. A read of the state machine after that
+    /// is linearizable. Returns an index that the state machine has reached.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the read can be tried again anywhere.
+    /// After any [`ReadError`] the read can be tried again, on any server.
     pub async fn read_barrier(&self) -> Result<Index, ReadError> {
         let (answer, answered) = oneshot::channel();
         self.requests.try_send(Request::Read(answer)).map_err(|_| ReadError::Overloaded)?;
         answered.await.unwrap_or(Err(ReadError::Stopped))
     }
 
-    /// How the node sees itself; none when it has stopped.
+    /// Returns the status of the node, or none if it has stopped.
     pub async fn status(&self) -> Option<NodeStatus> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Status(answer)).await.ok()?;
         answered.await.ok()
     }
 
-    /// Begins to take a snapshot, unless one is being taken; returns the index that it reaches at
-    /// least, or none when the node has stopped.
+    /// Begins to take a snapshot, unless one is being taken. Returns the last applied index, or
+    /// none if the node has stopped. A snapshot that begins with this call covers at least this
+    /// index.
     pub async fn take_snapshot(&self) -> Option<Index> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::TakeSnapshot(answer)).await.ok()?;
         answered.await.ok()
     }
 
-    /// Waits until the node has ended.
+    /// Waits until the node has stopped.
     pub async fn ended(&self) {
         self.requests.closed().await;
     }
 
-    /// Asks the node to stop cleanly. [`RunningNode::join`](crate::RunningNode::join) waits for it.
+    /// Asks the node to stop cleanly. [`RunningNode::join`](crate::RunningNode::join) waits until
+    /// it has stopped.
     pub async fn shutdown(&self) {
-        // It fails only if the node has stopped already.
+        // The send fails only if the node has stopped already.
         let _ = self.requests.send(Request::Shutdown).await;
     }
 }

@@ -1,32 +1,33 @@
-//! The runtime around raft-core: what turns a pure step function into a server that keeps its word
-//! when the power fails.
+//! The runtime around raft-core. It turns the pure step function of raft-core into a server whose
+//! acknowledged writes survive a power failure.
 //!
-//! The rules of Raft are in raft-core, and a model checker has explored them. Here is everything
-//! else, in pieces that can be run one at a time, by threads in production and by a test that stops
-//! between any two of them:
+//! raft-core contains the rules of Raft, and a model checker has explored them. This crate contains
+//! everything else, in parts that can be run one step at a time. In production, threads run the
+//! parts. A test can run them itself and stop between any two steps:
 //!
-//! | what | where | what it may not do |
+//! | task | module | must not |
 //! | --- | --- | --- |
-//! | step, and queue what the step asks for | [`shell`] | let a message go before its write is durable |
-//! | term, vote and log on the disk | [`log_store`] | report a write before it is durable |
-//! | snapshots as files | [`snapshot_store`] | name a file that is not whole and durable |
-//! | the state machine's tasks | [`applier`] | apply out of order |
-//! | bytes on the network | [`wire`] | trust what arrives |
-//! | election timeouts and heartbeats | [`timers`] | matter for safety |
+//! | step the node, queue the effects | [`shell`] | send a message before its write is durable |
+//! | store term, vote and log on the disk | [`log_store`] | report a write before it is durable |
+//! | store snapshots as files | [`snapshot_store`] | name a file that is not complete and durable |
+//! | run the state machine's tasks | [`applier`] | apply entries out of order |
+//! | encode and decode messages | [`wire`] | trust received bytes |
+//! | time elections and heartbeats | [`timers`] | affect safety |
 //!
-//! [`RunningNode`] puts them on threads. One task owns the node: it drains its inboxes, steps, sends
-//! what may be sent, and gives the disk everything that waits as *one* transaction. So while a
-//! transaction is being synced, the next one fills; a leader's entries are on their way to the
-//! followers while its own disk is still busy with them; and the state machine works beside all
-//! that. Taking a snapshot costs the state machine a view and nobody else anything; it is written
-//! and sent at a bounded rate beside everything else.
+//! [`RunningNode`] runs these parts on threads. One task owns the node: it drains its inboxes,
+//! calls the step function, sends the messages that may be sent, and gives all waiting writes to
+//! the disk as *one* transaction. While one transaction is being synced, the next one collects
+//! writes. A leader sends its entries to the followers while its own disk is still writing them.
+//! The state machine works in parallel. To take a snapshot, the state machine only returns a view
+//! of its state. The snapshot is written and sent in the background, at a bounded rate.
 //!
-//! What a user provides is a [`StateMachine`]. What a user calls is [`NodeHandle::propose`] and
+//! A user implements [`StateMachine`], and calls [`NodeHandle::propose`] and
 //! [`NodeHandle::read_barrier`].
 //!
 //! # Example
 //!
-//! One server, whose state is the number of commands. `examples/counter.rs` has three, and snapshots.
+//! One server, whose state is the number of commands. `examples/counter.rs` has three servers, and
+//! snapshots.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -76,7 +77,7 @@
 //! let node = RunningNode::start(options, Box::new(Commands::default()))?;
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! runtime.block_on(async {
-//!     // It does not lead yet, for some hundred milliseconds.
+//!     // For the first few hundred milliseconds the server does not lead.
 //!     while node.handle.read_barrier().await.is_err() {
 //!         tokio::task::yield_now().await;
 //!     }
@@ -92,11 +93,12 @@
 //!
 //! # When something fails
 //!
-//! A write or a sync that fails stops the node, for good: what a disk holds after a failed sync
-//! nobody knows until it has been read again. A log that is damaged is not opened. The panic of a thread
-//! stops the node as well, with the reason. A message that no correct server can have sent is counted and
-//! ignored. A queue that is full drops messages, as a
-//! network may, or refuses clients, who are told that nothing was done.
+//! A failed write or sync stops the node permanently, because the contents of the disk after a
+//! failed sync are unknown until they are read again. A damaged log is not opened. A panic in a
+//! thread also stops the node, and the error contains the reason. A message that no correct server
+//! can have sent is counted and ignored. A full queue of messages drops further messages, as a
+//! network may drop them. A full queue of requests refuses further requests, with an error which
+//! says that nothing was done.
 
 pub mod applier;
 pub mod directory;

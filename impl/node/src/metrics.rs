@@ -1,7 +1,7 @@
-//! What a node counts and publishes, and the description of each metric.
+//! The metrics of a node, and their descriptions.
 //!
-//! Names follow the conventions of Prometheus: base units, `_total` for counters. Labels have few
-//! values each: the peers of a cluster, or words that stand in the source.
+//! The names follow the conventions of Prometheus: base units, `_total` for counters. Each label
+//! has few values: the peers of a cluster, or words that are fixed in the source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use raft_core::{Entry, Node, NodeId, Payload, Rejection, Role, Term};
 
 use crate::shell::Shell;
 
-/// How a metric behaves.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It never decreases while the process runs.
+    /// A value that never decreases while the process runs.
     Counter,
-    /// It goes up and down.
+    /// A value that goes up and down.
     Gauge,
-    /// Observations, counted by size.
+    /// A distribution of observed values.
     Histogram,
 }
 
 impl Kind {
-    /// The word of Prometheus' text format.
+    /// Returns the name of the type in Prometheus' text format.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -39,17 +39,17 @@ impl Kind {
 pub struct Metric {
     /// Its name.
     pub name: &'static str,
-    /// How it behaves.
+    /// Its type.
     pub kind: Kind,
-    /// What it counts or measures.
+    /// The unit of its values.
     pub unit: Unit,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it says, in one or two sentences.
+    /// Its description, in one or two sentences.
     pub help: &'static str,
 }
 
-/// A metric that counts events.
+/// Describes a metric that counts events.
 pub const fn counter(
     name: &'static str,
     labels: &'static [&'static str],
@@ -58,7 +58,7 @@ pub const fn counter(
     Metric { name, kind: Kind::Counter, unit: Unit::Count, labels, help }
 }
 
-/// A metric that goes up and down.
+/// Describes a metric that goes up and down.
 pub const fn gauge(
     name: &'static str,
     unit: Unit,
@@ -68,7 +68,7 @@ pub const fn gauge(
     Metric { name, kind: Kind::Gauge, unit, labels, help }
 }
 
-/// A metric that is a distribution.
+/// Describes a metric that is a distribution.
 pub const fn histogram(
     name: &'static str,
     unit: Unit,
@@ -167,7 +167,7 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Tells the installed recorder what the metrics mean.
+/// Gives the descriptions of the metrics to the installed recorder.
 pub fn describe<'m>(metrics: impl IntoIterator<Item = &'m Metric>) {
     for Metric { name, kind, unit, help, .. } in metrics {
         match kind {
@@ -178,7 +178,7 @@ pub fn describe<'m>(metrics: impl IntoIterator<Item = &'m Metric>) {
     }
 }
 
-/// What is done with snapshots.
+/// An operation on a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotOperation {
     Take,
@@ -212,14 +212,14 @@ impl SnapshotOperation {
         metrics::histogram!("raft_snapshot_size_bytes", "operation" => self.label())
     }
 
-    /// It succeeded, with a snapshot of `length` bytes.
+    /// Records a success of the operation, with a snapshot of `length` bytes.
     #[expect(clippy::cast_precision_loss, reason = "a histogram's values are floating point")]
     pub(crate) fn done(self, began: Instant, length: u64) {
         self.duration().record(began.elapsed());
         self.size().record(length as f64);
     }
 
-    /// It did not succeed.
+    /// Counts a failure of the operation.
     pub(crate) fn failed(self) {
         self.failures().increment(1);
     }
@@ -229,14 +229,14 @@ impl SnapshotOperation {
     }
 }
 
-/// Who dialled a connection between servers.
+/// The direction of a connection between servers. The server that dialled sees it as outgoing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Incoming,
     Outgoing,
 }
 
-/// A connection that counts as open for as long as this exists.
+/// A guard that counts a connection as open for as long as the guard exists.
 #[derive(Debug)]
 pub(crate) struct OpenConnection(Gauge);
 
@@ -262,7 +262,7 @@ fn peer_connections(direction: Direction) -> Gauge {
     metrics::gauge!("raft_peer_connections", "direction" => label)
 }
 
-/// A message was refused as one that no correct server can have sent.
+/// Returns the counter of messages that no correct server can have sent.
 pub(crate) fn rejected_message(rejection: Rejection) -> Counter {
     let reason = match rejection {
         Rejection::UnknownSender => "unknown_sender",
@@ -274,17 +274,17 @@ pub(crate) fn rejected_message(rejection: Rejection) -> Counter {
     metrics::counter!("raft_rejected_messages_total", "reason" => reason)
 }
 
-/// Something came to the port for servers that is not served.
+/// Returns the counter of refused, damaged or broken input on the port for servers.
 pub(crate) fn rejected_frame(reason: &'static str) -> Counter {
     metrics::counter!("raft_rejected_frames_total", "reason" => reason)
 }
 
-/// The duration of the log's transactions.
+/// Returns the histogram of the durations of the log's transactions.
 pub(crate) fn disk_commits() -> metrics::Histogram {
     metrics::histogram!("raft_disk_commit_seconds")
 }
 
-/// About how much memory the entries take, in bytes.
+/// Returns the approximate memory that the entries take, in bytes.
 pub(crate) fn log_bytes(entries: &[Entry]) -> u64 {
     let size = |entry: &Entry| match &entry.payload {
         Payload::Noop => 64,
@@ -317,12 +317,12 @@ struct Handles {
     snapshot_index: Gauge,
     log_bytes: Gauge,
     unanswered: Gauge,
-    /// For each peer, in entries and in bytes.
+    /// The lag of each peer, in entries and in bytes.
     lag: BTreeMap<NodeId, (Gauge, Gauge)>,
 }
 
 impl NodeMetrics {
-    /// Registers everything, so that each metric is there before its first event.
+    /// Registers all metrics, so that each one exists before its first event.
     pub(crate) fn new(node: &Node) -> NodeMetrics {
         for operation in SnapshotOperation::ALL {
             drop((operation.duration(), operation.size()));
@@ -380,7 +380,7 @@ impl NodeMetrics {
         self.handles.elections.increment(1);
     }
 
-    /// Counts a leader that was not known before.
+    /// Counts a leader change if the known leader or its term is new.
     pub(crate) fn observe_leader(&mut self, node: &Node) {
         let Some(leader) = node.known_leader() else { return };
         let leader = Some((node.current_term, leader));
@@ -390,7 +390,7 @@ impl NodeMetrics {
         }
     }
 
-    /// Sets the gauges; `log_bytes` is the size of the whole log.
+    /// Sets the gauges. `log_bytes` is the size of the whole log.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
     pub(crate) fn publish(&self, shell: &Shell, log_bytes: u64) {
         let (node, handles) = (shell.node(), &self.handles);
@@ -410,15 +410,16 @@ impl NodeMetrics {
     }
 }
 
-/// What of a leader's log a follower is not known to have.
+/// The part of a leader's log that a follower is not known to have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lag {
     entries: u64,
-    /// Of the entries that the log still holds; `log_bytes` if these are all of them.
+    /// The size of the missing entries that the log still holds. `log_bytes` if the follower lacks
+    /// all of the log's entries.
     bytes: u64,
 }
 
-/// None on a server that does not lead.
+/// Returns the lag of a peer, or none if this server does not lead.
 fn lag(node: &Node, peer: NodeId, log_bytes_in_all: u64) -> Option<Lag> {
     let Role::Leader(leadership) = &node.role else { return None };
     let matched = leadership.followers.get(&peer)?.match_index;
@@ -444,7 +445,7 @@ mod tests {
 
     const OTHERS: [NodeId; 2] = [NodeId(2), NodeId(3)];
 
-    /// Three servers, this one a candidate of term 1 that has voted for itself.
+    /// Returns a candidate of term 1 that has voted for itself, in a cluster of three servers.
     fn candidate() -> Shell {
         let voters = BTreeSet::from([NodeId(1), OTHERS[0], OTHERS[1]]);
         let config = Config { id: NodeId(1), voters, limits: Limits::default() };

@@ -22,27 +22,28 @@ use crate::state_machine::StateMachine;
 use crate::wire::{MAX_CLUSTER_NAME, MAX_VOTERS};
 use crate::workers::{Disk, Machine};
 
-/// How many messages of other servers, and how many requests of clients, may wait for the owner.
+/// The lengths of the owner's queues: for messages of other servers, and for requests of clients.
 const INBOX: usize = 128;
 const REQUESTS: usize = 8192;
 
-/// A node that runs on threads of its own.
+/// A node that runs on its own threads.
 #[derive(Debug)]
 pub struct RunningNode {
-    /// For using the node.
+    /// The handle for using the node.
     pub handle: NodeHandle,
-    /// Where it listens for other servers.
+    /// The address on which the node listens for other servers.
     pub address: SocketAddr,
     thread: JoinHandle<Result<(), NodeError>>,
 }
 
 impl RunningNode {
-    /// Compares whose the data is, if there is any, with whom the options describe. To be called
-    /// before the state machine's files are opened: that may change them.
+    /// Checks that the data, if there is any, belongs to the server that the options describe. Must
+    /// be called before the files of the state machine are opened, because opening may change them.
     ///
     /// # Errors
     ///
-    /// The data is another server's, or was written among other voters. Nothing was changed.
+    /// The options are invalid, or the data belongs to another server or to a cluster of other
+    /// voters. Nothing was changed.
     pub fn check_identity(options: &Options) -> Result<(), NodeError> {
         check(options)?;
         if !options.data.is_dir() {
@@ -58,20 +59,20 @@ impl RunningNode {
     ///
     /// # Errors
     ///
-    /// [`NodeError`] says what is wrong with the options, the data or the network.
+    /// [`NodeError`] describes the problem with the options, the data or the network.
     pub fn start(
         options: Options,
         machine: Box<dyn StateMachine>,
     ) -> Result<RunningNode, NodeError> {
-        // Wrong options make no directory.
+        // Invalid options must not create a directory.
         check(&options)?;
         let directory: Arc<dyn Directory> = OsDirectory::at(&options.data)
             .map_err(|error| NodeError::File { path: options.data.clone(), error })?;
         RunningNode::start_in(&directory, options, machine)
     }
 
-    /// As [`start`](RunningNode::start), with the data in a directory that need not be one of the
-    /// operating system.
+    /// Starts the node as [`start`](RunningNode::start) does, with the data in any implementation
+    /// of [`Directory`].
     ///
     /// # Errors
     ///
@@ -143,11 +144,11 @@ impl RunningNode {
         Ok(RunningNode { handle: NodeHandle { requests }, address, thread })
     }
 
-    /// Waits until the node has stopped, because it was asked to or because it had to.
+    /// Waits until the node has stopped, on request or because of an error.
     ///
     /// # Errors
     ///
-    /// Why it had to.
+    /// The error that stopped the node.
     pub fn join(self) -> Result<(), NodeError> {
         drop(self.handle);
         match self.thread.join() {
@@ -159,7 +160,7 @@ impl RunningNode {
     }
 }
 
-/// Whose disk it has to be, with the name for a new one.
+/// Returns the identity that the disk must have, with a random name in case the disk is new.
 fn identity(options: &Options) -> Identity {
     Identity {
         cluster: options.cluster.clone(),

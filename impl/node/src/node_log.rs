@@ -1,4 +1,5 @@
-//! The log of one node, for `raftgate validate` and for people: see [`raft_trace::NodeRecord`].
+//! The trace log of one node, for `raftgate validate` and for people: see
+//! [`raft_trace::NodeRecord`].
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -19,7 +20,7 @@ pub(crate) struct NodeLog {
 }
 
 impl NodeLog {
-    /// Goes on with the file, or begins it, with the record of a start.
+    /// Opens or creates the file, and appends the record of a start.
     pub(crate) fn open(
         path: &Path,
         config: &Config,
@@ -27,7 +28,7 @@ impl NodeLog {
         applied: Index,
     ) -> io::Result<NodeLog> {
         let mut file = for_the_owner_alone().read(true).append(true).create(true).open(path)?;
-        // A kill may have cut the last line short.
+        // If the process was killed, the last line may be incomplete.
         let mut last = [b'\n'];
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;
@@ -43,13 +44,15 @@ impl NodeLog {
         Ok(log)
     }
 
-    /// Before anything of the step can be seen elsewhere, the log says that it happened.
+    /// Writes the buffered records to the file. Must be called before any effect of their steps is
+    /// visible outside the node.
     pub(crate) fn flush(&mut self) {
         let flushed = self.out.flush();
         self.complain(flushed);
     }
 
-    /// The log is a witness; that it cannot be written does not stop the node, and is said once.
+    /// Reports the first failure to write the log. The failure does not stop the node, because the
+    /// node does not depend on the trace log.
     fn complain(&mut self, result: io::Result<()>) {
         if let Err(error) = result
             && !std::mem::replace(&mut self.failed, true)

@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! The configuration of a server.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -76,7 +76,7 @@ impl Default for Bounds {
 }
 
 impl Options {
-    /// A server with the default times and bounds, without TLS.
+    /// Returns options with the default times and bounds, without TLS.
     pub fn new(
         cluster: &str,
         id: NodeId,

@@ -1,4 +1,4 @@
-//! The one task that runs the replica: it drains its inboxes, and does what comes out.
+//! The task that runs the replica: it drains its inboxes, and executes the orders of the replica.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,35 +24,35 @@ use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Hello, Purpose};
 use crate::workers::{self, ApplyOrder, Disk, Machine, Report};
 
-/// How much of one inbox is handled before the results go out.
+/// The maximum number of messages that are handled from one inbox before orders are executed.
 const DRAIN: usize = 1024;
 
-/// How long a leader may not have heard a follower that answers: this, or twice the longest election
-/// timeout if that is more.
+/// A leader counts a follower as silent if it has received nothing from it for this time. If twice
+/// the longest election timeout is longer, that time applies instead.
 const CONTACT: Duration = Duration::from_secs(1);
 
-/// How often the connections get a chance to deliver before an election is called: once to read, once
-/// to hand on, and once more.
+/// The number of times that the connections can deliver messages before an election is started: one
+/// to read, one to pass the message on, and one more.
 const LAST_CALLS: usize = 3;
 
-/// A connection to another server, for messages and for snapshots.
+/// The connections to another server, for messages and for snapshots.
 struct Peer {
     dialler: Dialler,
     link: Link,
     snapshot: SnapshotLink,
 }
 
-/// What the owner gives work to.
+/// The parts of the server that the owner gives work to.
 pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) machine: Machine,
     pub(crate) snapshots: SnapshotStore,
     pub(crate) supervisor: Supervisor,
-    /// Where the threads report; for those that are started later.
+    /// The channel for reports, for threads that are started later.
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
-/// What the owner listens to.
+/// The channels on which the owner receives.
 pub(crate) struct Inboxes {
     pub(crate) panics: mpsc::Receiver<String>,
     pub(crate) from_workers: mpsc::Receiver<Report>,
@@ -65,7 +65,7 @@ pub(crate) struct Owner {
     began: Instant,
     peers: BTreeMap<NodeId, Peer>,
     refusals: Arc<Refusals>,
-    /// A follower that was not heard for longer counts as silent.
+    /// The time after which a follower that has sent nothing counts as silent.
     patience: Duration,
     world: World,
     trace: Option<Arc<Mutex<NodeLog>>>,
@@ -120,10 +120,10 @@ impl Owner {
         }
     }
 
-    /// Runs until it is told to stop, or has to.
+    /// Runs until it is asked to stop, or has to stop because of an error.
     pub(crate) async fn run(mut self, mut inboxes: Inboxes) -> Result<(), NodeError> {
         let end = self.serve(&mut inboxes).await;
-        // The threads cannot report any more, and end.
+        // After this the threads can no longer report, and they end.
         drop(inboxes);
         self.world.disk.finish();
         self.world.machine.finish();
@@ -142,7 +142,7 @@ impl Owner {
                 Some(request) = requests.recv() => self.request(request),
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
-            // Whatever else is there already shares the transaction and the messages.
+            // All other input that has already arrived shares the same transaction and messages.
             while let Ok(report) = from_workers.try_recv() {
                 self.report(report)?;
             }
@@ -152,7 +152,8 @@ impl Owner {
                 self.request(request);
             }
             if self.replica.election_is_due(self.now()) {
-                // A leader may have spoken, and on a busy machine nobody has read it yet.
+                // On a busy machine, a message of a leader may have arrived and may not be read
+                // yet.
                 for _ in 0..LAST_CALLS {
                     tokio::task::yield_now().await;
                     self.hear_all(from_peers);
@@ -243,8 +244,8 @@ impl Owner {
         status
     }
 
-    /// Does what is due, and hands everything that is ready to the network, the disk, the state
-    /// machine and the clients.
+    /// Advances the replica, and executes its orders for the network, the disk, the state machine
+    /// and the clients.
     fn advance(&mut self) -> Result<(), NodeError> {
         self.waiting.forget_abandoned_reads(&mut self.replica);
         let sending = self.peers.values().any(|peer| peer.snapshot.is_receiving());
@@ -295,8 +296,9 @@ impl Owner {
         Ok(())
     }
 
-    /// Whoever does not lead has nothing to say before its disk has answered, so it waits for it
-    /// right here: the way to another thread and back would only make the leader wait longer.
+    /// Makes writes durable. A follower or candidate cannot send its messages before the writes are
+    /// durable, so this thread waits for its disk. Using another thread would only make the leader
+    /// wait longer.
     fn commit(&mut self, mark: Mark, writes: Vec<Write>) -> Result<(), NodeError> {
         if self.replica.leads() {
             self.free.disk = false;
@@ -305,7 +307,7 @@ impl Owner {
         }
         let began = Instant::now();
         let durable = self.world.disk.commit(mark, writes)?;
-        // Messages of a leader may have come meanwhile and are not read yet.
+        // Messages of a leader may have arrived meanwhile, and are not read yet.
         self.replica.stood_still(began.elapsed());
         self.replica.durable(self.now(), &durable);
         Ok(())

@@ -1,4 +1,5 @@
-//! Threads and tasks whose panics end the node: none of them can be missing while the rest goes on.
+//! Threads and tasks whose panics stop the node, so that the node never continues without one of
+//! them.
 
 use std::any::Any;
 use std::io;
@@ -15,7 +16,9 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor, and where it reports who panicked and why. The first report is enough.
+    /// Creates a supervisor, and the channel for its reports. A report contains the name of the
+    /// thread or task and the panic message. The channel holds one report, because the first one is
+    /// enough.
     pub(crate) fn new() -> (Supervisor, mpsc::Receiver<String>) {
         let (panics, reports) = mpsc::channel(1);
         (Supervisor { panics }, reports)
@@ -25,7 +28,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// The system has no room for one.
+    /// The system cannot start another thread.
     pub(crate) fn thread(
         &self,
         name: &'static str,
@@ -33,7 +36,7 @@ impl Supervisor {
     ) -> io::Result<JoinHandle<()>> {
         let supervisor = self.clone();
         let guarded = move || {
-            // Nothing that the closure touched is used again: the node stops.
+            // The node stops, so nothing that the closure touched is used again.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
                 supervisor.report(name, &*panic);
             }
@@ -41,7 +44,7 @@ impl Supervisor {
         thread::Builder::new().name(name.to_owned()).spawn(guarded)
     }
 
-    /// Starts a task. Must be called on a runtime.
+    /// Starts a task. Must be called on a Tokio runtime.
     pub(crate) fn task(
         &self,
         name: &'static str,
@@ -61,12 +64,12 @@ impl Supervisor {
     }
 
     fn report(&self, name: &str, panic: &(dyn Any + Send)) {
-        // If there is no room, an earlier report stops the node.
+        // If the channel is full, an earlier report already stops the node.
         let _ = self.panics.try_send(describe(name, panic));
     }
 }
 
-/// Who panicked, and why.
+/// Describes a panic, with the name of the thread or task and the panic message.
 pub(crate) fn describe(name: &str, panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

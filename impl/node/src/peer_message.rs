@@ -1,21 +1,21 @@
-//! A message of another server, and the frames in which it travels.
+//! Messages between servers, and the frames in which they are sent.
 
 use raft_core::{Message, NodeId, Term};
 
 use crate::wire::{self, Frame};
 
-/// A message of another server, on a connection for messages.
+/// A message between two servers, on a connection for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
-    /// A message of Raft.
+    /// A Raft message.
     Message(Message),
-    /// It leads this term, and is busy sending a snapshot.
+    /// The sender leads this term, and is busy sending a snapshot.
     LeaderAlive(Term),
 }
 
 impl PeerMessage {
-    /// As what it travels: entries of more than `batch` bytes, at most
-    /// [`BATCH_BYTES`](wire::BATCH_BYTES), take several frames.
+    /// Returns the frames in which the message is sent. Entries of more than `batch` bytes are
+    /// split over several frames. `batch` is at most [`BATCH_BYTES`](wire::BATCH_BYTES).
     pub fn frames(self, batch: usize) -> Vec<Frame> {
         match self {
             PeerMessage::Message(message) => {
@@ -25,8 +25,9 @@ impl PeerMessage {
         }
     }
 
-    /// What a frame says; none if it does not belong on a connection for messages. There an offer of a
-    /// snapshot would be one without its file.
+    /// Returns the message in a frame, or none if the frame does not belong on a connection for
+    /// messages. The offer of a snapshot does not belong there, because its file is sent on another
+    /// connection.
     pub fn of(frame: Frame) -> Option<PeerMessage> {
         match frame {
             Frame::Raft(Message::InstallSnapshot(_)) => None,

@@ -1,4 +1,4 @@
-//! Clients that wait for an answer of the replica, and the way back to each.
+//! The clients that wait for an answer of the replica, and the channel to each of them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::orders::ReaderId;
 use crate::replica::Replica;
 use crate::shell::ProposalId;
 
-/// Where the answer to a command goes.
+/// The channel for the answer to a command.
 pub type Proposer = oneshot::Sender<Result<Bytes, ProposeError>>;
 
-/// Where the answer to a read goes.
+/// The channel for the answer to a read.
 pub type Reader = oneshot::Sender<Result<Index, ReadError>>;
 
 /// The clients that wait for an answer of the replica.
@@ -25,12 +25,13 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// How many reads wait.
+    /// Returns the number of waiting reads.
     pub fn reads(&self) -> usize {
         self.readers.len()
     }
 
-    /// Gives a command to the replica. Returns the replica's name for it if it has taken it.
+    /// Gives a command to the replica. Returns the replica's id for it if the replica has accepted
+    /// it.
     pub fn propose(
         &mut self,
         replica: &mut Replica,
@@ -44,7 +45,7 @@ impl Waiting {
                 Some(id)
             }
             Err(error) => {
-                // Whoever no longer waits has given up.
+                // The send fails only if the client no longer waits.
                 let _ = answer.send(Err(error));
                 None
             }
@@ -56,7 +57,7 @@ impl Waiting {
         self.readers.insert(replica.read(now), answer);
     }
 
-    /// Lets the replica forget the reads that nobody waits for any more.
+    /// Makes the replica forget the reads whose clients no longer wait.
     pub fn forget_abandoned_reads(&mut self, replica: &mut Replica) {
         let readers = &mut self.readers;
         replica.retain_reads(|id| {
@@ -68,7 +69,7 @@ impl Waiting {
         });
     }
 
-    /// Tells a client what became of its command.
+    /// Sends a client the result of its command.
     pub fn answer_proposal(&mut self, id: ProposalId, result: Result<Bytes, ProposeError>) {
         if let Some(proposer) = self.proposers.remove(&id) {
             let _ = proposer.send(result);

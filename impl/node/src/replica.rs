@@ -1,11 +1,10 @@
-//! Everything that a running server decides, without the threads, sockets and clocks that it decides
-//! about.
+//! The decisions of a running server, without its threads, sockets and clocks.
 //!
-//! A [`Replica`] is a [`Shell`] with timers, clients, and the rules for when to write, apply, take a
-//! snapshot and compact. It is told what happened and what time it is, and gives [`Order`]s. Whoever
-//! runs it does them, at once or beside everything else, and reports. In production that is one task
-//! with a few threads ([`RunningNode`](crate::RunningNode)); a test can run the same replica on a
-//! simulated disk, network and clock, one order at a time.
+//! A [`Replica`] is a [`Shell`] with timers, clients, and the rules for when to write, apply, take
+//! a snapshot and compact. Its caller reports events and the current time, and receives [`Order`]s.
+//! The caller executes the orders immediately or in the background, and reports the results. In
+//! production, the caller is one task with a few threads ([`RunningNode`](crate::RunningNode)). A
+//! test can run the same replica on a simulated disk, network and clock, one order at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,34 +29,35 @@ use crate::snapshot_store::SnapshotName;
 use crate::state_machine::SnapshotView;
 use crate::timers::{Timers, Timing};
 
-/// How many groups of reads ask for a proof of leadership at a time. Later reads wait and share one.
+/// The maximum number of groups of reads that wait for a proof of leadership at the same time.
+/// Later reads wait and form one group.
 const READ_GROUPS: usize = 4;
 
-/// How long a follower's state machine waits for more entries.
+/// The time for which a follower's state machine waits for more entries.
 pub const APPLY_DELAY: Duration = Duration::from_millis(10);
 
-/// How often sizes are measured and numbers published.
+/// The interval at which sizes are measured and metrics are published.
 pub const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
-/// What a client waits for.
+/// A request of a client that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     Proposal(ProposalId),
     Read(ReaderId),
 }
 
-/// Where the making of a snapshot stands.
+/// The state of the work on a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Snapshotting {
     Idle,
     /// The state machine was asked for a view, or the view is being written.
     Taking,
-    /// It is stored. The log is compacted when the followers do not need the entries any more, or
-    /// have to be given up on.
+    /// The snapshot is stored. The log is compacted when no follower needs the entries any more, or
+    /// when the log is too long to wait for the followers.
     Stored(SnapshotName),
 }
 
-/// Somebody who looks at every step, from outside.
+/// An observer that is called for every step.
 pub type Observer = Arc<Mutex<dyn Observe + Send>>;
 
 /// A server, without its threads.
@@ -69,23 +69,25 @@ pub struct Replica {
     bounds: Bounds,
     observer: Option<Observer>,
     next_id: u64,
-    /// What clients wait for, by the number in its id, and until when. Numbers and times ascend
-    /// together.
+    /// The unanswered requests of clients and their deadlines, by the number in their ids. A higher
+    /// number never has an earlier deadline.
     open: BTreeMap<u64, (Duration, Request)>,
-    /// Commands that clients asked for since the last step.
+    /// Commands that clients proposed since the last call of [`advance`](Replica::advance).
     commands: Vec<(ProposalId, Bytes)>,
     waiting_reads: BTreeSet<ReaderId>,
     readers: BTreeMap<ReadId, BTreeSet<ReaderId>>,
-    /// When each other server was last heard.
+    /// The time of the last message from each other server.
     heard: BTreeMap<NodeId, Duration>,
-    /// When the state machine was last given something to do.
+    /// The time at which the state machine was last given a task.
     applied_at: Duration,
     snapshotting: Snapshotting,
     wants_view: bool,
     wants_sync: bool,
-    /// The snapshot at the base of the log, and the write that makes it so, until that is durable.
+    /// The new snapshot at the base of the log, and the write that stores this base, until that
+    /// write is durable.
     new_base: Option<(Mark, SnapshotName)>,
-    /// The snapshot before which none is needed, until they were ordered away.
+    /// The snapshot at the durable base of the log, until the removal of the snapshots before it is
+    /// ordered.
     durable_base: Option<SnapshotName>,
     base: Index,
     log_bytes: u64,
@@ -94,8 +96,9 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica around a node that was started from its disk. Time is whatever the caller says, as
-    /// long as it never goes back. `seed` is a fresh random number, for the election timeouts.
+    /// Creates a replica around a node that was started from its disk. The caller chooses the
+    /// origin of time, but time must never go back. `seed` is a fresh random number, for the
+    /// election timeouts.
     pub fn new(
         node: Node,
         timing: Timing,
@@ -134,27 +137,28 @@ impl Replica {
         }
     }
 
-    /// The same replica at the same moment, watched by somebody else.
+    /// Returns a copy of the replica in its current state, with another observer.
     pub fn fork(&self, observer: Option<Observer>) -> Replica {
         Replica { observer, ..self.clone() }
     }
 
-    /// The node and its queues, for looking at.
+    /// Returns the node and its queues, for inspection.
     pub fn shell(&self) -> &Shell {
         &self.shell
     }
 
-    /// Whether it leads.
+    /// Returns whether this server leads.
     pub fn leads(&self) -> bool {
         self.shell.node().is_leader()
     }
 
-    /// Why the node has stopped, if it has.
+    /// Returns the reason why the node has halted, if it has.
     pub fn halted(&self) -> Option<HaltReason> {
         self.shell.halted()
     }
 
-    /// When there is something to do even if nothing happens.
+    /// Returns the time at which [`advance`](Replica::advance) must be called even if no event
+    /// happens.
     pub fn deadline(&self, free: Free) -> Duration {
         let timer = self.timers.next(self.leads());
         let house = self.kept_house + HOUSEKEEPING;
@@ -167,17 +171,20 @@ impl Replica {
         timer.min(house).min(apply).min(answer)
     }
 
-    /// When its timer runs out: for an election, or if it leads, for a heartbeat.
+    /// Returns the time at which the heartbeat timer of a leader, or the election timer of another
+    /// server, expires.
     pub fn timer(&self) -> Duration {
         self.timers.next(self.leads())
     }
 
-    /// Whether the next call of [`advance`](Replica::advance) will begin an election.
+    /// Returns whether the election timer has expired. The next call of
+    /// [`advance`](Replica::advance) then starts an election, unless the timer expired too long
+    /// ago.
     pub fn election_is_due(&self, now: Duration) -> bool {
         !self.leads() && self.timers.next(false) <= now
     }
 
-    /// The server did not listen for this long: what it would have heard counts as in time.
+    /// Extends the election timeout by the time for which the server read no messages.
     pub fn stood_still(&mut self, time: Duration) {
         self.timers.stood_still(time);
     }
@@ -193,7 +200,8 @@ impl Replica {
         self.after_step(now);
     }
 
-    /// The timer is set right away, so that whatever comes next in a batch finds it as it is.
+    /// Handles the effects of a step. The election timer is reset immediately, so that the next
+    /// input in the same batch finds it reset.
     fn after_step(&mut self, now: Duration) {
         if self.shell.take_timer_reset() {
             self.reset_election(now);
@@ -216,7 +224,7 @@ impl Replica {
         self.timers.reset_election(now, self.random.random());
     }
 
-    /// A write is on the disk, and all before it.
+    /// Reports that a write and all writes before it are on the disk.
     pub fn durable(&mut self, now: Duration, durable: &Durable) {
         let mark = durable.mark();
         self.input(now, Input::Durable { mark });
@@ -225,25 +233,26 @@ impl Replica {
         }
     }
 
-    /// The state machine has done its task.
+    /// Reports that the state machine has completed its task.
     pub fn applied(&mut self, now: Duration, done: Done) {
         self.shell.answer_applied(done.index, done.answers);
         self.input(now, Input::Applied { index: done.index });
     }
 
-    /// The state machine gives a view.
+    /// Takes a view from the state machine. Returns the order to store it, or none if the view is
+    /// obsolete.
     pub fn view(&mut self, view: Box<dyn SnapshotView>) -> Option<Order> {
         if let TermAt::Present(term) = self.shell.node().log.term_at(view.index()) {
             return Some(Order::StoreSnapshot { view, term });
         }
-        // A snapshot of the leader has overtaken it.
+        // A snapshot from the leader has replaced the log beyond the view.
         self.snapshotting = Snapshotting::Idle;
         None
     }
 
-    /// A snapshot is in its file, durably. A follower then makes its state machine durable as well, so
-    /// that after a crash it need not load the snapshot. A leader puts that off: while it lasts nothing
-    /// is applied, and clients would wait.
+    /// Reports that a snapshot is stored durably. A follower then makes its state machine durable
+    /// as well, so that it need not load the snapshot after a crash. A leader defers that, because
+    /// its state machine applies nothing during the sync, and clients would have to wait.
     pub fn snapshot_stored(&mut self, name: SnapshotName) {
         info!(index = %name.last_included.index, bytes = name.length, "snapshot taken");
         self.snapshotting = Snapshotting::Stored(name);
@@ -251,7 +260,7 @@ impl Replica {
         self.wants_sync = !self.leads();
     }
 
-    /// Another server says something.
+    /// Handles a message from another server.
     pub fn hear(&mut self, now: Duration, from: NodeId, message: PeerMessage) {
         self.heard.insert(from, now);
         match message {
@@ -264,7 +273,8 @@ impl Replica {
                 if !request.entries.is_empty()
                     && self.apply_backlog() > self.bounds.apply_backlog =>
             {
-                // As if the network had lost it: the leader tries again with its next heartbeat.
+                // The message is dropped, as the network may drop it. The leader tries again with
+                // its next heartbeat.
                 self.metrics.overloaded();
             }
             PeerMessage::Message(message) => {
@@ -283,13 +293,13 @@ impl Replica {
         node.commit_index.since(node.last_applied)
     }
 
-    /// A client wants a command replicated. It is proposed with the next [`advance`](Self::advance),
-    /// together with all others that came before that, and answered within
-    /// [`Bounds::request_timeout`].
+    /// Accepts a client's command for replication. The command is proposed with the next
+    /// [`advance`](Self::advance), together with all other commands accepted before it. It is
+    /// answered within [`Bounds::request_timeout`].
     ///
     /// # Errors
     ///
-    /// [`ProposeError::Overloaded`]: too much is under way already.
+    /// [`ProposeError::Overloaded`] if too much work is in progress.
     pub fn propose(&mut self, now: Duration, command: Bytes) -> Result<ProposalId, ProposeError> {
         let unanswered = self.shell.unanswered() + self.commands.len();
         if unanswered >= self.bounds.unanswered
@@ -306,7 +316,7 @@ impl Replica {
         Ok(id)
     }
 
-    /// A client wants to read. It is answered within [`Bounds::request_timeout`].
+    /// Accepts a client's read. The read is answered within [`Bounds::request_timeout`].
     pub fn read(&mut self, now: Duration) -> ReaderId {
         self.next_id += 1;
         let id = ReaderId(self.next_id);
@@ -315,7 +325,7 @@ impl Replica {
         id
     }
 
-    /// How many reads wait for their answer.
+    /// Returns the number of reads that wait for their answer.
     pub fn reads(&self) -> usize {
         self.waiting_reads.len() + self.readers.values().map(BTreeSet::len).sum::<usize>()
     }
@@ -325,7 +335,8 @@ impl Replica {
         self.open.insert(self.next_id, (until, request));
     }
 
-    /// Forgets the reads whose proof of leadership has not begun and that nobody wants any more.
+    /// Removes the reads whose proof of leadership has not begun and for which `wanted` returns
+    /// false.
     pub fn retain_reads(&mut self, mut wanted: impl FnMut(ReaderId) -> bool) {
         let open = &mut self.open;
         self.waiting_reads.retain(|reader| {
@@ -337,8 +348,9 @@ impl Replica {
         });
     }
 
-    /// Does what is due: begins what clients asked for, lets timers fire, and keeps house.
-    /// `sending` says whether a snapshot is on its way to another server.
+    /// Does all work that is due: begins the commands and reads of clients, handles expired timers,
+    /// and does the housekeeping. `sending` tells whether a snapshot is being sent to another
+    /// server.
     pub fn advance(&mut self, now: Duration, sending: bool) {
         self.begin_commands(now);
         self.begin_reads(now);
@@ -371,8 +383,8 @@ impl Replica {
         self.after_step(now);
     }
 
-    /// Reads that wait become one read of raft-core: its proof of leadership is younger than all of
-    /// them.
+    /// Combines all waiting reads into one read of raft-core. Its proof of leadership begins after
+    /// all of them have arrived.
     fn begin_reads(&mut self, now: Duration) {
         if self.waiting_reads.is_empty() || self.readers.len() >= READ_GROUPS {
             return;
@@ -383,15 +395,17 @@ impl Replica {
         self.input(now, Input::Read { id });
     }
 
-    /// Everything that is ready for the network, the disk, the state machine and the clients. It has
-    /// to be done in this order, and what is reported at once may make more ready. Nothing is ordered
-    /// of whoever is not free.
+    /// Returns everything that is ready for the network, the disk, the state machine and the
+    /// clients. The orders must be executed in the returned sequence. A result that is reported
+    /// immediately may make further orders ready. Writes are ordered only if the disk is free, and
+    /// tasks only if the state machine is free.
     pub fn orders(&mut self, now: Duration, free: Free) -> Vec<Order> {
         let mut orders = Vec::new();
         for (to, message) in self.shell.take_sends() {
             match message {
                 Message::InstallSnapshot(offer) => {
-                    // The file travels beside the messages; meanwhile this shows that a leader lives.
+                    // The file is sent on another connection. Meanwhile this message shows that a
+                    // leader is alive.
                     let message = PeerMessage::LeaderAlive(offer.term);
                     orders.push(Order::SendSnapshot { to, offer });
                     orders.push(Order::Send { to, message });
@@ -413,7 +427,8 @@ impl Replica {
         if std::mem::take(&mut self.wants_sync) {
             orders.push(Order::SyncState);
         }
-        // Not before the state machine is that far: it may still have to restore one of the others.
+        // Snapshots are removed only after the state machine has reached this one: it may still
+        // have to restore an older one.
         let applied = self.shell.node().last_applied;
         if let Some(keep) = self.durable_base.take_if(|keep| keep.last_included.index <= applied) {
             orders.push(Order::RemoveSnapshots { keep });
@@ -425,9 +440,9 @@ impl Replica {
         orders
     }
 
-    /// Answers the requests whose time is over. A leader that a majority cannot reach does not notice,
-    /// and would let its clients wait for as long as that lasts. A command that was given up on still
-    /// counts as under way: it is in the log.
+    /// Answers the requests whose time limit has passed. A leader that cannot reach a majority does
+    /// not notice this, and would let its clients wait until it can reach a majority again. A
+    /// command that is given up still counts as unanswered, because its entry is in the log.
     fn give_up(&mut self, now: Duration, orders: &mut Vec<Order>) {
         while let Some(oldest) = self.open.first_entry().filter(|oldest| oldest.get().0 <= now) {
             match oldest.remove().1 {
@@ -442,8 +457,8 @@ impl Replica {
         }
     }
 
-    /// Gives the state machine everything that it may do. Nobody waits for a follower's, so it is
-    /// given more at a time.
+    /// Returns an order that joins the tasks which the state machine may begin. No client waits for
+    /// a follower's state machine, so it gets more entries at a time.
     fn next_task(&mut self, now: Duration) -> Option<Order> {
         let lazy = !self.leads() && now.saturating_sub(self.applied_at) < APPLY_DELAY;
         if lazy {
@@ -493,7 +508,7 @@ impl Replica {
         orders.extend(readers.into_iter().map(|reader| Order::AnswerRead(reader, result)));
     }
 
-    /// Sizes, snapshots and published numbers.
+    /// Measures the log, publishes metrics, and begins snapshots and compactions that are due.
     fn keep_house(&mut self, now: Duration, sending: bool) {
         self.kept_house = now;
         self.log_bytes = log_bytes(self.shell.node().log.entries());
@@ -525,8 +540,9 @@ impl Replica {
         }
     }
 
-    /// Whether the entries up to `index` may go: no follower that can keep up needs them, and no
-    /// snapshot is on its way whose receiver will need what follows it.
+    /// Returns whether the entries up to `index` may be removed. They are needed while a follower
+    /// lacks them, or while a snapshot is being sent whose receiver will need the entries after it.
+    /// A log that is too long is compacted in any case.
     fn may_compact(&self, index: Index, sending: bool) -> bool {
         let Role::Leader(leadership) = &self.shell.node().role else { return true };
         let needed = leadership.followers.values().any(|follower| follower.match_index < index);
@@ -535,7 +551,8 @@ impl Replica {
         !(needed || sending) || self.log_bytes >= patience
     }
 
-    /// Where it stands. Of the others it knows what they said, and if it leads, what it sent them.
+    /// Returns the status of this server. For each other server, it contains the time since the
+    /// last message and, on a leader, the progress of replication.
     pub fn status(&self, now: Duration) -> NodeStatus {
         let node = self.shell.node();
         let (role, followers) = match &node.role {

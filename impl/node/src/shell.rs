@@ -1,20 +1,21 @@
-//! What stands between raft-core's step function and the world, without the world: no thread, no
-//! clock, no file, no socket.
+//! The layer between raft-core's step function and its environment. It uses no thread, no clock, no
+//! file and no socket.
 //!
-//! A [`Shell`] owns the [`Node`]. It takes inputs, and keeps what they ask for in four queues that
-//! the caller empties in any order and at any pace:
+//! A [`Shell`] owns the [`Node`]. It passes inputs to the node, and keeps the resulting effects in
+//! four queues. The caller empties the queues in any order and at any pace:
 //!
-//! - [`take_writes`](Shell::take_writes): what to put on the disk, as one transaction; then say
-//!   [`Input::Durable`];
-//! - [`take_sends`](Shell::take_sends): messages that may leave *now*. A message that confirms a
+//! - [`take_writes`](Shell::take_writes): writes for the disk, as one transaction. The caller then
+//!   passes the input [`Input::Durable`];
+//! - [`take_sends`](Shell::take_sends): messages that may be sent *now*. A message that confirms a
 //!   write is not among them before that write is durable;
-//! - [`take_task`](Shell::take_task): what the state machine has to do next; then say
-//!   [`answer_applied`](Shell::answer_applied) and [`Input::Applied`];
-//! - [`take_answers`](Shell::take_answers): what to tell clients.
+//! - [`take_task`](Shell::take_task): the next task of the state machine. The caller then calls
+//!   [`answer_applied`](Shell::answer_applied) and passes the input [`Input::Applied`];
+//! - [`take_answers`](Shell::take_answers): answers for clients.
 //!
-//! So a leader's entries go out while its own disk is still busy with them, one transaction serves
-//! everything that came in meanwhile, and nobody can send too early: the rule is in here, and all
-//! who run a node, in production and in tests, run it through here.
+//! So a leader sends its entries while its own disk is still writing them, and one transaction
+//! contains all writes that arrived meanwhile. No caller can send a message too early, because the
+//! shell enforces this rule, and all callers, in production and in tests, run the node through the
+//! shell.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,11 +24,11 @@ use raft_core::{
     ReadId, ReadRefusal, Rejection, Role, Snapshot, Term, TermAt, Write, step,
 };
 
-/// The caller's name for a command that a client proposed.
+/// The caller's id for a command that a client proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProposalId(pub u64);
 
-/// What the state machine is asked to do, in this order.
+/// A task for the state machine. Tasks must be run in the order in which they are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Apply committed entries.
@@ -37,25 +38,26 @@ pub enum Task {
         /// The entries.
         entries: Vec<Entry>,
     },
-    /// Become what the snapshot says.
+    /// Restore the state from a snapshot.
     Restore(Snapshot),
 }
 
-/// What became of a client's request.
+/// The answer to a client's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The command was committed and applied; this is what the state machine says.
+    /// The command was committed and applied. Contains the answer of the state machine.
     Applied(ProposalId, Bytes),
-    /// The command was not appended, and will never be.
+    /// The command was not appended, and will never be. Contains the leader, if this server knows
+    /// it.
     NotLeader(ProposalId, Option<NodeId>),
-    /// Another entry is committed in the command's place, or in that of an entry before it: it will
-    /// never be applied.
+    /// Another entry is committed in place of the command's entry, or in place of an entry before
+    /// it. The command will never be applied.
     Superseded(ProposalId),
-    /// Nobody here can tell any more whether the command is or will be applied.
+    /// This server can no longer tell whether the command was or will be applied.
     Unknown(ProposalId),
-    /// The read may be served from the state machine as it is now, or later.
+    /// The read may be served from the current state of the state machine, or from a later one.
     ReadReady(ReadId, Index),
-    /// The read cannot be served here.
+    /// This server cannot serve the read.
     ReadRefused(ReadId, ReadRefusal),
 }
 
@@ -64,18 +66,18 @@ pub enum Answer {
 pub struct Shell {
     node: Node,
     effects: Vec<Effect>,
-    /// Issued and not yet taken.
+    /// Writes that were issued and not yet taken.
     writes: Vec<Write>,
-    /// The newest write that was issued.
+    /// The mark of the newest issued write.
     issued: Mark,
     /// Messages that wait for a write, in the order of the writes.
     waiting: VecDeque<(Mark, NodeId, Message)>,
     sends: Vec<(NodeId, Message)>,
     tasks: VecDeque<(Option<Mark>, Task)>,
-    /// Commands that wait for their entry in this server's log to be committed: there is such an
-    /// entry, at that index and of that term, for each of them.
+    /// Commands whose entries are in this server's log and are not yet committed, by the index of
+    /// the entry and with its term.
     proposed: BTreeMap<Index, (Term, ProposalId)>,
-    /// Commands that are committed and being applied.
+    /// Commands that are committed and are being applied.
     applying: BTreeMap<Index, ProposalId>,
     answers: Vec<Answer>,
     election_timer_reset: bool,
@@ -83,7 +85,7 @@ pub struct Shell {
     halted: Option<HaltReason>,
 }
 
-/// What waits in a shell.
+/// The contents of the queues of a shell.
 #[derive(Clone, Debug)]
 pub struct Queues<'s> {
     /// Writes that were not taken yet, the newest issued last.
@@ -94,14 +96,14 @@ pub struct Queues<'s> {
     pub tasks: Vec<(Option<Mark>, &'s Task)>,
 }
 
-/// Somebody who looks at every step.
+/// An observer of every step.
 pub trait Observe {
-    /// The node was given `input`, asked for `effects`, and is now as it is.
+    /// Called after each step, with the input, the resulting effects, and the node as it is now.
     fn step(&mut self, input: &Input, effects: &[Effect], node: &Node);
 }
 
 impl Shell {
-    /// A shell around a node that was started from its disk.
+    /// Creates a shell around a node that was started from its disk.
     pub fn new(node: Node) -> Shell {
         Shell {
             node,
@@ -120,12 +122,12 @@ impl Shell {
         }
     }
 
-    /// The node, for looking at.
+    /// Returns the node, for inspection.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// The queues, for looking at.
+    /// Returns the queues, for inspection.
     pub fn queues(&self) -> Queues<'_> {
         Queues {
             writes: &self.writes,
@@ -134,12 +136,13 @@ impl Shell {
         }
     }
 
-    /// How many commands wait for their answer.
+    /// Returns the number of commands that wait for their answer.
     pub fn unanswered(&self) -> usize {
         self.proposed.len() + self.applying.len()
     }
 
-    /// Gives the node an input and queues what it asks for. After a halt nothing has an effect.
+    /// Passes an input to the node and queues the resulting effects. After a halt, inputs have no
+    /// effect.
     pub fn input(&mut self, input: Input, observe: Option<&mut dyn Observe>) {
         if self.halted.is_some() {
             return;
@@ -161,7 +164,7 @@ impl Shell {
         self.release();
     }
 
-    /// Clients ask for commands to be appended, in this order.
+    /// Proposes the commands of clients, in this order.
     pub fn propose(
         &mut self,
         commands: Vec<(ProposalId, Bytes)>,
@@ -180,8 +183,8 @@ impl Shell {
         self.input(Input::Propose { commands }, observe);
     }
 
-    /// The state machine has answered the entries that end at `index`, in order. Say
-    /// [`Input::Applied`] as well.
+    /// Takes the answers of the state machine to consecutive entries, the last of which has index
+    /// `index`. The caller must also pass the input [`Input::Applied`].
     pub fn answer_applied(&mut self, index: Index, answers: Vec<Bytes>) {
         let first = (index.0 + 1).saturating_sub(answers.len() as u64);
         for (index, answer) in (first..).zip(answers) {
@@ -225,32 +228,34 @@ impl Shell {
             }
             Effect::Rejected(rejection) => self.rejections.push((sender, rejection)),
             Effect::Halt(reason) => self.halted = Some(reason),
-            // `propose` has looked before it asked.
+            // `propose` has checked before that this server leads.
             Effect::Proposed { .. } | Effect::ProposalRefused { .. } => {}
         }
     }
 
-    /// Entries before `end` are committed, and those of the commands that wait there among them.
+    /// Marks the commands whose entries are before `end` as being applied: these entries are
+    /// committed.
     fn begin_applying(&mut self, end: Index) {
         let later = self.proposed.split_off(&end);
         let committed = std::mem::replace(&mut self.proposed, later);
         self.applying.extend(committed.into_iter().map(|(index, (_, id))| (index, id)));
     }
 
-    /// The log was overwritten from `first` on. Answers the commands whose entries went, there and
-    /// behind, so that none is forgotten when its index is used again.
+    /// Answers the commands whose entries were removed when the log was overwritten from `first`
+    /// on. So each of them has its answer before its index is used again.
     ///
-    /// What is gone from this log may live on in others, and be committed by one of their servers as
-    /// a later leader (paper, Figure 8): server 1 appends x in term 2 and replicates it to server 2 of
-    /// five; server 3, elected in term 3 by 3, 4 and 5, overwrites it on server 1; server 2, elected
-    /// in term 4 by 2, 4 and 5, commits it after all. So the outcome is unknown. It is known only if
-    /// the entry that came to `first` is committed: every later leader has that one, and no log with
-    /// it holds the command's entry (Log Matching).
+    /// An entry that is removed from this log may still be in the logs of other servers, and one of
+    /// these servers may become leader later and commit it (paper, Figure 8). For example, in a
+    /// cluster of five servers, server 1 appends x in term 2 and replicates it to server 2. Server
+    /// 3, elected in term 3 by 3, 4 and 5, overwrites x on server 1. Server 2, elected in term 4 by
+    /// 2, 4 and 5, commits x after all. So the outcome is unknown, unless the new entry at `first`
+    /// is committed. In that case every later leader has the new entry, and no log with the new
+    /// entry contains the command's entry (Log Matching).
     fn answer_truncated(&mut self, first: Index) {
         let committed = self.node.commit_index >= first;
         for (index, (term, id)) in self.proposed.split_off(&first) {
             if self.node.log.term_at(index) == TermAt::Present(term) {
-                // It was appended just now.
+                // The command's entry was appended by this write.
                 self.proposed.insert(index, (term, id));
             } else if committed {
                 self.answers.push(Answer::Superseded(id));
@@ -260,13 +265,14 @@ impl Shell {
         }
     }
 
-    /// A snapshot took the place of the whole log: it may reflect the commands, or may not.
+    /// Answers all waiting commands after a snapshot has replaced the whole log. The snapshot may
+    /// or may not reflect the commands.
     fn answer_replaced(&mut self) {
         let gone = std::mem::take(&mut self.proposed);
         self.answers.extend(gone.into_values().map(|(_, id)| Answer::Unknown(id)));
     }
 
-    /// Lets go the messages whose write is durable.
+    /// Releases the messages whose write is durable.
     fn release(&mut self) {
         let durable = self.node.disk.durable;
         while self.waiting.front().is_some_and(|(mark, _, _)| *mark <= durable) {
@@ -276,8 +282,8 @@ impl Shell {
         }
     }
 
-    /// All writes that were issued and not taken yet, and the mark to report when they are on the
-    /// disk. They must reach it after everything taken earlier.
+    /// Returns all writes that were issued and not yet taken, and the mark to report when they are
+    /// on the disk. They must be written after all writes that were taken earlier.
     pub fn take_writes(&mut self) -> Option<(Mark, Vec<Write>)> {
         if self.writes.is_empty() {
             return None;
@@ -285,50 +291,51 @@ impl Shell {
         Some((self.issued, std::mem::take(&mut self.writes)))
     }
 
-    /// The messages that may leave now, in order.
+    /// Returns the messages that may be sent now, in order.
     pub fn take_sends(&mut self) -> Vec<(NodeId, Message)> {
         std::mem::take(&mut self.sends)
     }
 
-    /// The state machine's next task, if it may begin: a snapshot is not restored before it is the
-    /// log's durable base.
+    /// Returns the next task of the state machine, if it may begin. A snapshot may be restored only
+    /// after it is the durable base of the log.
     pub fn take_task(&mut self) -> Option<Task> {
         if self.has_task() { self.tasks.pop_front().map(|(_, task)| task) } else { None }
     }
 
-    /// Whether [`take_task`](Shell::take_task) has something to give.
+    /// Returns whether [`take_task`](Shell::take_task) has a task to return.
     pub fn has_task(&self) -> bool {
         let durable = self.node.disk.durable;
         self.tasks.front().is_some_and(|(after, _)| after.is_none_or(|mark| mark <= durable))
     }
 
-    /// Gives back a task that was taken last and has not begun.
+    /// Puts back the task that was taken last and has not begun.
     pub fn put_back(&mut self, task: Task) {
         self.tasks.push_front((None, task));
     }
 
-    /// What to tell clients.
+    /// Returns the answers for clients.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
     }
 
-    /// Whether the election timer has to start anew, since this was last asked.
+    /// Returns whether the election timer has to be reset, and clears this flag.
     pub fn take_timer_reset(&mut self) -> bool {
         std::mem::take(&mut self.election_timer_reset)
     }
 
-    /// The messages that were refused, since this was last asked.
+    /// Returns the rejections of messages since the last call, each with the sender.
     pub fn take_rejections(&mut self) -> Vec<(NodeId, Rejection)> {
         std::mem::take(&mut self.rejections)
     }
 
-    /// Why the node has stopped, if it has. Whoever waits for an answer is owed "unknown".
+    /// Returns the reason why the node has halted, if it has. The outcome of all unanswered
+    /// commands is then unknown.
     pub fn halted(&self) -> Option<HaltReason> {
         self.halted
     }
 
-    /// Whether a server that says it leads `term` may be heeded as its leader, for the election timer
-    /// only.
+    /// Returns whether a message in which server `from` claims to lead `term` may reset the
+    /// election timer. Such a message has no other effect.
     pub fn heeds_leader(&self, from: NodeId, term: Term) -> bool {
         let known = match self.node.role {
             Role::Follower { leader } => leader,

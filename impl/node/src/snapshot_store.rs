@@ -1,8 +1,10 @@
-//! Snapshots as files: written beside, synced, renamed, and named by what they hold.
+//! Snapshots as files. A snapshot is written under a temporary name, synced, and then renamed. Its
+//! final name describes its contents.
 //!
-//! The *handle* that raft-core carries is the file's name: the position in the log, the length and
-//! the checksum. So a file says by itself whether it is whole, a follower knows what it is about to
-//! receive, and two servers that took the same snapshot gave it the same name.
+//! The *handle* that raft-core carries is the name of the file. It consists of the position in the
+//! log, the length and the checksum. So a file can be verified with its name alone, a follower
+//! knows the length and checksum before it receives a file, and two servers that take the same
+//! snapshot give it the same name.
 
 use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -16,23 +18,23 @@ use raft_core::{Bytes, Index, LogPosition, Snapshot, Term};
 use crate::directory::{Directory, File};
 use crate::state_machine::{SnapshotView, StateMachineError};
 
-/// How many bytes of a snapshot are written between two calls to sync them. Small parts keep the
-/// disk's queue short, and so the log's own syncs quick.
+/// The number of bytes of a snapshot that are written between two syncs. Small parts keep the
+/// disk's queue short, so that the syncs of the log stay fast.
 const SYNC_EVERY: u64 = 256 << 10;
 
-/// How much is read at a time, in bytes.
+/// The number of bytes that are read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// What the file of a snapshot that is being taken is called.
+/// The name of the file of a snapshot that is being taken.
 const TAKING: &str = "taking";
 
-/// What stands before the name of a snapshot that is being received.
+/// The prefix of the file name of a snapshot that is being received.
 const INCOMING: &str = "incoming-";
 
-/// What a snapshot's file is called, and what it must hold.
+/// The name of a snapshot's file, which describes the contents of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotName {
-    /// The last entry that it covers.
+    /// The position of the last entry that the snapshot covers.
     pub last_included: LogPosition,
     /// The length of the file, in bytes.
     pub length: u64,
@@ -41,16 +43,16 @@ pub struct SnapshotName {
 }
 
 impl SnapshotName {
-    /// The name as the handle that raft-core carries.
+    /// Returns the name as the handle that raft-core carries.
     pub fn handle(&self) -> Bytes {
         Bytes::from(self.to_string().as_str())
     }
 
-    /// The name in a snapshot's handle.
+    /// Returns the name in a snapshot's handle.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::BadName`] if it is none, or that of another position.
+    /// [`SnapshotError::BadName`] if the handle is not a name, or is the name for another position.
     pub fn of(snapshot: &Snapshot) -> Result<SnapshotName, SnapshotError> {
         let bad = || SnapshotError::BadName(snapshot.handle.to_string());
         let text = std::str::from_utf8(snapshot.handle.as_slice()).map_err(|_| bad())?;
@@ -77,23 +79,24 @@ impl FromStr for SnapshotName {
         let (index, term, length) = (Index(number()?), Term(number()?), number()?);
         let checksum = u32::from_str_radix(parts.next().ok_or(())?, 16).map_err(|_| ())?;
         let name = SnapshotName { last_included: LogPosition { term, index }, length, checksum };
-        // Exactly what `Display` writes, so that a name from the network is no path.
+        // Only the output of `Display` is accepted, so that a name from the network cannot be a
+        // path.
         if name.to_string() == text { Ok(name) } else { Err(()) }
     }
 }
 
-/// What can be wrong with a snapshot.
+/// An error of a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// A handle is not the name of a snapshot, or of another one.
+    /// The handle is not the name of a snapshot, or is the name of another snapshot.
     #[error("\"{0}\" is not the name of this snapshot")]
     BadName(String),
-    /// A file is not what its name says.
+    /// The contents of a file do not match its name.
     #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         reason: String,
     },
     /// The state machine could not be written or read.
@@ -104,7 +107,7 @@ pub enum SnapshotError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         error: io::Error,
     },
 }
@@ -113,21 +116,22 @@ pub enum SnapshotError {
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
     directory: Arc<dyn Directory>,
-    /// How fast files are written, in bytes per second.
+    /// The rate at which files are written, in bytes per second.
     rate: u64,
-    /// The snapshot that is being received, if this process has written all that is here of it, and no
-    /// sync of it failed.
+    /// The snapshot that is being received, if this process has written all bytes that are in its
+    /// file, and no sync of the file has failed.
     begun: Arc<Mutex<Option<SnapshotName>>>,
 }
 
 impl SnapshotStore {
-    /// The snapshots in a directory. Files are written at `rate` bytes per second at most.
+    /// Creates a store for the snapshots in a directory. Files are written at a rate of `rate`
+    /// bytes per second.
     pub fn new(directory: Arc<dyn Directory>, rate: u64) -> SnapshotStore {
         SnapshotStore { directory, rate, begun: Arc::default() }
     }
 
-    /// Writes a view out, durably, under its name. A crash leaves either the whole file or a part
-    /// that [`clean`](SnapshotStore::clean) removes.
+    /// Writes a view durably to a file under its final name. A crash leaves either the complete
+    /// file or a partial file that [`clean`](SnapshotStore::clean) removes.
     ///
     /// # Errors
     ///
@@ -177,12 +181,12 @@ impl SnapshotStore {
         data.finish()
     }
 
-    /// Opens the file, which has to be there with the length that its name says. Its contents are
-    /// compared when they are used.
+    /// Opens the file of a snapshot. The file must exist and have the length in its name. The
+    /// checksum is verified when the contents are used.
     ///
     /// # Errors
     ///
-    /// It is not.
+    /// The file cannot be opened, or has another length.
     pub fn open(&self, name: SnapshotName) -> Result<File, SnapshotError> {
         let text = name.to_string();
         let file = self.directory.open(&text).map_err(self.io(&text))?;
@@ -194,8 +198,8 @@ impl SnapshotStore {
         Err(SnapshotError::Damaged { path: self.directory.path(&text), reason })
     }
 
-    /// Whether the snapshot is here, durably: if it is, its name is synced once more, because the
-    /// process that gave it may have ended before it did that.
+    /// Returns whether the snapshot is stored durably. If the file exists, its name is synced once
+    /// more, because the process that renamed the file may have ended before its sync.
     ///
     /// # Errors
     ///
@@ -224,8 +228,8 @@ impl SnapshotStore {
         })
     }
 
-    /// Removes everything but this snapshot and those further on in the log. Files that somebody
-    /// still reads go away when they are done.
+    /// Removes all snapshots except this one and those with a higher index. A file that is open can
+    /// still be read until it is closed.
     ///
     /// # Errors
     ///
@@ -239,8 +243,9 @@ impl SnapshotStore {
         })
     }
 
-    /// Removes what a crash has left: a snapshot that was being taken, and those that the log does
-    /// not refer to. What was being received stays, and is gone on with.
+    /// Removes the files that a crash has left: a snapshot that was being taken, and snapshots that
+    /// the log does not refer to. The file of a snapshot that was being received is kept, so that
+    /// the transfer can continue.
     ///
     /// # Errors
     ///
@@ -262,16 +267,17 @@ impl SnapshotStore {
         Ok(())
     }
 
-    /// Begins to receive a snapshot, or goes on where a broken connection left off. What an earlier
-    /// process has received is written again: it may have ended because it could not be synced, and is
-    /// read all the same.
+    /// Begins to receive a snapshot, or continues where a broken connection ended. The data that an
+    /// earlier process received is written again: that process may have ended because the data
+    /// could not be synced, and the data can be read nevertheless.
     ///
     /// # Errors
     ///
     /// The file system fails.
     pub fn receive(&self, name: SnapshotName) -> Result<Incoming, SnapshotError> {
         let part = format!("{INCOMING}{name}");
-        // Only one snapshot is received at a time, the newest; what is left of others is of no use.
+        // Only one snapshot is received at a time, the newest. Partial files of other snapshots are
+        // of no use.
         self.remove_all(|file| file.starts_with(INCOMING) && file != part)?;
         let there = self.directory.contains(&part).map_err(self.io(&part))?;
         let opened = if there { self.directory.open(&part) } else { self.directory.create(&part) };
@@ -298,11 +304,11 @@ impl SnapshotStore {
         Ok(Incoming { store: self.clone(), name, part, paced })
     }
 
-    /// A file could not be written or synced. It goes away: what is read of it may never reach the disk,
-    /// and a later sync would not say so.
+    /// Removes a file that could not be written or synced. Its contents can be read, but may never
+    /// reach the disk, and a later sync would not report that.
     fn give_up(&self, part: &str, error: io::Error) -> SnapshotError {
         *self.begun() = None;
-        // If that fails as well, the first failure says more.
+        // If the removal fails as well, the first error is more useful.
         let _ = self.directory.remove(part);
         self.io(part)(error)
     }
@@ -317,7 +323,7 @@ impl SnapshotStore {
     }
 }
 
-/// What is in a file, from a place on.
+/// The contents of a file from an offset on.
 #[derive(Debug)]
 struct Contents {
     file: File,
@@ -335,7 +341,7 @@ impl Read for Contents {
     }
 }
 
-/// A snapshot that is being read; at the end it must turn out to be what its name says.
+/// A reader of a snapshot, which compares the data with the name of the snapshot at the end.
 #[derive(Debug)]
 pub struct SnapshotReader {
     inner: BufReader<Contents>,
@@ -358,17 +364,19 @@ impl Read for SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Reads no faster than the store writes: what becomes of the bytes is written, too.
+    /// Limits the speed to the rate at which the store writes, because the state machine writes the
+    /// data to the disk again.
     #[must_use]
     pub fn paced(self, store: &SnapshotStore) -> SnapshotReader {
         SnapshotReader { pace: Some(Pace::new(store.rate)), ..self }
     }
 
-    /// Compares what was read, which has to be everything, with the name.
+    /// Compares the checksum of the data with the name. The snapshot must have been read
+    /// completely.
     ///
     /// # Errors
     ///
-    /// It is something else.
+    /// The checksum does not match.
     pub fn finish(self) -> Result<(), SnapshotError> {
         if self.checksum.finalize() == self.name.checksum {
             return Ok(());
@@ -388,7 +396,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// How many bytes are here.
+    /// Returns the number of bytes that have been received.
     pub fn length(&self) -> u64 {
         self.paced.length
     }
@@ -397,7 +405,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// They are not the next ones, too many, or the file system fails.
+    /// The bytes are not the next ones, there are too many of them, or the file system fails.
     pub fn add(&mut self, offset: u64, data: &[u8]) -> Result<(), SnapshotError> {
         let end = self.paced.length.saturating_add(data.len() as u64);
         if offset != self.paced.length || end > self.name.length {
@@ -409,12 +417,12 @@ impl Incoming {
         added.map_err(|error| self.store.give_up(&self.part, error))
     }
 
-    /// Makes the file durable and gives it its name.
+    /// Makes the file durable and gives it its final name.
     ///
     /// # Errors
     ///
-    /// It is not what the name says (and is removed, so that the next attempt begins at the start),
-    /// or the file system fails.
+    /// The file does not match the name, or the file system fails. A file that does not match is
+    /// removed, so that the next attempt begins at the start.
     pub fn finish(self) -> Result<(), SnapshotError> {
         let Incoming { store, name, part, paced } = self;
         if paced.length != name.length || paced.checksum.finalize() != name.checksum {
@@ -427,14 +435,14 @@ impl Incoming {
     }
 }
 
-/// How many bytes of a snapshot may pass at four times the rate: what is small is soon done, and the
-/// log soon short again.
+/// The number of bytes of a snapshot that may pass at four times the rate. So a small snapshot is
+/// finished soon, and the log can be compacted soon.
 const BURST: u64 = 128 << 20;
 
-/// Lets bytes pass no faster than a rate, but for the first ones.
+/// A limit on the rate of bytes. The first [`BURST`] bytes may pass at four times the rate.
 #[derive(Debug)]
 struct Pace {
-    /// In bytes per second.
+    /// The rate, in bytes per second.
     rate: u64,
     began: Instant,
     passed: u64,
@@ -445,7 +453,7 @@ impl Pace {
         Pace { rate: rate.max(1), began: Instant::now(), passed: 0 }
     }
 
-    /// Waits until all that passed was allowed to.
+    /// Waits until the rate permits the bytes that have passed.
     fn wait(&self) {
         let burst = self.passed.min(BURST);
         let quarters = 4 * u128::from(self.passed - burst) + u128::from(burst);
@@ -455,7 +463,7 @@ impl Pace {
     }
 }
 
-/// A file that is written no faster than a rate, and synced as it grows.
+/// A file that is written at a limited rate, and synced as it grows.
 #[derive(Debug)]
 struct Paced {
     file: File,

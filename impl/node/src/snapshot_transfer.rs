@@ -1,15 +1,15 @@
-//! One snapshot from one server to another, frame by frame: who says what, without the connection.
+//! The protocol that transfers one snapshot from one server to another, without the connection.
 //!
 //! ```text
 //! sender                                   receiver
 //!   SnapshotOffer(InstallSnapshot)  ---->
-//!                                   <----  SnapshotWanted(bytes that are here already)
+//!                                   <----  SnapshotWanted(number of bytes received before)
 //!   SnapshotChunk ..                ---->
 //!                                   <----  SnapshotStored
 //! ```
 //!
-//! The receiver's node learns of the snapshot when its file is whole, durable and under its name, and
-//! not before.
+//! The receiver's node learns of the snapshot only when the file is complete, durable and has its
+//! final name.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::directory::File;
 use crate::snapshot_store::{Incoming, SnapshotError, SnapshotName, SnapshotStore};
 use crate::wire::{Chunk, Frame};
 
-/// The sending side. A copy reads the same file.
+/// The sending side. Clones read the same file.
 #[derive(Clone, Debug)]
 pub struct Sending {
     name: SnapshotName,
@@ -29,12 +29,12 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Opens the snapshot that is to be offered, for sending `chunk` bytes at a time, at most
-    /// [`CHUNK`](crate::wire::CHUNK).
+    /// Opens the snapshot that is to be offered, for sending `chunk` bytes at a time. `chunk` is at
+    /// most [`CHUNK`](crate::wire::CHUNK).
     ///
     /// # Errors
     ///
-    /// It is not here.
+    /// The snapshot is not on this server.
     pub fn begin(
         offer: &InstallSnapshot,
         store: &SnapshotStore,
@@ -44,17 +44,17 @@ impl Sending {
         Ok(Sending { name, file: Arc::new(store.open(name)?), offset: 0, chunk })
     }
 
-    /// What is sent.
+    /// Returns the name of the snapshot.
     pub fn name(&self) -> SnapshotName {
         self.name
     }
 
-    /// The other side has this many bytes.
+    /// Continues at `offset`, because the receiver already has the bytes before it.
     pub fn go_on_at(&mut self, offset: u64) {
         self.offset = offset;
     }
 
-    /// The next part of the file, as long as there is one.
+    /// Returns the next part of the file, or none at the end of the file.
     ///
     /// # Errors
     ///
@@ -73,47 +73,48 @@ impl Sending {
     }
 }
 
-/// How many connections in a row may bring nothing of a snapshot before it is given up for the newest.
+/// The number of consecutive connections without progress after which a transfer is given up for
+/// the newest snapshot.
 const STALLS: u32 = 3;
 
-/// What one follower is sent, from connection to connection.
+/// The transfer of snapshots to one follower, over several connections.
 ///
-/// A leader offers its newest snapshot each time, and a receiver keeps the parts of one only. On a
-/// connection that breaks again and again, while snapshots are taken, no offer would ever arrive whole.
-/// So what was begun is gone on with, as long as the same leadership offers; the file stays readable as
-/// long as it is open here, also after it was removed.
+/// A leader always offers its newest snapshot, and a receiver keeps the parts of only one snapshot.
+/// If the connection breaks again and again while new snapshots are taken, no snapshot would ever
+/// arrive completely. So an unfinished transfer is continued, as long as the offers have the same
+/// term. The file stays readable as long as it is open here, even after it was removed.
 #[derive(Debug, Default)]
 pub struct Outbound {
     unfinished: Option<Attempt>,
 }
 
-/// A snapshot on its way over one connection.
+/// The transfer of one snapshot, which may continue over several connections.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The message that the receiver's node gets when all is there.
+    /// The message that the receiver's node gets when the transfer is complete.
     pub offer: InstallSnapshot,
     /// The sending side.
     pub sending: Sending,
-    /// How many bytes the receiver had when it last said so.
+    /// The number of bytes that the receiver had when it last reported it.
     known: u64,
-    /// How many connections brought nothing, one after the other.
+    /// The number of consecutive connections without progress.
     stalls: u32,
 }
 
 impl Outbound {
-    /// What to send now that the leader makes this offer: what a broken connection has left unfinished,
-    /// or what is offered.
+    /// Returns the transfer to run when the leader makes this offer: the one that a broken
+    /// connection left unfinished, or a new one for the offered snapshot.
     ///
     /// # Errors
     ///
-    /// What is offered is not here.
+    /// The offered snapshot is not on this server.
     pub fn attempt(
         &mut self,
         offer: InstallSnapshot,
         store: &SnapshotStore,
         chunk: usize,
     ) -> Result<Attempt, SnapshotError> {
-        // To a later term the old message would be stale.
+        // In a later term the old message would be stale.
         let unfinished = self.unfinished.take();
         if let Some(attempt) = unfinished.filter(|attempt| attempt.offer.term == offer.term) {
             return Ok(attempt);
@@ -122,7 +123,8 @@ impl Outbound {
         Ok(Attempt { offer, sending, known: 0, stalls: 0 })
     }
 
-    /// The connection broke. Whether the next one will go on with this snapshot.
+    /// Handles a broken connection. Returns whether the next connection will continue with this
+    /// snapshot.
     pub fn broke(&mut self, attempt: Attempt) -> bool {
         let useful = attempt.stalls < STALLS && (attempt.known > 0 || attempt.sending.offset > 0);
         self.unfinished = useful.then_some(attempt);
@@ -131,7 +133,7 @@ impl Outbound {
 }
 
 impl Attempt {
-    /// The receiver says how many bytes it has.
+    /// Continues after the `here` bytes that the receiver reports to have.
     pub fn go_on_at(&mut self, here: u64) {
         self.stalls = if here > self.known { 0 } else { self.stalls + 1 };
         self.known = here;
@@ -148,36 +150,37 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// Somebody offers a snapshot.
+    /// Handles the offer of a snapshot.
     ///
     /// # Errors
     ///
-    /// The offer makes no sense, or the file system fails.
+    /// The offer is invalid, or the file system fails.
     pub fn begin(
         offer: &InstallSnapshot,
         store: &SnapshotStore,
     ) -> Result<Receiving, SnapshotError> {
         let name = SnapshotName::of(&offer.snapshot)?;
-        // It may be here whole: the last connection broke just before its end.
+        // The snapshot may already be complete here, if the last connection broke just before its
+        // end.
         let incoming = if store.has(name)? { None } else { Some(store.receive(name)?) };
         Ok(Receiving { store: store.clone(), incoming, length: name.length })
     }
 
-    /// How many bytes are here.
+    /// Returns the number of bytes that have been received.
     pub fn here(&self) -> u64 {
         self.incoming.as_ref().map_or(self.length, Incoming::length)
     }
 
-    /// Whether all bytes are here.
+    /// Returns whether all bytes have been received.
     pub fn is_complete(&self) -> bool {
         self.here() == self.length
     }
 
-    /// Adds a part.
+    /// Adds a part of the file.
     ///
     /// # Errors
     ///
-    /// It is not the next one, or the file system fails.
+    /// The part is not the next one, or the file system fails.
     pub fn add(&mut self, chunk: &Chunk) -> Result<(), SnapshotError> {
         match &mut self.incoming {
             Some(incoming) => incoming.add(chunk.offset, chunk.data.as_slice()),
@@ -185,15 +188,16 @@ impl Receiving {
         }
     }
 
-    /// Makes the snapshot durable under its name. Now the node may be told.
+    /// Makes the snapshot durable under its final name. After that the node may learn of it.
     ///
     /// # Errors
     ///
-    /// What arrived is not what was offered, or the file system fails.
+    /// The received data does not match the offer, or the file system fails.
     pub fn finish(self) -> Result<(), SnapshotError> {
         match self.incoming {
             Some(incoming) => incoming.finish(),
-            // It has its name, but whoever gave it may have failed to make that durable.
+            // The file has its final name, but an earlier process may have failed to make the name
+            // durable.
             None => self.store.sync_names(),
         }
     }

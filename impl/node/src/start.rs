@@ -1,4 +1,4 @@
-//! From what is on the disk to a node that can run.
+//! Starts a node from the data on its disk.
 
 use std::io;
 use std::sync::Arc;
@@ -12,24 +12,25 @@ use crate::log_store::{self, Files, Identity, LogStore, LogStoreError, Sizes};
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::StateMachine;
 
-/// The files of term, vote and log inside the data directory; they take turns.
+/// The names of the two files in the data directory that hold term, vote and log. The store
+/// switches between them.
 pub const LOG_FILES: [&str; 2] = ["log-a", "log-b"];
 
-/// The file beside it that says how far the log was acknowledged: see
+/// The name of the file beside them that holds the number of the last acknowledged transaction: see
 /// `log_store`.
 pub const WITNESS_FILE: &str = "acknowledged";
 
-/// The directory of snapshots inside the data directory.
+/// The name of the directory of snapshots inside the data directory.
 pub const SNAPSHOT_DIRECTORY: &str = "snapshots";
 
-/// What a server needs to know about itself to start.
+/// The parameters for starting a server.
 #[derive(Clone, Debug)]
 pub struct Startup {
-    /// Whose disk it has to be. The disk's name is used for a new one only.
+    /// The identity that the disk must have. The disk name in it is used only for a new disk.
     pub identity: Identity,
-    /// Who it is, among whom.
+    /// The configuration of the node.
     pub config: Config,
-    /// How many bytes per second of a snapshot are written at most.
+    /// The rate at which snapshots are written, in bytes per second.
     pub snapshot_rate: u64,
     /// The sizes of the log's files.
     pub log_sizes: Sizes,
@@ -47,16 +48,16 @@ pub struct Started {
     pub snapshots: SnapshotStore,
     /// Its state machine.
     pub applier: Applier,
-    /// What was on the disk.
+    /// The persistent state that was on the disk.
     pub state: PersistentState,
 }
 
-/// Compares whose data a directory holds, if any, with whose it has to be, and changes nothing.
-/// Whatever else is wrong with it, [`start`] finds out.
+/// Checks that the data in a directory, if any, belongs to the wanted server, and changes nothing.
+/// [`start`] detects all other faults of the data.
 ///
 /// # Errors
 ///
-/// It is somebody else's, or cannot be read.
+/// The data belongs to another server, or cannot be read.
 pub fn check_identity(directory: &Arc<dyn Directory>, wanted: &Identity) -> Result<(), NodeError> {
     for name in LOG_FILES {
         let Ok(file) = directory.open(name) else { continue };
@@ -66,12 +67,13 @@ pub fn check_identity(directory: &Arc<dyn Directory>, wanted: &Identity) -> Resu
     Ok(())
 }
 
-/// Opens a data directory, and brings the state machine, which must be the one that belongs to it, to
-/// where the log begins, if it is not that far.
+/// Opens a data directory. Restores the state machine from the snapshot at the base of the log, if
+/// it has not reached that index. The state machine must be the one that belongs to the data
+/// directory.
 ///
 /// # Errors
 ///
-/// [`NodeError`] says what is wrong with the data.
+/// [`NodeError`] describes the problem with the data.
 pub fn start(
     directory: &Arc<dyn Directory>,
     startup: &Startup,
@@ -95,7 +97,7 @@ fn open_log(
 ) -> Result<(LogStore, PersistentState), NodeError> {
     let path = directory.path(LOG_FILES[0]);
     let open_all = || -> Result<_, LogStoreError> {
-        // The directory of snapshots is made after the log.
+        // The directory of snapshots is created after the log.
         if !directory.contains(LOG_FILES[0])? && directory.contains(SNAPSHOT_DIRECTORY)? {
             let what = "the log is gone, and there was one: the directory of snapshots is there";
             return Err(LogStoreError::Damaged(what.to_owned()));
@@ -108,21 +110,22 @@ fn open_log(
     opened.map_err(|error| NodeError::OpenLog { path, error })
 }
 
-/// Opens the files of the log, and makes those that are not there, durably.
+/// Opens the files of the log, and durably creates the files that do not exist.
 ///
 /// # Errors
 ///
-/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process has them, and whatever the file
-/// system reports.
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process has locked the files, and any
+/// error of the file system.
 pub fn open_files(directory: &dyn Directory) -> io::Result<Files> {
     let [first, second, witness] =
         [LOG_FILES[0], LOG_FILES[1], WITNESS_FILE].map(|name| directory.open_alone(name));
-    // A file that was just made must not vanish in a power loss after it has been relied on.
+    // A new file must not vanish in a power loss after the server has relied on it.
     directory.sync()?;
     Ok(Files { logs: [first?, second?], witness: witness? })
 }
 
-/// Brings the state machine to where the log begins, if it is not there yet.
+/// Restores the state machine from the snapshot at the base of the log, if it has not reached that
+/// index.
 fn restore(
     applier: &mut Applier,
     snapshots: &SnapshotStore,

@@ -1,4 +1,4 @@
-//! When to call an election, and when to send a heartbeat (paper, section 5.2 and 5.6).
+//! The election timer and the heartbeat timer (paper, sections 5.2 and 5.6).
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ impl Default for Timing {
     }
 }
 
-/// By how much a timer may fire late before the lateness itself is the news: the process or the
-/// whole machine stood still, messages from a leader may be waiting unread, and an election would
-/// be premature.
+/// The delay from which on a late election timer starts no election. After such a delay, the
+/// process or the whole machine was stopped for a while, messages from a leader may be waiting
+/// unread, and an election would be premature.
 const STOOD_STILL: Duration = Duration::from_millis(100);
 
-/// The two timers of a server. Time is whatever the caller says, as long as it never goes back.
+/// The two timers of a server. The caller chooses the origin of time, but time must never go back.
 #[derive(Clone, Debug)]
 pub struct Timers {
     timing: Timing,
@@ -39,14 +39,14 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Both timers start at `now`. `random` is a fresh random number.
+    /// Starts both timers at `now`. `random` is a fresh random number.
     pub fn new(timing: Timing, now: Duration, random: u64) -> Timers {
         let mut timers = Timers { timing, election: now, heartbeat: now + timing.heartbeat };
         timers.reset_election(now, random);
         timers
     }
 
-    /// Starts the election timer anew with a timeout that `random` picks from the range.
+    /// Resets the election timer to a timeout that `random` selects from the range.
     pub fn reset_election(&mut self, now: Duration, random: u64) {
         let Timing { election_min, election_max, .. } = self.timing;
         let spread = election_max.saturating_sub(election_min).as_nanos().max(1);
@@ -54,17 +54,17 @@ impl Timers {
         self.election = now + election_min + Duration::from_nanos(extra);
     }
 
-    /// The server did not listen for this long: what it would have heard counts as in time.
+    /// Extends the election timeout by the time for which the server read no messages.
     pub fn stood_still(&mut self, time: Duration) {
         self.election += time;
     }
 
-    /// When [`fire`](Timers::fire) has to be called next.
+    /// Returns the time at which [`fire`](Timers::fire) must be called next.
     pub fn next(&self, leads: bool) -> Duration {
         if leads { self.heartbeat } else { self.election }
     }
 
-    /// What is due at `now`, at most one thing.
+    /// Returns the input that is due at `now`, if any.
     pub fn fire(&mut self, now: Duration, leads: bool, random: u64) -> Option<Input> {
         if leads {
             if now < self.heartbeat {

@@ -1,4 +1,4 @@
-//! What travels between two servers: frames of bytes, with a version, a length and a checksum.
+//! The messages between two servers: frames of bytes, with a version, a length and a checksum.
 //!
 //! ```text
 //! +---------+----------+-----------+------------------+
@@ -7,10 +7,10 @@
 //! +---------+----------+-----------+------------------+
 //! ```
 //!
-//! Numbers are little-endian; the checksum covers the body, which is a [`Frame`] in postcard's
-//! encoding. A frame that is too long, of another version, damaged, or followed by something inside
-//! its own body is refused, and the connection with it: after that, nothing says where the next
-//! frame begins.
+//! Numbers are little-endian. The checksum covers the body, which is a [`Frame`] in postcard's
+//! encoding. A frame is refused if it is too long, of another version, damaged, or has extra bytes
+//! at the end of its body. The connection is refused with it, because the beginning of the next
+//! frame is unknown after that.
 
 use std::collections::BTreeSet;
 
@@ -22,74 +22,76 @@ use serde::{Deserialize, Serialize};
 /// The version of the format that this program writes, and the only one that it reads.
 pub const VERSION: u8 = 2;
 
-/// The length of what stands before the body, in bytes.
+/// The length of the header before the body, in bytes.
 pub const HEADER: usize = 9;
 
-/// The longest body, in bytes. A batch is cut to [`BATCH_BYTES`] and then holds at most one entry
-/// more, of at most [`MAX_COMMAND`].
+/// The maximum length of a body, in bytes. A batch is limited to [`BATCH_BYTES`] plus one entry,
+/// whose command has at most [`MAX_COMMAND`] bytes.
 pub const MAX_BODY: usize = 4 << 20;
 
-/// The longest command that a node accepts from a client, in bytes.
+/// The maximum length of a command that a node accepts from a client, in bytes.
 pub const MAX_COMMAND: usize = 2 << 20;
 
-/// Up to how many bytes of entries one AppendEntries carries, before the last entry.
+/// The maximum number of bytes of the entries in one AppendEntries, without the last entry.
 pub const BATCH_BYTES: usize = 1 << 20;
 
-/// How many bytes of a snapshot one frame carries.
+/// The number of bytes of a snapshot in one frame.
 pub const CHUNK: usize = 256 << 10;
 
-/// The longest name of a cluster, in bytes.
+/// The maximum length of the name of a cluster, in bytes.
 pub const MAX_CLUSTER_NAME: usize = 64;
 
-/// How many servers may vote in a cluster. Their ids have to fit into a greeting, and into the first
-/// sector of a log file.
+/// The maximum number of voters in a cluster. Their ids have to fit into a greeting, and into the
+/// first sector of a log file.
 pub const MAX_VOTERS: usize = 32;
 
-/// What one frame says.
+/// The contents of a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frame {
     /// The first frame of each connection, from the server that dialled.
     Hello(Hello),
-    /// The answer to it.
+    /// The answer to a hello that is accepted.
     Welcome,
-    /// The answer to a hello that is refused, with the reason for the people on the other side.
+    /// The answer to a hello that is refused, with the reason for the operators of the other
+    /// server.
     Refused(String),
-    /// A message of Raft.
+    /// A Raft message.
     Raft(Message),
-    /// A leader that is sending a snapshot, and therefore sends no heartbeat, is alive.
+    /// The sender leads this term and is alive. It is sending a snapshot, and therefore sends no
+    /// heartbeat.
     LeaderAlive(Term),
     /// The first frame after the welcome on a connection for a snapshot.
     SnapshotOffer(InstallSnapshot),
-    /// The answer to it: how many bytes of the file are here already.
+    /// The answer to the offer: the number of bytes of the file that the receiver already has.
     SnapshotWanted(u64),
     /// The next bytes of the file.
     SnapshotChunk(Chunk),
-    /// The snapshot is stored, durably.
+    /// The receiver has stored the snapshot durably.
     SnapshotStored,
 }
 
-/// Who dials, and what for.
+/// The greeting of the server that dials: its identity, and the purpose of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The name of the cluster that the dialling server belongs to.
     pub cluster: String,
     /// The dialling server.
     pub from: NodeId,
-    /// The server that it means to reach.
+    /// The server that it wants to reach.
     pub to: NodeId,
-    /// Among whom the dialling server votes.
+    /// The voters of the dialling server's cluster.
     pub voters: BTreeSet<NodeId>,
-    /// The name of the dialling server's disk. Two disks under one id are two servers that vote
-    /// under one name.
+    /// The name of the dialling server's disk. Two disks with the same server id are two servers
+    /// that vote under one id.
     pub disk: u64,
-    /// What the connection is for.
+    /// The purpose of the connection.
     pub purpose: Purpose,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
-    /// The messages of Raft, from the dialling server to the other one.
+    /// Raft messages, from the dialling server to the other one.
     Messages,
     /// One snapshot.
     Snapshot,
@@ -98,13 +100,13 @@ pub enum Purpose {
 /// A part of a snapshot's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Where in the file it begins.
+    /// The offset of the part in the file.
     pub offset: u64,
     /// The bytes.
     pub data: raft_core::Bytes,
 }
 
-/// Why bytes are not a frame.
+/// The reason why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The first byte is not [`VERSION`].
@@ -113,7 +115,7 @@ pub enum WireError {
     /// The body is longer than [`MAX_BODY`].
     #[error("a frame of {0} bytes, the limit is {MAX_BODY}")]
     TooLong(u32),
-    /// The checksum does not fit the body.
+    /// The checksum does not match the body.
     #[error("the checksum does not fit the frame")]
     Checksum,
     /// The body is not a [`Frame`].
@@ -122,7 +124,7 @@ pub enum WireError {
 }
 
 impl WireError {
-    /// A word for counting.
+    /// Returns a label for metrics.
     pub fn label(self) -> &'static str {
         match self {
             WireError::Version(_) => "version",
@@ -137,7 +139,7 @@ impl WireError {
 ///
 /// # Panics
 ///
-/// When the body is longer than [`MAX_BODY`]: commands, batches and chunks are cut before.
+/// If the body is longer than [`MAX_BODY`]. Callers limit commands, batches and chunks before.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
@@ -153,20 +155,20 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     out[start + 5..start + HEADER].copy_from_slice(&checksum);
 }
 
-/// What the first [`HEADER`] bytes of a frame say about its body.
+/// The header of a frame, which consists of its first [`HEADER`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// How long it is, in bytes; at most [`MAX_BODY`].
+    /// The length of the body, in bytes; at most [`MAX_BODY`].
     pub length: usize,
     checksum: u32,
 }
 
 impl Header {
-    /// Reads a header.
+    /// Decodes a header.
     ///
     /// # Errors
     ///
-    /// Another version, or a body that is too long.
+    /// The version is not [`VERSION`], or the body is too long.
     pub fn decode(bytes: [u8; HEADER]) -> Result<Header, WireError> {
         let [version, l0, l1, l2, l3, c0, c1, c2, c3] = bytes;
         if version != VERSION {
@@ -180,11 +182,11 @@ impl Header {
         Ok(Header { length, checksum: u32::from_le_bytes([c0, c1, c2, c3]) })
     }
 
-    /// Reads the body that follows.
+    /// Decodes the body that follows the header.
     ///
     /// # Errors
     ///
-    /// It is damaged, or not a frame.
+    /// The body is damaged, or is not a frame.
     pub fn decode_body(self, body: &[u8]) -> Result<Frame, WireError> {
         if crc32fast::hash(body) != self.checksum {
             return Err(WireError::Checksum);
@@ -196,7 +198,7 @@ impl Header {
     }
 }
 
-/// How many bytes an entry takes in a frame, at most.
+/// Returns the maximum number of bytes that an entry takes in a frame.
 fn entry_bytes(entry: &Entry) -> usize {
     match &entry.payload {
         Payload::Noop => 16,
@@ -204,9 +206,9 @@ fn entry_bytes(entry: &Entry) -> usize {
     }
 }
 
-/// A message as the messages that fit into frames: an AppendEntries with many bytes becomes
-/// several, each of which the leader could have sent under a smaller batch limit. `batch` is how many
-/// bytes of entries each carries at most, before its last entry.
+/// Splits a message into messages that fit into frames. A large AppendEntries becomes several
+/// messages, each of which the leader could have sent with a smaller batch limit. `batch` is the
+/// maximum number of bytes of the entries in each message, without the last entry.
 pub fn split(message: Message, batch: usize) -> Vec<Message> {
     let Message::AppendEntries(mut rest) = message else {
         return vec![message];

@@ -1,5 +1,5 @@
-//! The two threads beside the owner of the node: one for the disk, one for the state machine. Each
-//! does one thing at a time, and reports.
+//! The two threads that work for the owner of the node: one for the disk, one for the state
+//! machine. Each executes one order at a time, and reports the result.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::shell::Task;
 use crate::snapshot_store::{SnapshotName, SnapshotStore};
 use crate::state_machine::SnapshotView;
 
-/// What the threads report to the owner.
+/// A report of a thread to the owner.
 pub(crate) enum Report {
     Durable(Durable),
     Applied(Done),
@@ -28,14 +28,15 @@ pub(crate) enum Report {
     Failed(NodeError),
 }
 
-/// What the owner asks of the state machine's thread.
+/// An order of the owner for the state machine's thread.
 pub(crate) enum ApplyOrder {
     Run(Task),
     View,
     Sync,
 }
 
-/// A thread that takes orders; dropping it lets the thread finish what it has.
+/// A thread that executes orders. When this is dropped, the thread finishes the orders that it has,
+/// and ends.
 pub(crate) struct Worker<Order> {
     orders: SyncSender<Order>,
     thread: JoinHandle<()>,
@@ -47,19 +48,20 @@ impl<Order: Send + 'static> Worker<Order> {
         supervisor: &Supervisor,
         run: impl FnOnce(Receiver<Order>) + Send + 'static,
     ) -> Worker<Order> {
-        // The owner has at most one order of each kind under way.
+        // The owner has at most one unfinished order of each kind.
         let (orders, inbox) = sync_channel(4);
         let thread = supervisor.thread(name, || run(inbox));
         let thread = thread.expect("the system has room for a thread");
         Worker { orders, thread }
     }
 
-    /// Gives an order. A thread that has failed has reported so, and takes no more.
+    /// Sends an order to the thread. A thread that has failed has reported its failure, and takes
+    /// no more orders.
     pub(crate) fn order(&self, order: Order) {
         let _ = self.orders.send(order);
     }
 
-    /// Waits until the thread has done all of its orders.
+    /// Waits until the thread has executed all of its orders.
     pub(crate) fn finish(self) {
         drop(self.orders);
         let _ = self.thread.join();
@@ -97,12 +99,13 @@ impl Disk {
         Disk { store, worker, commits }
     }
 
-    /// Has the thread make writes durable, and report.
+    /// Orders the thread to make writes durable and to report that.
     pub(crate) fn order(&self, mark: Mark, writes: Vec<Write>) {
         self.worker.order((mark, writes));
     }
 
-    /// Makes writes durable here and now. Nothing may be under way on the thread.
+    /// Makes writes durable on the calling thread. The disk's thread must not have an unfinished
+    /// order.
     pub(crate) fn commit(&self, mark: Mark, writes: Vec<Write>) -> Result<Durable, NodeError> {
         commit(&self.store, mark, writes, &self.commits)
     }
@@ -119,29 +122,31 @@ fn commit(
     commits: &Histogram,
 ) -> Result<Durable, NodeError> {
     let began = Instant::now();
-    // Whoever panicked with the lock in hand has stopped the node.
+    // If a thread panicked while it held the lock, the node stops.
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
     let durable = store.commit_up_to(mark, writes).map_err(NodeError::Disk)?;
     commits.record(began.elapsed());
     Ok(durable)
 }
 
-/// How long the state machine must have had nothing to do before it is made durable. That can take
-/// seconds, during which nothing is applied, and the disk is busy for everybody. The log and the
-/// snapshot make everything durable anyway, so a leader puts it off while there is anything else to do.
+/// The time for which the state machine must have been idle before it is made durable. The sync can
+/// take seconds. During the sync nothing is applied, and the disk is slow for all other users. The
+/// log and the snapshot make everything durable anyway, so a leader defers the sync while there is
+/// other work.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// After how many entries it is made durable in any case.
+/// The number of applied entries after which the state machine is made durable in any case.
 const UNSYNCED: u64 = 5_000_000;
 
-/// How long the state machine may take over a small task for the owner to wait for it.
+/// The maximum time that the state machine may take for a small task if the owner is to run the
+/// next one itself.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// The state machine, and a thread that does its tasks.
+/// The state machine, and a thread that runs its tasks.
 pub(crate) struct Machine {
     applier: Arc<Mutex<Applier>>,
     worker: Worker<ApplyOrder>,
-    /// Whether the last task that the owner waited for was done quickly.
+    /// False after a task that the owner ran itself took too long, until the thread gets a task.
     quick: bool,
 }
 
@@ -159,15 +164,16 @@ impl Machine {
         Machine { applier, worker, quick: true }
     }
 
-    /// Has the thread do something, and report.
+    /// Sends an order to the thread.
     pub(crate) fn order(&self, order: ApplyOrder) {
         self.worker.order(order);
     }
 
-    /// Does a task here and now if it is a single entry and `alone`, so that a client is waiting for
-    /// nothing else; the way to the thread and back takes longer than applying it. Any other task the
-    /// thread gets, and none is returned: where there is load, the disk may make it take long, and the
-    /// owner has heartbeats to send. Nothing else may be under way on the thread.
+    /// Runs a task on the calling thread if it is a single entry and `alone` is set: at most one
+    /// client waits, and passing the task to the thread and back would take longer than applying
+    /// it. Any other task is passed to the thread, and none is returned: under load, the disk may
+    /// make the task slow, and the owner must send heartbeats. The thread must not have another
+    /// unfinished task.
     pub(crate) fn run_or_order(
         &mut self,
         task: Task,
@@ -232,7 +238,7 @@ fn do_tasks(
     }
 }
 
-/// Reports what there is to report; false if that was the last thing.
+/// Sends a report to the owner, if there is one. Returns false if the thread must end.
 fn deliver(reports: &mpsc::Sender<Report>, report: Result<Option<Report>, ApplyError>) -> bool {
     match report {
         Ok(None) => true,
@@ -244,7 +250,7 @@ fn deliver(reports: &mpsc::Sender<Report>, report: Result<Option<Report>, ApplyE
     }
 }
 
-/// Writes a snapshot on a thread of its own.
+/// Writes a snapshot on a new thread.
 pub(crate) fn store_snapshot(
     view: Box<dyn SnapshotView>,
     term: raft_core::Term,
@@ -266,7 +272,8 @@ pub(crate) fn store_snapshot(
     supervisor.thread("raft-snapshot", work).expect("the system has room for a thread");
 }
 
-/// Removes snapshots that are no longer needed. It may take long for large files, and nobody waits.
+/// Removes snapshots that are no longer needed, on a new thread. This may take long for large
+/// files.
 pub(crate) fn remove_snapshots(store: SnapshotStore, keep: SnapshotName, supervisor: &Supervisor) {
     let work = move || {
         if let Err(error) = store.keep_only(keep) {
@@ -289,7 +296,7 @@ mod tests {
     use crate::directory::OsDirectory;
     use crate::state_machine::{StateMachine, StateMachineError};
 
-    /// Counts entries, and how often it is made durable.
+    /// A state machine that counts how often it is made durable.
     struct Counting {
         applied: Index,
         syncs: Arc<AtomicU64>,

@@ -1,4 +1,5 @@
-//! Who says that it leads and is busy with a snapshot is heeded if it may be the leader, and only then.
+//! A message which states that its sender leads and is busy with a snapshot resets the election
+//! timer only if the sender may be the leader.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +14,7 @@ const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
 const THREE: NodeId = NodeId(3);
 
-/// A follower in term 5 that knows no leader.
+/// Returns a follower in term 5 that knows no leader.
 fn replica() -> Replica {
     let voters = BTreeSet::from([ONE, TWO, THREE]);
     let config = Config { id: ONE, voters, limits: Limits::default() };

@@ -1,4 +1,4 @@
-//! The owner's threads: nothing counts as done before whoever does it has said so.
+//! The owner's threads: no work counts as done before the thread that does it has reported it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use raft_node::start::LOG_FILES;
 use raft_node::{Options, RunningNode, SnapshotView, StateMachine, StateMachineError};
 use redb::StorageBackend;
 
-/// Where whoever syncs the log has to wait while it is closed.
+/// A gate. While it is closed, the syncs of the log wait.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<GateState>,
@@ -44,7 +44,7 @@ impl Gate {
     }
 }
 
-/// A directory with such a gate before the syncs of its log.
+/// A directory with such a gate before each sync of its log.
 #[derive(Debug)]
 struct Gated {
     inner: Arc<dyn Directory>,
@@ -122,7 +122,7 @@ impl Directory for Gated {
     }
 }
 
-/// A state machine that answers each command with itself.
+/// A state machine that answers each command with the command itself.
 #[derive(Default)]
 struct Echo(Index);
 
@@ -177,7 +177,7 @@ async fn a_command_is_neither_durable_nor_answered_while_the_disk_is_still_busy_
     let address = ([127, 0, 0, 1], 0).into();
     let options = Options::new("gated", id, voters, address, place.path().to_owned());
     let node = RunningNode::start_in(&directory, options, Box::new(Echo::default())).unwrap();
-    // Until it leads.
+    // Wait until the server leads.
     while node.handle.propose(Bytes::from("first")).await.is_err() {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! A panic in any thread ends the server, with the reason.
+//! A panic in any thread stops the server, and the error contains the reason.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use raft_node::{
     NodeError, NodeHandle, Options, RunningNode, SnapshotView, StateMachine, StateMachineError,
 };
 
-/// Where a state machine panics.
+/// The call in which a state machine panics.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PanicsIn {
     Apply,
@@ -17,7 +17,7 @@ enum PanicsIn {
     Snapshot,
 }
 
-/// Counts entries.
+/// A state machine that panics in one of its calls.
 struct Counting {
     applied: Index,
     panics: PanicsIn,
@@ -31,7 +31,7 @@ impl StateMachine for Counting {
     }
 
     fn apply(&mut self, first: Index, entries: &[Entry]) -> Result<Vec<Bytes>, StateMachineError> {
-        // The first entry is the new leader's own.
+        // The first entry is the blank entry of the new leader.
         assert!(first == Index(1) || self.panics != PanicsIn::Apply, "the state is inconsistent");
         self.applied = first.plus(entries.len()).prev();
         Ok(vec![Bytes::empty(); entries.len()])
@@ -64,7 +64,8 @@ impl SnapshotView for View {
     }
 }
 
-/// How a server ends whose state machine panics there, and that writes and takes a snapshot.
+/// Runs a server whose state machine panics in the given call. The server replicates a command and
+/// takes a snapshot. Returns the reason of the panic that stops the server.
 fn end(panics: PanicsIn) -> String {
     let directory = tempfile::tempdir().unwrap();
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -107,6 +108,6 @@ fn a_panic_while_the_state_is_frozen_ends_the_server() {
 #[test]
 fn a_panic_of_the_state_machine_ends_the_server() {
     let reason = end(PanicsIn::Apply);
-    // The owner applies single entries itself.
+    // The owner applies a single entry itself, so the panic may be in either thread.
     assert!(reason.ends_with(" panicked (the state is inconsistent)"), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! A replica answers every request in time, also while nobody answers the replica.
+//! A replica answers every request in time, even while no other server answers the replica.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const THREE: NodeId = NodeId(3);
 const SECOND: Duration = Duration::from_secs(1);
 const FREE: Free = Free { disk: true, machine: true };
 
-/// What a server of three says to its clients, with a disk and a state machine that take no time.
+/// One of three servers, with its answers to clients. Its disk and its state machine take no time.
 struct Server {
     replica: Replica,
     log: LogStore,
@@ -40,13 +40,14 @@ fn empty_log(voters: BTreeSet<NodeId>) -> LogStore {
 }
 
 impl Server {
-    /// A leader of term 1 from the first second on, whose blank entry server 2 has.
+    /// Returns a leader of term 1 at the time of one second. Server 2 has its blank entry.
     fn leads() -> Server {
         let voters = BTreeSet::from([ONE, TWO, THREE]);
         let config = Config { id: ONE, voters: voters.clone(), limits: Limits::default() };
         let node = Node::boot(&Paper, config).unwrap();
         let bounds = Bounds { request_timeout: 5 * SECOND, ..Bounds::default() };
-        // The timer is not too late if it is asked as soon as it is due.
+        // The election timer is checked when it expires, so that it is not too late for an
+        // election.
         let replica = Replica::new(node, Timing::default(), bounds, Duration::ZERO, 1, None);
         let mut server = Server { replica, log: empty_log(voters), answers: Vec::new() };
         server.advance(server.replica.timer());
@@ -105,7 +106,7 @@ fn a_leader_that_nobody_answers_answers_its_clients_when_their_time_is_over() {
     let command = server.replica.propose(SECOND, Bytes::from("x")).unwrap();
     let first = server.replica.read(SECOND);
     server.advance(SECOND);
-    // A later read waits while earlier ones prove the leadership.
+    // Later reads wait while earlier reads prove the leadership.
     let later: Vec<_> = (0..8)
         .map(|number| {
             let now = 2 * SECOND + number * Duration::from_millis(1);
@@ -135,7 +136,8 @@ fn a_leader_that_nobody_answers_answers_its_clients_when_their_time_is_over() {
     let answered: Vec<_> = server.answers.iter().map(timed_out).collect();
     assert_eq!(answered, later);
 
-    // What becomes of them afterwards is no second answer. Four groups of reads were under way.
+    // Later results for these requests must not lead to second answers. Four groups of reads were
+    // in progress.
     server.answers.clear();
     server.acknowledge(9 * SECOND, 2, 4);
     assert_eq!(server.replica.shell().node().last_applied, Index(2));

@@ -1,4 +1,4 @@
-//! The shell lets nothing go too early, and tells every client what became of its command.
+//! The shell sends no message too early, and answers each client's command.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +23,14 @@ fn receive(shell: &mut Shell, from: NodeId, message: Message) {
     shell.input(Input::Receive { from, message }, None);
 }
 
-/// Everything that was taken from the shell reaches the disk.
+/// Takes all writes from the shell and reports them durable. Returns their number.
 fn sync(shell: &mut Shell) -> usize {
     let Some((mark, writes)) = shell.take_writes() else { return 0 };
     shell.input(Input::Durable { mark }, None);
     writes.len()
 }
 
-/// A leader of term 1 whose blank entry is on its disk and on that of server 2.
+/// Returns a leader of term 1 whose blank entry is on its disk and on that of server 2.
 fn leader() -> Shell {
     let mut shell = shell();
     shell.input(Input::ElectionTimeout, None);
@@ -54,7 +54,7 @@ fn acknowledge(shell: &mut Shell, index: u64) {
     receive(shell, TWO, Message::AppendEntriesReply(reply));
 }
 
-/// A state machine that answers each command with itself.
+/// Runs all tasks, with a state machine that answers each command with the command itself.
 fn apply_all(shell: &mut Shell) {
     while let Some(task) = shell.take_task() {
         let index = match task {
@@ -81,7 +81,7 @@ fn entry(term: u64, command: &str) -> Entry {
     Entry { term: Term(term), payload: Payload::Command(Bytes::from(command)) }
 }
 
-/// What a leader of `term` sends with nothing before it.
+/// Returns a message of a leader of `term`, with entries from the beginning of the log.
 fn append(term: u64, entries: Vec<Entry>, commit: u64) -> Message {
     Message::AppendEntries(AppendEntries {
         term: Term(term),
@@ -98,7 +98,7 @@ fn a_vote_leaves_only_when_it_is_on_the_disk() {
     let request = RequestVote { term: Term(1), last_log: LogPosition::default() };
     receive(&mut shell, TWO, Message::RequestVote(request.clone()));
     assert_eq!(shell.take_sends(), []);
-    // Asked again before the disk has answered, it must not be answered either.
+    // A repeated request must not be answered before the write is durable, either.
     receive(&mut shell, TWO, Message::RequestVote(request));
     assert_eq!(shell.take_sends(), []);
     sync(&mut shell);
@@ -180,10 +180,11 @@ fn commands_behind_an_overwritten_entry_are_answered_and_not_taken_for_later_one
         propose(&mut shell, id, command);
     }
     sync(&mut shell);
-    // The blank of another leader comes to 2, where the first of the three was.
+    // The blank entry of another leader gets index 2, which the first of the three commands had.
     receive(&mut shell, THREE, append(2, vec![blank(1), blank(2)], 1));
     assert_eq!(shell.take_answers(), [1, 2, 3].map(|id| Answer::Unknown(ProposalId(id))));
-    // This server leads again: its own blank is 3, and a new command is 4, where an old one was.
+    // This server leads again. Its own blank entry has index 3. A new command has index 4, which an
+    // old command had.
     shell.input(Input::ElectionTimeout, None);
     sync(&mut shell);
     let reply = RequestVoteReply { term: Term(3), granted: true };

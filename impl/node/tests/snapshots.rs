@@ -1,4 +1,4 @@
-//! Snapshots are whole or not there, and are what their names say.
+//! Snapshots are complete or do not exist, and their contents match their names.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -178,8 +178,8 @@ fn a_handle_of_another_position_is_refused() {
     assert!(SnapshotName::of(&snapshot(2, Bytes::from("../../etc/passwd"))).is_err());
 }
 
-/// Whether a server that was started with a snapshot of this length, and with 100 kB of entries after
-/// it, takes another one.
+/// Returns whether a server takes another snapshot after it was started with a snapshot of this
+/// length and 100 kB of entries after the snapshot.
 fn takes_another(length: u64) -> bool {
     let last_included = LogPosition { term: Term(1), index: Index(7) };
     let name = SnapshotName { last_included, length, checksum: 1 };

@@ -1,4 +1,4 @@
-//! What one step costs: a leader and a follower in the steady state, and an election.
+//! The cost of one step: a leader and a follower in the steady state, and an election.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ fn node(id: u64) -> Node {
     Node::boot(&Paper, config).expect("the configuration is sound")
 }
 
-/// Does a step, and says at once that its write is durable. Returns what was sent to `to`.
+/// Does a step and reports its write as durable at once. Returns the messages for `to`.
 fn run(node: &mut Node, input: Input, to: NodeId) -> Vec<Message> {
     let mut effects = Vec::new();
     step(&Paper, node, input, &mut effects);

@@ -1,5 +1,5 @@
-//! The least that a production program does with raft-core: one server that elects itself and
-//! commits a command. A test of the checker looks for traces of the checker in its binary.
+//! A minimal production program with raft-core: one server that elects itself and commits a
+//! command. A test of the checker verifies that its binary contains no trace of the checker.
 
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use crate::step::Step;
 use crate::types::{Entry, Index, NodeId};
 
 impl<R: Rules> Step<'_, R> {
-    /// Figure 2, AppendEntries RPC, "Receiver implementation".
+    /// Handles AppendEntries (Figure 2, AppendEntries RPC, "Receiver implementation").
     pub(crate) fn append_entries(&mut self, leader: NodeId, request: AppendEntries) {
         let AppendEntries { term, prev_log, entries, leader_commit, read_round } = request;
         if !self.holds(Rule::RefuseStaleLeader, term >= self.node.current_term) {
@@ -48,8 +48,8 @@ impl<R: Rules> Step<'_, R> {
         true
     }
 
-    /// Whether the log holds this entry. What is compacted was committed, and so the leader of this
-    /// term holds the same.
+    /// Decides whether the log holds this entry. A compacted entry was committed, so the leader of
+    /// this term holds the same entry.
     fn has_entry(&self, prev_log: LogPosition) -> bool {
         match self.node.log.term_at(prev_log.index) {
             TermAt::Compacted => true,
@@ -58,8 +58,9 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Figure 2, AppendEntries 3 and 4: entries that are here already stay, with what follows them;
-    /// from the first one that is not, the log becomes the leader's.
+    /// Stores the entries of a request (Figure 2, AppendEntries 3 and 4). Entries that the log
+    /// already holds stay, and so do the entries after them. From the first missing or conflicting
+    /// entry on, the leader's entries replace the rest of the log.
     fn store(&mut self, prev_index: Index, mut entries: Vec<Entry>) {
         let log = &self.node.log;
         let is_here =
@@ -81,11 +82,12 @@ impl<R: Rules> Step<'_, R> {
         self.append(missing);
     }
 
-    /// Where the leader should look for agreement instead. Section 5.3 names the term of the
-    /// conflicting entry and where it begins; this names an entry that may agree, which saves a
-    /// refusal where the log is short or has several terms that the leader lacks. Terms never
-    /// decrease along a log, so whatever is of a later term than the leader's entry at
-    /// `prev_log_index` cannot agree. What is compacted was committed, and does.
+    /// Returns a refusal that hints where the leader should look for agreement instead. In section
+    /// 5.3 the reply names the term of the conflicting entry and the first index of that term. Here
+    /// it names an entry that may agree. This saves a refusal if the log is short or has several
+    /// terms that the leader lacks. Terms never decrease along a log, so an entry of a later term
+    /// than the leader's entry at `prev_log_index` cannot agree. Compacted entries were committed,
+    /// so they agree.
     fn conflict(&self, prev_log: LogPosition) -> AppendOutcome {
         let log = &self.node.log;
         let hint = log.last_within(prev_log).unwrap_or(log.base());

@@ -9,11 +9,12 @@ use crate::step::Step;
 use crate::types::{Index, Mark};
 
 impl<R: Rules> Step<'_, R> {
-    /// Figure 2, Leaders: "If there exists an N such that N > commitIndex, a majority of
-    /// matchIndex[i] >= N, and log[N].term == currentTerm: set commitIndex = N".
+    /// Advances a leader's commit index. Figure 2, Leaders: "If there exists an N such that N >
+    /// commitIndex, a majority of matchIndex[i] >= N, and log[N].term == currentTerm: set
+    /// commitIndex = N".
     ///
-    /// Terms never decrease along a log, so if the highest index on a majority is of an older term,
-    /// no lower one is of the current term either.
+    /// Terms never decrease along a log. So if the highest index on a majority is of an older term,
+    /// no lower index is of the current term either.
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leadership) = &self.node.role else {
             return;
@@ -32,7 +33,7 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Figure 2: "commitIndex .. increases monotonically".
+    /// Raises the commit index. Figure 2: "commitIndex .. increases monotonically".
     pub(crate) fn raise_commit(&mut self, index: Index) {
         if self.holds(Rule::CommitNeverDecreases, index > self.node.commit_index) {
             self.node.commit_index = index;
@@ -40,9 +41,9 @@ impl<R: Rules> Step<'_, R> {
         self.request_apply();
     }
 
-    /// Figure 2, All Servers: "If commitIndex > lastApplied: .. apply log[lastApplied]". Entries
-    /// that are not on this server's disk yet wait: after a crash the state machine must not be
-    /// ahead of the log.
+    /// Asks the shell to apply committed entries. Figure 2, All Servers: "If commitIndex >
+    /// lastApplied: .. apply log[lastApplied]". Entries that are not on this server's disk yet
+    /// wait: after a crash the state machine must not be ahead of the log.
     pub(crate) fn request_apply(&mut self) {
         let node = &*self.node;
         let committed = Index(self.value(Rule::ApplyOnlyCommitted, node.commit_index.0));
@@ -57,7 +58,8 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// The state machine has caught up with (a part of) what it was asked to apply.
+    /// Records that the state machine has applied the entries up to `index`, which may be a part of
+    /// those requested.
     pub(crate) fn applied(&mut self, index: Index) {
         if index < self.node.last_applied || index > self.node.apply_requested {
             self.halt(HaltReason::AppliedUnrequested);
@@ -67,8 +69,8 @@ impl<R: Rules> Step<'_, R> {
         self.serve_reads();
     }
 
-    /// A write, and all before it, have reached the disk: votes, entries and applications that
-    /// waited for it go on.
+    /// Records that a write and all earlier writes are durable, and continues with the votes, the
+    /// commitment and the applications that waited for them.
     pub(crate) fn durable(&mut self, mark: Mark) {
         let disk = &mut self.node.disk;
         if mark > disk.issued {

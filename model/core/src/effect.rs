@@ -1,4 +1,4 @@
-//! What goes into a step and what comes out of it. Both are data; nothing happens here.
+//! The inputs and the effects of a step. Both are plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::log::Snapshot;
 use crate::message::Message;
 use crate::types::{Bytes, Entry, Index, Mark, NodeId, ReadId, Term};
 
-/// Something that happens to a server.
+/// An event at a server, which one step handles.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
@@ -14,21 +14,21 @@ pub enum Input {
     ElectionTimeout,
     /// The heartbeat timer ran out (section 5.2). Leaders only; others ignore it.
     Heartbeat,
-    /// Clients ask for commands to be appended, in this order.
+    /// Clients ask the server to append commands, in this order.
     Propose {
         /// The commands.
         commands: Vec<Bytes>,
     },
     /// A client asks for a linearizable read (thesis, section 6.4).
     Read {
-        /// The caller's name for it.
+        /// The id that the caller gave to the read.
         id: ReadId,
     },
-    /// A message arrived. Whoever calls vouches for the sender's identity.
+    /// A message arrived. The caller guarantees that `from` has really sent it.
     Receive {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
-        /// What it says.
+        /// The message.
         message: Message,
     },
     /// Every write up to `mark` is on the disk and will survive a crash.
@@ -36,94 +36,98 @@ pub enum Input {
         /// The newest durable write.
         mark: Mark,
     },
-    /// The state machine now reflects the log up to `index`, by applying entries or by being
+    /// The state machine now reflects the log up to `index`, because it has applied entries or was
     /// restored from a snapshot.
     Applied {
-        /// The last index that it reflects.
+        /// The last index that the state machine reflects.
         index: Index,
     },
-    /// The shell has stored a snapshot of the state machine, durably, as it was at `index`.
+    /// The shell has durably stored a snapshot of the state machine as it was at `index`.
     SnapshotTaken {
         /// The last index that the snapshot reflects.
         index: Index,
-        /// Where its data is.
+        /// The handle to the snapshot's data.
         handle: Bytes,
     },
 }
 
-/// Something that the caller of a step has to do, in the order of the list.
+/// An action that the caller of a step has to carry out, in the order of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Write this to the disk, as one unit, after all earlier writes; then say
-    /// [`Input::Durable`]. At most one in a step, and the first of its effects.
+    /// Write this to the disk, as one unit, after all earlier writes; then report it with
+    /// [`Input::Durable`]. A step has at most one such effect, and it is the first one.
     Persist {
         /// The number of the write.
         mark: Mark,
-        /// What to write.
+        /// The content of the write.
         write: Write,
     },
-    /// Send a message. It may be lost, repeated and overtaken.
+    /// Send a message. The network may lose it, repeat it, or deliver it out of order.
     Send {
         /// The receiver.
         to: NodeId,
-        /// What to say.
+        /// The message.
         message: Message,
-        /// Not before this write is durable.
+        /// The write that must be durable before the message leaves; none if the message need not
+        /// wait.
         after: Option<Mark>,
     },
-    /// Apply these committed entries to the state machine, in order, after everything requested
-    /// before; then say [`Input::Applied`], once or several times.
+    /// Apply these committed entries to the state machine, in order, after all earlier requests;
+    /// then report the progress with [`Input::Applied`], once or several times.
     Apply {
-        /// The index of the first of them.
+        /// The index of the first entry.
         first: Index,
         /// The entries.
         entries: Vec<Entry>,
     },
-    /// Replace the state machine's state by the snapshot, after everything requested before; then
-    /// say [`Input::Applied`].
+    /// Replace the state machine's state by the snapshot, after all earlier requests; then report
+    /// it with [`Input::Applied`].
     Restore {
         /// The snapshot.
         snapshot: Snapshot,
-        /// Not before this write is durable.
+        /// The write that must be durable before the state is replaced.
         after: Mark,
     },
-    /// Start the election timer anew, with a fresh random timeout.
+    /// Restart the election timer, with a new random timeout.
     ResetElectionTimer,
-    /// The commands were appended; they are *not* committed yet. A command is done when an entry
-    /// of this term and index is applied, and lost when another one is.
+    /// The commands were appended; they are *not* committed yet. A command is done when the entry
+    /// with its index and this term is applied. It is lost when another entry is applied at its
+    /// index.
     Proposed {
         /// The index of the first command.
         first: Index,
-        /// The term under which all of them were appended.
+        /// The term of all these entries.
         term: Term,
     },
-    /// The commands were not appended: this server does not lead.
+    /// The commands were not appended: this server is not the leader.
     ProposalRefused {
-        /// Who does, as far as this server knows.
+        /// The leader, as far as this server knows.
         leader: Option<NodeId>,
     },
-    /// The read may be served now, from the state machine as it is.
+    /// The read may be served now, from the current state of the state machine.
     ReadReady {
-        /// The caller's name for it.
+        /// The id that the caller gave to the read.
         id: ReadId,
-        /// The index that the state must, and does, reflect.
+        /// The index that the state must reflect. The state machine has applied it.
         read_index: Index,
     },
-    /// The read cannot be served here; ask again, perhaps somewhere else.
+    /// The read cannot be served here. The client should ask again, perhaps at another server.
     ReadRefused {
-        /// The caller's name for it.
+        /// The id that the caller gave to the read.
         id: ReadId,
-        /// Why.
+        /// The reason.
         reason: ReadRefusal,
     },
-    /// The input was wrong and nothing was changed. To be counted, not to be answered.
+    /// The message was wrong, and the node did not change. The caller should count it and not
+    /// answer it.
     Rejected(Rejection),
-    /// This server contradicts itself. Stop it: going on could lose data.
+    /// The server's state contradicts itself. The caller must stop the server: to continue could
+    /// lose data.
     Halt(HaltReason),
 }
 
-/// What one write puts on the disk, all of it or nothing.
+/// The content of one write. It becomes durable as a whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Write {
     /// The new term and vote, if they changed.
@@ -158,22 +162,23 @@ pub enum LogWrite {
     Install(Snapshot),
 }
 
-/// Why a read is not served.
+/// The reason why a read is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadRefusal {
-    /// This server does not lead, or no longer.
+    /// This server is not the leader, or no longer.
     NotLeader {
-        /// Who does, as far as this server knows.
+        /// The leader, as far as this server knows.
         leader: Option<NodeId>,
     },
-    /// It leads, but has not committed an entry of its own term yet; soon.
+    /// This server leads, but has not committed an entry of its own term yet. The client should ask
+    /// again soon.
     NothingCommittedInTerm,
     /// Too many reads are waiting ([`Limits::reads`](crate::Limits::reads)).
     TooManyReads,
 }
 
-/// Why an input was refused without any effect.
+/// The reason why a message was rejected without any effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
@@ -181,17 +186,17 @@ pub enum Rejection {
     UnknownSender,
     /// Fields contradict each other, or a number is out of range.
     Malformed,
-    /// A server claims to lead a term that another one leads.
+    /// A server claims to lead a term that another server leads.
     SecondLeader,
-    /// The message would change what is committed here. An honest deposed leader can send such a one:
-    /// if a crash took the later term in which this server learned the commit index, and left what it
-    /// had applied.
+    /// The message would change entries that are committed here. A correct but deposed leader can
+    /// send such a message in one case: a crash of this server lost the later term in which it
+    /// learned the commit index, and kept the entries that it had applied.
     ContradictsCommitted,
-    /// A reply says more than this leader has ever sent.
+    /// A reply confirms something that this server has never sent.
     AcknowledgesUnsent,
 }
 
-/// Why a server must stop.
+/// The reason why a server must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HaltReason {
@@ -199,16 +204,17 @@ pub enum HaltReason {
     BadConfig,
     /// Terms on the disk decrease along the log, or exceed the current term, or are out of range.
     BadDisk,
-    /// The state machine lacks what the log has already compacted.
+    /// The state machine lacks entries that the log has already compacted.
     StateMachineBehindSnapshot,
     /// The state machine reflects entries that the log does not have.
     StateMachineAheadOfLog,
-    /// A write is reported durable that was never issued.
+    /// The caller reported a write as durable that was never issued.
     DurableUnissued,
-    /// The state machine reports what it was not asked to apply, or goes back.
+    /// The caller reported an applied index that was never requested, or one below the last
+    /// reported index.
     AppliedUnrequested,
-    /// A snapshot of a state that was never applied.
+    /// The caller reported a snapshot that covers entries which were never applied.
     SnapshotUnapplied,
-    /// A follower's next index points behind the leader's log.
+    /// A follower's `next_index` points beyond the end of the leader's log.
     NextIndexBeyondLog,
 }

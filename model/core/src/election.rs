@@ -1,14 +1,14 @@
 //! Leader election (paper, section 5.2) and its restriction (section 5.4.1).
 //!
-//! A server whose election timer runs out enters a new term, votes for itself and asks all others.
-//! Each grants at most one vote in a term, and only to a candidate whose log is at least as
-//! up-to-date as its own; so two leaders of one term would need two majorities, and a leader's log
-//! holds everything that a majority had accepted before.
+//! A server whose election timer runs out enters a new term, votes for itself and asks all other
+//! servers for their votes. Each server grants at most one vote in a term, and only to a candidate
+//! whose log is at least as up-to-date as its own. Any two majorities share a server, so a term has
+//! at most one leader, and the leader's log holds everything that was committed before.
 //!
-//! The disk comes first. A vote, the candidate's own included, counts when it is durable; and
-//! RequestVote leaves when the term and the log tail that it advertises are durable. Otherwise the
-//! candidate could crash, forget the tail, campaign again in the same term, and win with votes that
-//! were granted to a log that it no longer has.
+//! A vote, the candidate's own included, counts only when it is durable. RequestVote leaves only
+//! when the term and the log tail that it advertises are durable. Otherwise the candidate could
+//! crash, lose the tail, start another election in the same term, and win with votes that were
+//! granted to a log that it no longer has.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::types::{Entry, Index, NodeId, Payload, ReadRound};
 
 impl<R: Rules> Step<'_, R> {
-    /// Figure 2, Candidates: "On conversion to candidate, start election".
+    /// Starts an election. Figure 2, Candidates: "On conversion to candidate, start election".
     pub(crate) fn election_timeout(&mut self) {
         if self.node.is_leader() {
             return;
@@ -46,7 +46,7 @@ impl<R: Rules> Step<'_, R> {
         self.count_own_vote();
     }
 
-    /// Counts the candidate's vote for itself, if its time has come.
+    /// Counts the candidate's vote for itself, if that vote is durable.
     pub(crate) fn count_own_vote(&mut self) {
         let durable = self.node.disk.durable;
         let id = self.node.id();
@@ -61,7 +61,7 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Figure 2, RequestVote RPC, "Receiver implementation".
+    /// Handles RequestVote (Figure 2, RequestVote RPC, "Receiver implementation").
     pub(crate) fn request_vote(&mut self, candidate: NodeId, request: &RequestVote) {
         let granted = self.grants_vote(candidate, request);
         if granted {
@@ -83,7 +83,7 @@ impl<R: Rules> Step<'_, R> {
             && self.holds(Rule::CandidateUpToDate, request.last_log >= node.log.last())
     }
 
-    /// A vote, or a refusal, for a candidacy of this node.
+    /// Handles a vote, or a refusal, for a candidacy of this node.
     pub(crate) fn request_vote_reply(&mut self, voter: NodeId, reply: &RequestVoteReply) {
         if !self.holds(Rule::CountVotesOfThisTerm, reply.term == self.node.current_term) {
             return;
@@ -96,7 +96,8 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Figure 2, Candidates: "If votes received from majority of servers: become leader".
+    /// Becomes leader if the votes suffice. Figure 2, Candidates: "If votes received from majority
+    /// of servers: become leader".
     fn count_votes(&mut self) {
         let Role::Candidate { votes, .. } = &self.node.role else {
             return;
@@ -107,8 +108,9 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Figure 2, "Volatile state on leaders: Reinitialized after election"; section 8: the blank
-    /// entry at the start of the term, without which the leader could not commit anything old.
+    /// Becomes leader. Figure 2, "Volatile state on leaders: Reinitialized after election". The
+    /// leader appends a blank entry at the start of its term (section 8). Without that entry it
+    /// could not commit entries of older terms.
     fn become_leader(&mut self) {
         let progress = Progress {
             next_index: self.node.log.last_index().next(),

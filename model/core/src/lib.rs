@@ -1,23 +1,24 @@
-//! Raft's transition functions, pure: *In Search of an Understandable Consensus Algorithm* (Ongaro
-//! and Ousterhout, 2014; "the paper") and Ongaro's dissertation ("the thesis") as one function,
-//! [`step`], from a node and an input to a changed node and a list of effects.
+//! Raft's transition functions as pure code. The crate implements *In Search of an Understandable
+//! Consensus Algorithm* (Ongaro and Ousterhout, 2014; "the paper") and Ongaro's dissertation ("the
+//! thesis") as one function, [`step`]. The function takes a node and an input, changes the node,
+//! and emits a list of effects.
 //!
-//! Nothing here does anything. There is no disk, no network, no clock and no randomness: timeouts
-//! and finished writes come in as [`Input`], writes and messages go out as [`Effect`]. Therefore a
-//! model checker, a production server and a conformance test can all run *this* code, and what the
-//! first has explored is what the second does.
+//! The crate does no I/O. It has no disk, no network, no clock and no randomness: timeouts and
+//! finished writes come in as [`Input`], writes and messages go out as [`Effect`]. Therefore a
+//! model checker, a production server and a conformance test can all run *this* code, and the
+//! server behaves as the checker has explored it.
 //!
-//! # Ordering is data
+//! # The order of writes and messages
 //!
-//! A step never saves and then sends. It emits [`Effect::Persist`] with a [`Mark`], and
-//! [`Effect::Send`] with the mark that has to be durable before the message may leave. The caller
-//! may have any number of writes under way, in order; [`Input::Durable`] says how far they have
-//! come. What has to wait:
+//! A step neither writes nor sends. It emits [`Effect::Persist`] with a [`Mark`], and
+//! [`Effect::Send`] with the mark of the write that must be durable before the message may leave.
+//! The caller may have any number of writes under way, in order; [`Input::Durable`] reports the
+//! newest durable one. The following has to wait for the disk:
 //!
-//! - every reply, for the newest write issued so far, also when its own step wrote nothing;
-//! - RequestVote, for the term and the log tail that it advertises;
-//! - a candidate's own vote and a leader's own entries, before they count;
-//! - applying an entry and restoring a snapshot, for the log that contains them.
+//! - every reply waits for the newest write issued so far, even if its own step wrote nothing;
+//! - RequestVote waits for the term and the log tail that it advertises;
+//! - a candidate's own vote and a leader's own entries count only when they are durable;
+//! - an entry is applied, and a snapshot restored, only when the log that contains it is durable.
 //!
 //! A leader's AppendEntries need not wait (thesis, section 10.2.1): followers may write in parallel
 //! with the leader's own disk.
@@ -37,7 +38,7 @@
 //! let mut effects = Vec::new();
 //! step(&Paper, &mut node, Input::ElectionTimeout, &mut effects);
 //!
-//! // Its term and its vote have to be on the disk before it may ask the others for theirs.
+//! // Its term and its vote have to be on the disk before it may ask the others for their votes.
 //! let vote = effects.iter().find_map(|effect| match effect {
 //!     Effect::Persist { mark, .. } => Some(*mark),
 //!     _ => None,
@@ -59,7 +60,7 @@
 //! | 5.3 and 5.4.2, commitment | `commit.rs` |
 //! | 7, log compaction | `snapshot.rs` |
 //! | 8, read-only operations | `read_index.rs` |
-//! | every sentence that is enforced | [`Rule`] |
+//! | every sentence of the paper that the code enforces | [`Rule`] |
 
 #![forbid(unsafe_code)]
 

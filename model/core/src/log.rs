@@ -1,8 +1,8 @@
-//! The log: a snapshot of everything up to a base, and the entries after it.
+//! The log: a snapshot of the entries up to a base, and the entries after it.
 //!
-//! All arithmetic between an index and the place of its entry happens here; nobody else subtracts a
-//! base. A question about an index has three honest answers ([`TermAt`]), and there is no fake term
-//! for an entry that has been compacted.
+//! Only this module converts between an index and the place of its entry in the list. The term at
+//! an index has three possible answers ([`TermAt`]): a compacted entry has no term here, not even a
+//! placeholder.
 
 use std::cmp::Ordering;
 
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Bytes, DISK_LIMIT, Entry, Index, Term};
 
-/// Where a log ends, or any other point in it.
+/// The end of a log, or any other position in it.
 ///
-/// The order of this type *is* the paper's "more up-to-date" (section 5.4.1): the later term wins;
-/// within one term, the longer log.
+/// The order of this type *is* the paper's "more up-to-date" (section 5.4.1): the position with the
+/// later term is greater; within one term, the position with the higher index.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct LogPosition {
-    /// The term of the entry there.
+    /// The term of the entry at this position.
     pub term: Term,
-    /// Its index.
+    /// The index of the entry.
     pub index: Index,
 }
 
-/// A snapshot as the protocol sees it (paper, section 7): which prefix of the log it replaces, and
-/// where its data is to be found.
+/// A snapshot as the protocol sees it (paper, section 7): the prefix of the log that it replaces,
+/// and a handle to its data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The last entry whose effect the snapshot contains.
+    /// The index of the last entry whose effect the snapshot contains.
     pub last_included_index: Index,
     /// The term of that entry.
     pub last_included_term: Term,
-    /// How the shell finds the data: a file name, a digest; opaque here.
+    /// The shell's reference to the data, such as a file name or a digest; opaque here.
     pub handle: Bytes,
 }
 
 impl Snapshot {
-    /// The snapshot of the empty prefix, with which every log starts.
+    /// Returns the snapshot of the empty prefix, with which every log starts.
     pub fn none() -> Snapshot {
         Snapshot {
             last_included_index: Index::ZERO,
@@ -47,12 +47,13 @@ impl Snapshot {
     }
 }
 
-/// What a log knows about the term of the entry at an index.
+/// A log's knowledge of the term of the entry at an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TermAt {
-    /// The entry is inside the snapshot; its term is forgotten, and it was committed.
+    /// The entry is inside the snapshot. It was committed, and the log no longer holds its term.
     Compacted,
-    /// The entry (or the last one of the snapshot, or position 0) is here and has this term.
+    /// The log holds the term of the entry. The last entry of the snapshot and position 0 count as
+    /// entries.
     Present(Term),
     /// The log ends before the index.
     Beyond,
@@ -72,12 +73,14 @@ impl Default for Log {
 }
 
 impl Log {
-    /// A log as read from somewhere else. Its invariants are checked by [`Log::is_valid`].
+    /// Makes a log from a snapshot and entries, without checking them. [`Log::is_valid`] checks the
+    /// invariants.
     pub fn new(snapshot: Snapshot, entries: Vec<Entry>) -> Log {
         Log { snapshot, entries }
     }
 
-    /// Whether terms start at 1 and never decrease along the log, and all numbers are in range.
+    /// Returns whether terms start at 1 and never decrease along the log, and all numbers are in
+    /// range.
     pub fn is_valid(&self) -> bool {
         let base = self.base();
         (base.index == Index::ZERO) == (base.term == Term::ZERO)
@@ -86,12 +89,13 @@ impl Log {
             && terms_ascend(base.term.max(Term(1)), &self.entries, Term(DISK_LIMIT))
     }
 
-    /// The snapshot that stands for the compacted prefix.
+    /// Returns the snapshot that replaces the compacted prefix.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// The point up to which entries were replaced by the snapshot; position 0 if none were.
+    /// Returns the position up to which the snapshot replaces entries; position 0 if it replaces
+    /// none.
     pub fn base(&self) -> LogPosition {
         LogPosition {
             term: self.snapshot.last_included_term,
@@ -99,18 +103,18 @@ impl Log {
         }
     }
 
-    /// The index of the last entry, or the base if there is none after it.
+    /// Returns the index of the last entry, or of the base if there is no entry after it.
     pub fn last_index(&self) -> Index {
         self.base().index.plus(self.entries.len())
     }
 
-    /// The term and index of the last entry, or the base if there is none after it.
+    /// Returns the term and index of the last entry, or the base if there is no entry after it.
     pub fn last(&self) -> LogPosition {
         let term = self.entries.last().map_or(self.base().term, |entry| entry.term);
         LogPosition { term, index: self.last_index() }
     }
 
-    /// The term of the entry at `index`, if the log can tell.
+    /// Returns the term of the entry at `index`, if the log knows it.
     pub fn term_at(&self, index: Index) -> TermAt {
         let base = self.base();
         match index.cmp(&base.index) {
@@ -122,29 +126,30 @@ impl Log {
         }
     }
 
-    /// The entry at `index`, unless it is compacted or beyond the end.
+    /// Returns the entry at `index`, unless it is compacted or beyond the end.
     pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(self.offset(index)?)
     }
 
-    /// The entries after the base, oldest first.
+    /// Returns the entries after the base, oldest first.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// At most `max` entries, beginning with the one at `first`; none if that one is not here.
+    /// Returns at most `max` entries, beginning with the one at `first`; none if the log does not
+    /// hold that entry.
     pub fn entries_from(&self, first: Index, max: usize) -> &[Entry] {
         let tail = self.offset(first).and_then(|start| self.entries.get(start..)).unwrap_or(&[]);
         &tail[..max.min(tail.len())]
     }
 
-    /// Adds entries behind the last one.
+    /// Appends entries after the last one.
     pub fn append(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.entries.extend(entries);
     }
 
-    /// Removes the entry at `first` and everything after it. Nothing happens beyond the end; what
-    /// is compacted cannot be removed.
+    /// Removes the entry at `first` and everything after it. Does nothing if `first` is beyond the
+    /// end or compacted.
     pub fn truncate_from(&mut self, first: Index) {
         if let Some(keep) = self.offset(first) {
             self.entries.truncate(keep);
@@ -165,9 +170,9 @@ impl Log {
         self.snapshot = snapshot;
     }
 
-    /// The last position (the base included) that can agree with a log whose entry at `limit.index`
-    /// is of `limit.term`: its index is at most `limit.index`, and its term at most `limit.term`. None
-    /// if every such entry is compacted.
+    /// Returns the last position (the base included) at which this log can agree with another log
+    /// whose entry at `limit.index` is of `limit.term`. Its index is at most `limit.index`, and its
+    /// term at most `limit.term`. Returns none if every such entry is compacted.
     pub fn last_within(&self, limit: LogPosition) -> Option<LogPosition> {
         let base = self.base();
         let in_range = usize::try_from(limit.index.since(base.index)).unwrap_or(usize::MAX);
@@ -183,7 +188,7 @@ impl Log {
         }
     }
 
-    /// Where the entry at `index` is in `entries`, if it lies after the base.
+    /// Returns the place of the entry at `index` in `entries`, if it lies after the base.
     fn offset(&self, index: Index) -> Option<usize> {
         if index <= self.base().index {
             return None;
@@ -192,7 +197,8 @@ impl Log {
     }
 }
 
-/// Whether the entries' terms begin at `from` or later, never decrease, and end at most at `to`.
+/// Returns whether the entries' terms begin at `from` or later, never decrease, and end at most at
+/// `to`.
 pub(crate) fn terms_ascend(from: Term, entries: &[Entry], to: Term) -> bool {
     let mut newest = from;
     for entry in entries {

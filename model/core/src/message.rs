@@ -1,35 +1,36 @@
 //! The six messages of the paper's Figures 2 and 13: three requests and their replies.
 //!
-//! Three things are added to the paper's fields. A refused `AppendEntries` says *where* the logs
-//! part (section 5.3, last paragraphs), a successful one says up to where they agree (so that a late
-//! or repeated reply is still a true statement), and requests to followers carry the leader's
-//! [`ReadRound`], which the reply brings back (thesis, section 6.4).
+//! The messages add three things to the paper's fields. The reply to a refused `AppendEntries` says
+//! *where* the logs diverge (section 5.3, last paragraphs). The reply to a successful one says up
+//! to which index the logs agree, so that a late or repeated reply is still a true statement.
+//! Requests to followers carry the leader's [`ReadRound`], which the reply returns (thesis, section
+//! 6.4).
 
 use serde::{Deserialize, Serialize};
 
 use crate::log::{LogPosition, Snapshot};
 use crate::types::{Entry, Index, ReadRound, Term};
 
-/// What one server says to another. Who says it to whom is written on the envelope.
+/// A message from one server to another. Its envelope names the sender and the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// A candidate asks for a vote.
+    /// A candidate's request for a vote.
     RequestVote(RequestVote),
-    /// The answer to it.
+    /// The reply to RequestVote.
     RequestVoteReply(RequestVoteReply),
-    /// A leader replicates entries, or shows that it is alive.
+    /// A leader's request that replicates entries or serves as a heartbeat.
     AppendEntries(AppendEntries),
-    /// The answer to it.
+    /// The reply to AppendEntries.
     AppendEntriesReply(AppendEntriesReply),
-    /// A leader sends its snapshot to a follower that needs compacted entries.
+    /// A leader's snapshot for a follower that needs compacted entries.
     InstallSnapshot(InstallSnapshot),
-    /// The answer to it.
+    /// The reply to InstallSnapshot.
     InstallSnapshotReply(InstallSnapshotReply),
 }
 
 impl Message {
-    /// The sender's term when it wrote the message.
+    /// Returns the sender's term at the time when it wrote the message.
     pub fn term(&self) -> Term {
         match self {
             Message::RequestVote(message) => message.term,
@@ -47,7 +48,7 @@ impl Message {
 pub struct RequestVote {
     /// The candidate's term.
     pub term: Term,
-    /// Where the candidate's log ends.
+    /// The position of the candidate's last log entry.
     pub last_log: LogPosition,
 }
 
@@ -67,7 +68,7 @@ pub struct AppendEntries {
     pub term: Term,
     /// The entry right before the new ones.
     pub prev_log: LogPosition,
-    /// Any prefix of what the follower lacks; empty in a heartbeat.
+    /// Any prefix of the entries that the follower lacks; empty in a heartbeat.
     pub entries: Vec<Entry>,
     /// The leader's commit index, whether or not these entries reach it.
     pub leader_commit: Index,
@@ -80,19 +81,20 @@ pub struct AppendEntries {
 pub struct AppendEntriesReply {
     /// The follower's term, for the leader to update itself.
     pub term: Term,
-    /// What became of the entries.
+    /// The result of the request.
     pub outcome: AppendOutcome,
-    /// The read round of the request that this answers.
+    /// The read round of the answered request.
     pub read_round: ReadRound,
 }
 
-/// What a follower did with an [`AppendEntries`].
+/// The result of an [`AppendEntries`] at a follower.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppendOutcome {
-    /// The request's term is over; the reply's own term says so.
+    /// The request was refused because its term is older than the follower's. The reply carries the
+    /// newer term.
     StaleTerm,
-    /// The follower's log agrees with the leader's up to here.
+    /// The follower's log agrees with the leader's log up to `match_index`.
     Matched {
         /// The last index covered by the request.
         match_index: Index,
@@ -102,13 +104,13 @@ pub enum AppendOutcome {
         /// The `prev_log` index of the refused request.
         prev_log_index: Index,
         /// The follower's last entry that can agree with the leader's log: the last one up to
-        /// `prev_log_index` whose term is at most the request's `prev_log` term. Position 0 if there
-        /// is none.
+        /// `prev_log_index` whose term is at most the request's `prev_log` term. Position 0 if
+        /// there is none.
         hint: LogPosition,
     },
 }
 
-/// Figure 13, InstallSnapshot RPC, arguments, without the chunking, which belongs to the shell.
+/// Figure 13, InstallSnapshot RPC, arguments. The snapshot is whole: the shell cuts it into chunks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstallSnapshot {
     /// The leader's term.
@@ -124,17 +126,18 @@ pub struct InstallSnapshot {
 pub struct InstallSnapshotReply {
     /// The follower's term, for the leader to update itself.
     pub term: Term,
-    /// What became of the snapshot.
+    /// The result of the request.
     pub outcome: InstallOutcome,
-    /// The read round of the request that this answers.
+    /// The read round of the answered request.
     pub read_round: ReadRound,
 }
 
-/// What a follower did with an [`InstallSnapshot`].
+/// The result of an [`InstallSnapshot`] at a follower.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstallOutcome {
-    /// The request's term is over; the reply's own term says so.
+    /// The request was refused because its term is older than the follower's. The reply carries the
+    /// newer term.
     StaleTerm,
     /// The follower holds everything that the snapshot covers.
     Covered {

@@ -1,6 +1,6 @@
-//! Validation of messages before they are handled: rejected are those that no correct server can have
-//! sent, or that contradict what is committed here. Validation changes nothing, so a rejected message has
-//! no effect.
+//! Validation of messages before they are handled. A message is rejected if no correct server can
+//! have sent it, or if it contradicts the entries that are committed here. Validation changes
+//! nothing, so a rejected message has no effect.
 
 use crate::effect::Rejection;
 use crate::log::{LogPosition, Snapshot, TermAt, terms_ascend};
@@ -8,7 +8,7 @@ use crate::message::{AppendEntries, AppendOutcome, InstallOutcome, Message, Requ
 use crate::node::{Node, Role};
 use crate::types::{Entry, Index, NUMBER_LIMIT, NodeId, ReadRound, Term};
 
-/// Whether the node may act on the message.
+/// Decides whether the node may act on the message.
 pub(crate) fn check(node: &Node, from: NodeId, message: &Message) -> Result<(), Rejection> {
     if from == node.id() || !node.config.voters.contains(&from) {
         return Err(Rejection::UnknownSender);
@@ -62,13 +62,15 @@ fn ensure(condition: bool, otherwise: Rejection) -> Result<(), Rejection> {
     if condition { Ok(()) } else { Err(otherwise) }
 }
 
-/// A position in a real log: the start, or an index and a term that are both above 0.
+/// Returns whether the position can occur in a log: it is the start, or its index and its term are
+/// both above 0.
 fn is_position(position: LogPosition) -> bool {
     (position.index == Index::ZERO) == (position.term == Term::ZERO)
         && position.index.0 <= NUMBER_LIMIT
 }
 
-/// A candidate has begun its term without any entry of it.
+/// Checks a RequestVote. A candidate has no entry of its new term yet, so its last entry is of an
+/// older term.
 fn request_vote(request: &RequestVote) -> Result<(), Rejection> {
     let sound = is_position(request.last_log) && request.last_log.term < request.term;
     ensure(sound, Rejection::Malformed)
@@ -91,14 +93,14 @@ fn snapshot(snapshot: &Snapshot, term: Term) -> Result<(), Rejection> {
     ensure(sound, Rejection::Malformed)
 }
 
-/// Election Safety, as far as this server can tell: a term has one leader.
+/// Checks Election Safety, as far as this server can tell: a term has one leader.
 fn second_leader(node: &Node, from: NodeId, term: Term) -> Result<(), Rejection> {
     let known = if term == node.current_term { node.known_leader() } else { None };
     ensure(known.is_none_or(|leader| leader == from), Rejection::SecondLeader)
 }
 
-/// Leader Completeness, as far as this server can tell: the leader's log holds what is committed
-/// here.
+/// Checks Leader Completeness, as far as this server can tell: the leader's log holds the entries
+/// that are committed here.
 fn contradicts_committed(
     node: &Node,
     prev_log: LogPosition,
@@ -118,8 +120,9 @@ fn contradicts_committed(
     Ok(())
 }
 
-/// An answer from a follower that accepted this server as the leader of `term`: there must have been
-/// such a leadership, which sent that round and has that index.
+/// Checks an answer from a follower that accepted this server as the leader of `term`. If this
+/// server leads that term, it must have registered the round and must hold the index. Otherwise the
+/// term must not be above its current term.
 fn accepted(node: &Node, term: Term, round: ReadRound, index: Index) -> Result<(), Rejection> {
     let sent = match &node.role {
         Role::Leader(leadership) if term == node.current_term => {

@@ -1,4 +1,4 @@
-//! The state of one server: Figure 2's "State" box, and what the step function needs beside it.
+//! The state of one server: Figure 2's "State" box, and the additional state of the step function.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -38,18 +38,18 @@ impl Default for Limits {
     }
 }
 
-/// One server. Plain data: anybody may look, only [`step`](crate::step) changes it.
+/// One server, as plain data. Any code may read it; only [`step`](crate::step) changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Node {
-    /// Who it is.
+    /// The server's id, the voters and the limits.
     pub config: Config,
     /// Figure 2, persistent: the latest term seen, as last written (perhaps not yet durable).
     pub current_term: Term,
-    /// Figure 2, persistent: whom it voted for in that term, as last written.
+    /// Figure 2, persistent: the candidate that it voted for in that term, as last written.
     pub voted_for: Option<NodeId>,
     /// Figure 2, persistent: the log, as last written.
     pub log: Log,
-    /// How far its writes have come.
+    /// The progress of its writes to the disk.
     pub disk: DiskProgress,
     /// Figure 2, volatile: the highest log entry known to be committed.
     pub commit_index: Index,
@@ -57,11 +57,11 @@ pub struct Node {
     pub last_applied: Index,
     /// The highest log entry that the shell was asked to apply.
     pub apply_requested: Index,
-    /// Follower, candidate or leader, with what only that role has.
+    /// Follower, candidate or leader, with the state that only that role has.
     pub role: Role,
 }
 
-/// How far a node's writes have come on their way to the disk.
+/// The progress of a node's writes to the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DiskProgress {
     /// The newest write issued.
@@ -72,10 +72,11 @@ pub struct DiskProgress {
     pub unsynced: VecDeque<Unsynced>,
 }
 
-/// From this index on, up to where the next part begins, the log waits for a write.
+/// A part of the log that waits for a write: from `first` up to the beginning of the next part.
 ///
-/// Durability is tied to the write and not to the index: when an entry is overwritten before its
-/// write became durable, its part goes away, and the old write no longer vouches for the index.
+/// Durability is tied to the write and not to the index. When an entry is overwritten before its
+/// write is durable, its part is removed. So the old write does not make the new entry at that
+/// index durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Unsynced {
     /// The first index of the part.
@@ -88,80 +89,83 @@ pub struct Unsynced {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Answers requests of leaders and candidates.
+    /// A server that answers requests of leaders and candidates.
     Follower {
-        /// The leader of the current term, once it has been heard of.
+        /// The leader of the current term, if this server knows it.
         leader: Option<NodeId>,
     },
-    /// Asks for votes.
+    /// A server that asks for votes.
     Candidate {
-        /// Who has granted a vote in this term; itself once its own vote is durable.
+        /// The servers that have granted a vote in this term. The candidate itself is among them
+        /// once its own vote is durable.
         votes: BTreeSet<NodeId>,
-        /// The write that carries its own vote, until it is durable.
+        /// The write that contains the candidate's own vote; none once the vote is durable.
         own_vote: Option<Mark>,
     },
-    /// Handles all client requests and replicates its log.
+    /// A server that handles all client requests and replicates its log.
     Leader(Leadership),
 }
 
 /// Figure 2, "Volatile state on leaders", and the reads of the thesis' section 6.4.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Leadership {
-    /// What the leader knows of each other server.
+    /// The leader's knowledge about each other server.
     pub followers: BTreeMap<NodeId, Progress>,
-    /// How many reads it has registered in this term.
+    /// The number of reads that the leader has registered in this term.
     pub read_round: ReadRound,
     /// The reads not answered yet, oldest first.
     pub reads: VecDeque<PendingRead>,
 }
 
-/// What a leader knows of a follower. `match_index` is a fact, `next_index` is a guess.
+/// The leader's knowledge about a follower. The follower has confirmed `match_index`; `next_index`
+/// is a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Progress {
     /// The next entry to send.
     pub next_index: Index,
     /// The highest entry known to be on the follower's disk.
     pub match_index: Index,
-    /// How boldly to send.
+    /// The way in which to send entries.
     pub pace: Pace,
     /// The newest read round that the follower has acknowledged.
     pub acked_round: ReadRound,
 }
 
-/// How boldly a leader sends entries to a follower.
+/// The way in which a leader sends entries to a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// It is not known where the logs part: one message, then wait for the answer. `next_index`
-    /// moves with the answers.
+    /// The leader does not know where the logs diverge. It sends one message and waits for the
+    /// answer, and each answer moves `next_index`.
     Probe,
-    /// The logs agree up to `next_index`: send ahead of the answers, as far as the window allows.
-    /// `next_index` moves with the sending.
+    /// The logs agree up to `match_index`. The leader sends further entries without waiting for the
+    /// answers, as far as the window allows, and each batch that it sends moves `next_index`.
     Replicate,
 }
 
 /// A read that waits for its proof of leadership, or for its index to be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PendingRead {
-    /// The caller's name for it.
+    /// The id that the caller gave to the read.
     pub id: ReadId,
-    /// The commit index when the read was registered; the state served must contain it.
+    /// The commit index when the read was registered. The state that answers the read must reflect
+    /// it.
     pub read_index: Index,
     /// The round that must be acknowledged by a majority.
     pub round: ReadRound,
 }
 
 impl Node {
-    /// Starts a server from what its disk holds, for the first time or after a crash, with a state
-    /// machine that reflects the log up to `applied`.
+    /// Starts a server from its disk, for the first time or after a crash. Its state machine
+    /// reflects the log up to `applied`.
     ///
-    /// The shell loads the snapshot at the log's base into the state machine first if that is
-    /// further than what the state machine kept.
+    /// If the snapshot at the log's base is ahead of the state machine, the shell loads it into the
+    /// state machine before the start.
     ///
     /// # Errors
     ///
-    /// A [`HaltReason`] if the disk or the state machine contradicts itself. Nothing can be guessed
-    /// then: the server must not start.
+    /// A [`HaltReason`] if the configuration cannot be used, or if the disk and the state machine
+    /// contradict themselves or each other. The server must not start then.
     pub fn restart<R: Rules>(
         rules: &R,
         config: Config,
@@ -182,7 +186,7 @@ impl Node {
         if log.term_at(applied) == TermAt::Beyond {
             return Err(HaltReason::StateMachineAheadOfLog);
         }
-        // What the state machine holds, and what a snapshot holds, was committed.
+        // The entries in the state machine and in the snapshot were committed.
         let commit_index =
             if rules.holds(Rule::AppliedIsCommitted, true) { applied } else { Index::ZERO };
         Ok(Node {
@@ -207,22 +211,22 @@ impl Node {
         Node::restart(rules, config, PersistentState::default(), Index::ZERO)
     }
 
-    /// This server's id.
+    /// Returns this server's id.
     pub fn id(&self) -> NodeId {
         self.config.id
     }
 
-    /// All voters but this one.
+    /// Returns all voters but this server.
     pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.config.voters.iter().copied().filter(|voter| *voter != self.config.id)
     }
 
-    /// Whether it leads its current term.
+    /// Returns whether this server leads its current term.
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader(_))
     }
 
-    /// The leader of the current term, as far as this server knows.
+    /// Returns the leader of the current term, as far as this server knows.
     pub fn known_leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower { leader } => *leader,
@@ -231,7 +235,7 @@ impl Node {
         }
     }
 
-    /// The last index of the log up to which everything is durable.
+    /// Returns the last index of the log up to which everything is durable.
     pub fn durable_index(&self) -> Index {
         self.disk.unsynced.front().map_or(self.log.last_index(), |part| part.first.prev())
     }

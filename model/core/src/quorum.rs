@@ -1,14 +1,14 @@
-//! Majorities, the naive way (paper, section 5.2 and Figure 2).
+//! Majorities, computed in the simplest way (paper, section 5.2 and Figure 2).
 
 use crate::types::Index;
 
-/// How many of `voters` servers are a majority: any two majorities share a server.
+/// Returns how many of `voters` servers are a majority. Any two majorities share a server.
 pub fn majority(voters: usize) -> usize {
     voters / 2 + 1
 }
 
-/// The highest index that at least `quorum` of the given match indexes have reached; 0 if fewer
-/// than `quorum` are given.
+/// Returns the highest index that at least `quorum` of the given match indexes have reached; 0 if
+/// fewer than `quorum` are given.
 pub fn reached_by(quorum: usize, match_indexes: impl IntoIterator<Item = Index>) -> Index {
     let mut sorted: Vec<Index> = match_indexes.into_iter().collect();
     sorted.sort_unstable_by(|a, b| b.cmp(a));

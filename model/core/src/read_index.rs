@@ -1,10 +1,10 @@
 //! Linearizable reads without writing to the log (paper, section 8; thesis, section 6.4).
 //!
-//! The leader notes its commit index, proves that it still led *after* the read arrived, waits until
-//! the state machine has applied that index, and serves the read from the state machine. The proof
-//! is a round: each read gets the next [`ReadRound`], every message to a follower carries the newest
-//! one, and an answer that brings a round back was given to a message sent after that read was
-//! registered.
+//! The leader notes its commit index, proves that it still led *after* the read arrived, waits
+//! until the state machine has applied that index, and serves the read from the state machine. The
+//! proof is a round. Each read gets the next [`ReadRound`], and every message to a follower carries
+//! the newest round. So an answer that returns a round answers a message that was sent after the
+//! read of that round was registered.
 
 use crate::effect::{Effect, ReadRefusal};
 use crate::log::TermAt;
@@ -15,7 +15,7 @@ use crate::step::Step;
 use crate::types::{ReadId, ReadRound};
 
 impl<R: Rules> Step<'_, R> {
-    /// A client wants to read.
+    /// Handles a client's read.
     pub(crate) fn read(&mut self, id: ReadId) {
         match self.register_read(id) {
             Ok(()) => {

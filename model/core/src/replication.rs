@@ -1,10 +1,11 @@
 //! Log replication (paper, section 5.3): the leader's side.
 //!
-//! For each follower the leader keeps a fact, `match_index`, and a guess, `next_index`. While the
-//! guess is unproven it *probes*: one message, then the answer decides where to try next. Once an
-//! answer proves it, the leader *replicates*: it sends batches ahead of the answers until the window
-//! is full. A lost message needs no timer of its own: the next heartbeat claims `next_index - 1`, is
-//! refused, and so the leader probes again.
+//! For each follower the leader keeps `match_index`, which the follower has confirmed, and
+//! `next_index`, which is a guess. While the guess is unconfirmed, the leader *probes*: it sends
+//! one message, and the answer decides where it tries next. Once an answer confirms the guess, the
+//! leader *replicates*: it sends batches without waiting for the answers, until the window is full.
+//! A lost message needs no timer of its own. The next heartbeat names `next_index - 1` as its
+//! `prev_log` index, the follower refuses it, and the leader probes again.
 
 use crate::effect::Effect;
 use crate::effect::HaltReason;
@@ -19,7 +20,8 @@ use crate::step::Step;
 use crate::types::{Bytes, Entry, Index, NodeId, Payload, ReadRound, Term};
 
 impl<R: Rules> Step<'_, R> {
-    /// Figure 2, Leaders: "If command received from client: append entry to local log".
+    /// Handles a proposal. Figure 2, Leaders: "If command received from client: append entry to
+    /// local log".
     pub(crate) fn propose(&mut self, commands: Vec<Bytes>) {
         if !self.node.is_leader() {
             let leader = self.node.known_leader();
@@ -36,27 +38,27 @@ impl<R: Rules> Step<'_, R> {
         self.broadcast(Self::send_ahead);
     }
 
-    /// Figure 2, Leaders: "send initial empty AppendEntries RPCs (heartbeat) .. repeat during idle
-    /// periods".
+    /// Sends heartbeats. Figure 2, Leaders: "send initial empty AppendEntries RPCs (heartbeat) ..
+    /// repeat during idle periods".
     pub(crate) fn heartbeat(&mut self) {
         if self.node.is_leader() {
             self.broadcast(Self::send_heartbeat);
         }
     }
 
-    /// Does something for each follower.
+    /// Calls a function for each follower.
     pub(crate) fn broadcast(&mut self, to_each: fn(&mut Self, NodeId)) {
         for peer in self.node.peers().collect::<Vec<_>>() {
             to_each(self, peer);
         }
     }
 
-    /// Shows the follower that there is a leader, and how far it has committed.
+    /// Sends a heartbeat, which tells the follower the leader and its commit index.
     pub(crate) fn send_heartbeat(&mut self, to: NodeId) {
         self.send_entries(to, 0);
     }
 
-    /// Sends one batch, whatever the pace.
+    /// Sends one batch, regardless of the pace.
     pub(crate) fn send_batch(&mut self, to: NodeId) {
         self.send_entries(to, self.node.config.limits.batch);
     }
@@ -84,8 +86,8 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Sends at most `max` entries from the follower's `next_index` on, or the snapshot if the entry
-    /// before them is compacted. Returns the number of entries sent.
+    /// Sends at most `max` entries from the follower's `next_index` on, or the snapshot if the
+    /// entry before them is compacted. Returns the number of entries sent.
     fn send_entries(&mut self, to: NodeId, max: usize) -> usize {
         let Role::Leader(Leadership { followers, read_round, .. }) = &self.node.role else {
             return 0;
@@ -118,11 +120,11 @@ impl<R: Rules> Step<'_, R> {
         sent
     }
 
-    /// Figure 2, Leaders: what follows from the answer to AppendEntries.
+    /// Handles the answer to AppendEntries (Figure 2, Leaders).
     pub(crate) fn append_entries_reply(&mut self, from: NodeId, reply: &AppendEntriesReply) {
         match reply.outcome {
-            // Names the term of the answer, which may be one that this server leads by now; the
-            // request was of an earlier one, so it proves and confirms nothing.
+            // The reply carries the follower's term, and this server may lead that term by now. But
+            // the request was of an earlier term, so the reply proves and confirms nothing.
             AppendOutcome::StaleTerm => {}
             AppendOutcome::Matched { match_index } => {
                 if self.follower_answers(from, reply.term, reply.read_round) {
@@ -139,7 +141,7 @@ impl<R: Rules> Step<'_, R> {
         self.serve_reads();
     }
 
-    /// The answer to InstallSnapshot: the follower has everything that the snapshot covers.
+    /// Handles the answer to InstallSnapshot: the follower has everything that the snapshot covers.
     pub(crate) fn install_snapshot_reply(&mut self, from: NodeId, reply: &InstallSnapshotReply) {
         if let InstallOutcome::Covered { last_included_index } = reply.outcome
             && self.follower_answers(from, reply.term, reply.read_round)
@@ -150,8 +152,8 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Whether an answer is one to this leadership; if so, it proves that the follower still
-    /// followed when it answered.
+    /// Decides whether an answer belongs to a request of this leadership. If it does, the follower
+    /// still followed this leader when it answered, and the answer's read round is recorded.
     fn follower_answers(&mut self, from: NodeId, term: Term, read_round: ReadRound) -> bool {
         if !self.holds(Rule::RepliesOfThisTerm, term == self.node.current_term) {
             return false;
@@ -163,7 +165,8 @@ impl<R: Rules> Step<'_, R> {
         true
     }
 
-    /// Figure 2, Leaders: "If successful: update nextIndex and matchIndex for follower".
+    /// Raises the follower's progress. Figure 2, Leaders: "If successful: update nextIndex and
+    /// matchIndex for follower".
     fn follower_matches(&mut self, from: NodeId, index: Index) {
         let rules = self.rules;
         let Some(progress) = self.progress(from) else {
@@ -181,14 +184,16 @@ impl<R: Rules> Step<'_, R> {
         self.send_ahead(from);
     }
 
-    /// Section 5.3, last paragraphs: the follower names its last entry that can agree with this log,
-    /// so that `next_index` skips whole terms and not one entry at a time. What stands here at or
-    /// before that index with a later term cannot agree either. If all that could is compacted, the
-    /// follower needs the snapshot.
+    /// Moves `next_index` back after a refusal (section 5.3, last paragraphs). The follower names
+    /// its last entry that can agree with this log, so `next_index` skips whole terms instead of
+    /// single entries. Entries of this log up to that index cannot agree either if their term is
+    /// later than that entry's term. If all entries that could agree are compacted, the follower
+    /// needs the snapshot.
     fn follower_conflicts(&mut self, from: NodeId, prev_index: Index, hint: LogPosition) {
         let log = &self.node.log;
         let next = log.last_within(hint).map_or(log.base().index, |last| last.index.next());
-        // The refused position does not agree, whatever a follower says.
+        // The refused position does not agree, so the next one to try is before it, whatever the
+        // hint says.
         let next = next.min(prev_index);
 
         let rules = self.rules;
@@ -208,7 +213,7 @@ impl<R: Rules> Step<'_, R> {
         self.send_batch(from);
     }
 
-    /// What this node knows of a follower, if it leads.
+    /// Returns the progress of a follower, if this node leads.
     fn progress(&mut self, follower: NodeId) -> Option<&mut Progress> {
         match &mut self.node.role {
             Role::Leader(leadership) => leadership.followers.get_mut(&follower),

@@ -1,23 +1,24 @@
-//! Every sentence of Figures 2 and 13 (and of the sections and the thesis' chapters behind them)
-//! that this crate enforces, by name.
+//! The named rules: every sentence of Figures 2 and 13, and of the related sections of the paper
+//! and chapters of the thesis, that this crate enforces.
 //!
-//! At the place where a sentence is enforced, the code asks [`Rules::holds`] with the sentence's
+//! At the place where a sentence is enforced, the code calls [`Rules::holds`] with the sentence's
 //! condition, or [`Rules::value`] with the number that the sentence prescribes. [`Paper`], which
-//! production uses, gives back what it was asked; it has no size and costs nothing. Others can
-//! count the answers, or change them to see who notices.
+//! production uses, returns that argument unchanged; it has no size and costs nothing. Other
+//! implementations count the answers, or change them to test whether the change is detected.
 
 use serde::{Deserialize, Serialize};
 
-/// Who answers the questions that the rules ask.
+/// The answers to the questions that the code asks about its rules.
 pub trait Rules {
-    /// Whether the rule's condition, which evaluates to `answer` here, is taken as fulfilled.
+    /// Decides whether the rule's condition counts as fulfilled. `answer` is the value of the
+    /// condition.
     fn holds(&self, rule: Rule, answer: bool) -> bool;
 
-    /// The number to use where the rule prescribes `value`.
+    /// Returns the number to use where the rule prescribes `value`.
     fn value(&self, rule: Rule, value: u64) -> u64;
 }
 
-/// The rules as the paper has them.
+/// The rules as the paper states them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Paper;
 
@@ -33,7 +34,7 @@ impl Rules for Paper {
     }
 }
 
-/// The step in whose handling a rule is consulted.
+/// The kind of step in which a rule is consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handler {
@@ -61,14 +62,14 @@ pub enum Handler {
     Read,
 }
 
-/// What the table of rules says about one of them.
+/// The entry of a rule in the table of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleText {
-    /// Where the sentence stands: Figure or section of the paper, chapter of the thesis.
+    /// The source of the sentence: figure or section of the paper, chapter of the thesis.
     pub source: &'static str,
     /// The sentence, in our words.
     pub sentence: &'static str,
-    /// The handlers that consult it.
+    /// The handlers that consult the rule.
     pub handlers: &'static [Handler],
 }
 
@@ -83,10 +84,10 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them.
+            /// All rules.
             pub const ALL: &'static [Rule] = &[$(Rule::$name,)+];
 
-            /// Its source, its sentence and where it is consulted.
+            /// Returns the rule's source, its sentence and the handlers that consult it.
             pub const fn text(self) -> RuleText {
                 match self {
                     $(Rule::$name => RuleText {
@@ -100,7 +101,8 @@ macro_rules! rules {
     };
 }
 
-// A table is what this is; a macro keeps name, source, sentence and handlers on one line each.
+// The rules are a table. The macro keeps the name, source, sentence and handlers of a rule
+// together.
 rules! {
     AdoptHigherTerm
         [RequestVote RequestVoteReply AppendEntries AppendEntriesReply InstallSnapshot]
@@ -250,7 +252,7 @@ rules! {
 }
 
 impl Rule {
-    /// Its name in kebab-case, as in reports: `commit-own-term-only`.
+    /// Returns the rule's name in kebab-case, as in reports: `commit-own-term-only`.
     pub fn name(self) -> String {
         let mut name = String::new();
         for letter in format!("{self:?}").chars() {

@@ -1,8 +1,7 @@
 //! Log compaction (paper, section 7).
 //!
 //! A snapshot is part of the log's state: `last_included_index` and its term, with a handle to the
-//! data, at the base of the log. Cutting the data into chunks, Figure 13's steps 2 to 4, is the
-//! transport's business.
+//! data, at the base of the log. The transport cuts the data into chunks (Figure 13, steps 2 to 4).
 
 use crate::effect::{Effect, HaltReason, LogWrite};
 use crate::log::{Snapshot, TermAt};
@@ -13,7 +12,7 @@ use crate::step::Step;
 use crate::types::{Bytes, Index, NodeId};
 
 impl<R: Rules> Step<'_, R> {
-    /// The shell has stored a snapshot of its own state machine: compact the log up to it.
+    /// Compacts the log up to a snapshot that the shell has stored of its own state machine.
     pub(crate) fn snapshot_taken(&mut self, index: Index, handle: Bytes) {
         let overtaken = index <= self.node.log.base().index;
         if self.holds(Rule::OwnSnapshotNeverBack, overtaken) {
@@ -33,7 +32,8 @@ impl<R: Rules> Step<'_, R> {
         self.write_log(LogWrite::Compact(snapshot));
     }
 
-    /// Figure 13, "Receiver implementation", with the snapshot whole.
+    /// Handles InstallSnapshot (Figure 13, "Receiver implementation"), with the whole snapshot in
+    /// one message.
     pub(crate) fn install_snapshot(&mut self, leader: NodeId, request: InstallSnapshot) {
         let InstallSnapshot { term, snapshot, read_round } = request;
         let last_included_index = snapshot.last_included_index;
@@ -50,7 +50,7 @@ impl<R: Rules> Step<'_, R> {
         self.reply(leader, Message::InstallSnapshotReply(reply));
     }
 
-    /// Figure 13, steps 5 to 8.
+    /// Does steps 5 to 8 of Figure 13.
     fn accept_snapshot(&mut self, snapshot: Snapshot) {
         let base = snapshot.last_included_index;
         if self.holds(Rule::IgnoreOldSnapshot, base <= self.node.commit_index) {
@@ -60,7 +60,7 @@ impl<R: Rules> Step<'_, R> {
         if !self.holds(Rule::RetainAfterSnapshot, agrees) {
             self.node.log.install(snapshot.clone());
             let mark = self.write_log(LogWrite::Install(snapshot.clone()));
-            // The log is the snapshot now, and durable when the snapshot is.
+            // The log consists of the snapshot now. It is durable when the snapshot is.
             self.node.disk.unsynced = [Unsynced { first: base, mark }].into();
             self.node.apply_requested = base;
             if self.holds(Rule::RestoreFromSnapshot, true) {

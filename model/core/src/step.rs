@@ -1,5 +1,5 @@
-//! One step: what every handler shares. Each handler is a method of [`Step`], in the file that a
-//! reader of the paper would open for it.
+//! One step, and the operations that all handlers share. Each handler is a method of [`Step`], in
+//! the file of its topic in the paper.
 
 use crate::effect::{Effect, HaltReason, Input, LogWrite, ReadRefusal, VoteRecord, Write};
 use crate::message::Message;
@@ -8,11 +8,11 @@ use crate::node::{Node, Role, Unsynced};
 use crate::rules::{Rule, Rules};
 use crate::types::{Entry, Mark, NodeId, Term};
 
-/// Handles one input: changes the node and appends what has to be done to `effects`.
+/// Handles one input: changes the node and appends the resulting actions to `effects`.
 ///
-/// Total and deterministic: it returns for every node and every input, never panics on what a peer,
-/// a client or a disk said, and does not depend on anything but its arguments. A wrong message has
-/// the single effect [`Effect::Rejected`] and changes nothing.
+/// The function is total and deterministic. It returns for every node and every input, it never
+/// panics on data from a peer, a client or a disk, and it depends on nothing but its arguments. A
+/// wrong message has the single effect [`Effect::Rejected`] and changes nothing.
 pub fn step<R: Rules>(rules: &R, node: &mut Node, input: Input, effects: &mut Vec<Effect>) {
     let mut step = Step { rules, node, first_effect: effects.len(), effects, write: None };
     match input {
@@ -28,14 +28,14 @@ pub fn step<R: Rules>(rules: &R, node: &mut Node, input: Input, effects: &mut Ve
     step.issue_write();
 }
 
-/// A step under way.
+/// A step in progress.
 pub(crate) struct Step<'a, R: Rules> {
     pub(crate) rules: &'a R,
     pub(crate) node: &'a mut Node,
     effects: &'a mut Vec<Effect>,
-    /// Where this step's effects begin.
+    /// The place in `effects` where this step's effects begin.
     first_effect: usize,
-    /// What this step writes, if anything: all of it is one write, durable as a whole or not at all.
+    /// The write of this step, if it writes anything. It becomes durable as a whole or not at all.
     write: Option<Write>,
 }
 
@@ -56,7 +56,7 @@ impl<R: Rules> Step<'_, R> {
         self.effect(Effect::Halt(reason));
     }
 
-    /// Figure 2, "Rules for Servers", then the handler of the message.
+    /// Applies Figure 2, "Rules for Servers", and then calls the handler of the message.
     fn receive(&mut self, from: NodeId, message: Message) {
         if let Err(rejection) = message_validation::check(self.node, from, &message) {
             self.effect(Effect::Rejected(rejection));
@@ -75,7 +75,7 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Enters a term that somebody else has begun, without a vote in it.
+    /// Enters a term that another server has begun, without a vote in it.
     fn adopt_term(&mut self, term: Term) {
         self.become_follower(None);
         self.node.current_term = term;
@@ -83,8 +83,8 @@ impl<R: Rules> Step<'_, R> {
         self.write_vote();
     }
 
-    /// Leaves whatever role the node has. A leader has no election timer, so it gets one now; the
-    /// reads that wait end with its leadership.
+    /// Makes the node a follower. A leader has no election timer, so a deposed leader starts one,
+    /// and the reads that wait are refused.
     pub(crate) fn become_follower(&mut self, leader: Option<NodeId>) {
         let before = std::mem::replace(&mut self.node.role, Role::Follower { leader });
         let Role::Leader(leadership) = before else { return };
@@ -97,13 +97,13 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Sends a request, which need not wait for the disk (thesis, section 10.2.1).
+    /// Sends a request that need not wait for the disk (thesis, section 10.2.1).
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
         self.effect(Effect::Send { to, message, after: None });
     }
 
-    /// Sends a message that confirms or advertises what this node has written: it waits for the
-    /// newest write issued so far, also if that was issued by an earlier step.
+    /// Sends a message that confirms or advertises state which this node has written. The message
+    /// waits for the newest write issued so far, even if an earlier step issued it.
     pub(crate) fn send_durable(&mut self, to: NodeId, message: Message, waits: bool) {
         let mark = self.node.disk.issued;
         let after = (waits && mark > self.node.disk.durable).then_some(mark);
@@ -121,7 +121,7 @@ impl<R: Rules> Step<'_, R> {
         self.send_durable(to, message, waits);
     }
 
-    /// Writes the term and the vote, as they are now, with this step's write.
+    /// Adds the current term and vote to this step's write.
     pub(crate) fn write_vote(&mut self) {
         if !self.holds(Rule::PersistTerm, true) {
             return;
@@ -133,7 +133,8 @@ impl<R: Rules> Step<'_, R> {
         self.current_write().vote = Some(VoteRecord { current_term, voted_for });
     }
 
-    /// Appends entries to the log and writes them, over whatever was at their place before.
+    /// Appends entries to the log and adds them to this step's write. They replace any earlier
+    /// entries at the same indexes.
     pub(crate) fn append(&mut self, entries: Vec<Entry>) {
         let first = self.node.log.last_index().next();
         self.node.log.append(entries.iter().cloned());
@@ -149,13 +150,13 @@ impl<R: Rules> Step<'_, R> {
         }
     }
 
-    /// Writes a change of the log with this step's write. No step changes the log twice.
+    /// Adds a change of the log to this step's write. No step changes the log twice.
     pub(crate) fn write_log(&mut self, write: LogWrite) -> Mark {
         self.current_write().log = Some(write);
         self.node.disk.issued
     }
 
-    /// This step's write, which gets the next mark when it is first touched.
+    /// Returns this step's write. The first use issues the next mark.
     fn current_write(&mut self) -> &mut Write {
         if self.write.is_none() {
             self.node.disk.issued = self.node.disk.issued.next();

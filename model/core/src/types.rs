@@ -1,16 +1,16 @@
-//! The numbers and names of the Raft paper, each its own type so that they cannot be mixed up.
+//! The numbers and names of the Raft paper. Each has its own type, so that they cannot be mixed up.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest term or index that is accepted from a peer: 2^62. Everything above is refused at the
-/// door, so adding one to a term or a length to an index here cannot overflow.
+/// The largest term or index that is accepted from a peer: 2^62. Message validation rejects larger
+/// numbers, so adding one to a term or a length to an index in this crate cannot overflow.
 pub const NUMBER_LIMIT: u64 = 1 << 62;
 
-/// The largest term or index that is accepted from a server's own disk: what peers may say, and room
-/// for all that the server can add to it in its lifetime.
+/// The largest term or index that is accepted from a server's own disk: 2^63. The range above
+/// [`NUMBER_LIMIT`] is for the terms and entries that the server itself can add in its lifetime.
 pub const DISK_LIMIT: u64 = 1 << 63;
 
 /// A term: Raft's logical clock (paper, section 5.1). Terms start at 1; 0 means "no term yet".
@@ -24,7 +24,7 @@ impl Term {
     /// The term before the first election.
     pub const ZERO: Term = Term(0);
 
-    /// The term that a candidate enters when it leaves this one.
+    /// Returns the next term, which a candidate enters when it leaves this one.
     pub fn next(self) -> Term {
         Term(self.0.saturating_add(1))
     }
@@ -47,23 +47,23 @@ impl Index {
     /// The position before the first entry.
     pub const ZERO: Index = Index(0);
 
-    /// The position right after this one.
+    /// Returns the position right after this one.
     pub fn next(self) -> Index {
         Index(self.0.saturating_add(1))
     }
 
-    /// The position right before this one; the position before 0 is 0.
+    /// Returns the position right before this one; the position before 0 is 0.
     pub fn prev(self) -> Index {
         Index(self.0.saturating_sub(1))
     }
 
-    /// The position `count` entries further on.
+    /// Returns the position `count` entries further on.
     pub fn plus(self, count: usize) -> Index {
         Index(self.0.saturating_add(count as u64))
     }
 
-    /// How many entries lie after `earlier` up to and including this position; 0 if it is not
-    /// earlier.
+    /// Returns the number of entries after `earlier` up to and including this position; 0 if this
+    /// position is not after `earlier`.
     pub fn since(self, earlier: Index) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -75,8 +75,8 @@ impl fmt::Display for Index {
     }
 }
 
-/// A server of the cluster. The transition functions compare ids for equality only: nothing is ever
-/// decided by which id is larger.
+/// The id of a server in the cluster. The transition functions compare ids for equality only: the
+/// order of ids decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub u64);
@@ -88,7 +88,8 @@ impl fmt::Display for NodeId {
 }
 
 /// The number of a write request to the disk. A node issues 1, 2, 3, ..; requests reach the disk in
-/// that order, so "mark 5 is durable" says the same of 1 to 4. A mark lives as long as the process.
+/// that order, so if mark 5 is durable, marks 1 to 4 are durable too. Marks start again with each
+/// process.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -96,39 +97,40 @@ impl fmt::Display for NodeId {
 pub struct Mark(pub u64);
 
 impl Mark {
-    /// The mark of the write issued after this one.
+    /// Returns the mark of the write issued after this one.
     pub fn next(self) -> Mark {
         Mark(self.0.saturating_add(1))
     }
 }
 
-/// The caller's name for a read request. Unique among the reads that a node has pending.
+/// The id that the caller gives to a read request. It is unique among the reads that a node has
+/// pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReadId(pub u64);
 
-/// Counts the reads that a leader has registered in its term. Messages carry it out and replies
-/// bring it back, so that a reply proves leadership only for reads registered before the message
-/// that it answers was sent.
+/// The number of reads that a leader has registered in its term. The leader's messages carry the
+/// newest round, and the replies return it. So a reply proves leadership only for reads that were
+/// registered before the leader sent the answered message.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct ReadRound(pub u64);
 
-/// Bytes that Raft carries and never looks into: a client's command, a handle to a snapshot's data.
-/// Cheap to clone. In readable formats (JSON) they are a string in which everything but printable
-/// ASCII is escaped as in a Rust byte string.
+/// Bytes that Raft carries and does not interpret: a client's command, or a handle to a snapshot's
+/// data. Cheap to clone. In readable formats (JSON) they are a string in which everything but
+/// printable ASCII is escaped as in a Rust byte string.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(Arc<[u8]>);
 
 impl Bytes {
-    /// No bytes at all.
+    /// Returns an empty byte string.
     pub fn empty() -> Bytes {
         Bytes(Arc::from([]))
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes as a slice.
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
@@ -203,7 +205,7 @@ impl serde::de::Visitor<'_> for BytesVisitor {
     }
 }
 
-/// The inverse of [`slice::escape_ascii`].
+/// Decodes the output of [`slice::escape_ascii`].
 fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -237,7 +239,7 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// What a log entry carries.
+/// The content of a log entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
@@ -247,11 +249,11 @@ pub enum Payload {
     Command(Bytes),
 }
 
-/// One entry of the log; its index is its place there.
+/// One entry of the log. Its index is its position in the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The term of the leader that created the entry.
     pub term: Term,
-    /// What it asks the state machine to do.
+    /// The content of the entry.
     pub payload: Payload,
 }

@@ -1,5 +1,5 @@
-//! Laws of the small parts, each compared with a definition that is written down independently and
-//! as naively as possible.
+//! Laws of the small parts. Each law compares a part with a definition that is written down
+//! independently and as simply as possible.
 
 mod arbitrary;
 
@@ -30,7 +30,8 @@ impl Arbitrary for AnyPosition {
 }
 
 /// "If the logs have last entries with different terms, then the log with the later term is more
-/// up-to-date. If the logs end with the same term, then whichever log is longer is more up-to-date."
+/// up-to-date. If the logs end with the same term, then whichever log is longer is more
+/// up-to-date."
 fn more_up_to_date(a: LogPosition, b: LogPosition) -> bool {
     if a.term == b.term { a.index > b.index } else { a.term > b.term }
 }
@@ -70,7 +71,7 @@ fn any_two_majorities_share_a_server() {
 #[test]
 fn a_majority_is_as_small_as_it_can_be() {
     for servers in 1..=9 {
-        // One server fewer, and two groups of that size exist that share nobody.
+        // With one server fewer, two groups of that size need not share a server.
         let smaller = majority(servers) - 1;
         assert!(2 * smaller <= servers);
         assert!(majority(servers) <= servers);
@@ -83,7 +84,7 @@ fn the_quorum_index_is_the_highest_that_enough_servers_have_reached() {
         let quorum = usize::from(quorum % 12);
         let enough = |index: &u8| indexes.iter().filter(|i| *i >= index).count() >= quorum;
         let highest = (0..=u8::MAX).rev().find(enough);
-        // A quorum of nobody proves nothing.
+        // A quorum of 0 servers proves nothing.
         let highest = if quorum == 0 { None } else { highest };
         let reached = reached_by(quorum, indexes.iter().map(|i| Index(u64::from(*i))));
         assert_eq!(reached, Index(u64::from(highest.unwrap_or(0))));
@@ -129,7 +130,7 @@ fn snapshot(last: u64, term: u64) -> Snapshot {
     }
 }
 
-/// What a log should be: a base, and entries that carry their index with them.
+/// The model of a log: a base, and entries with their indexes.
 struct Model {
     base: u64,
     base_term: u64,
@@ -180,7 +181,8 @@ impl Model {
         if is_here { tail.collect() } else { Vec::new() }
     }
 
-    /// The lowest index after the base from which on all entries up to `index` are of its term.
+    /// Returns the last position, the base included, whose index and term are at most those of
+    /// `limit`.
     fn last_within(&self, limit: LogPosition) -> Option<LogPosition> {
         let base = [(self.base, self.base_term)];
         let all = base.iter().chain(&self.entries);
@@ -217,7 +219,7 @@ fn always_of_logs(operations: Vec<Operation>, law: impl Fn(&Log, &Model)) {
     law(&log, &model);
     for operation in operations {
         let goes_back = matches!(operation, Operation::Compact { last, .. } if last < model.base);
-        // Nobody asks for that: the entries in between are gone.
+        // No caller compacts to an index before the base: the entries in between are gone.
         if goes_back {
             continue;
         }
@@ -227,7 +229,7 @@ fn always_of_logs(operations: Vec<Operation>, law: impl Fn(&Log, &Model)) {
     }
 }
 
-/// Indexes around everything that a log has, and far away from it.
+/// Returns the indexes in and around a log, and some far away from it.
 fn indexes(model: &Model) -> impl Iterator<Item = u64> + use<> {
     let near = model.base.saturating_sub(3)..=model.last_index() + 3;
     let far = [0, NUMBER_LIMIT - 1, NUMBER_LIMIT, u64::MAX - 1, u64::MAX];
@@ -284,7 +286,8 @@ fn a_log_finds_its_last_entry_that_can_agree_with_another_log() {
             for (index, term) in indexes(model).cartesian_product(0..6) {
                 let limit = LogPosition { term: Term(term), index: Index(index) };
                 let found = log.last_within(limit);
-                // Terms that go down are nobody's log; but nothing panics.
+                // A log whose terms decrease is invalid, and its result does not matter; but the
+                // call must not panic.
                 if model.is_valid() {
                     assert_eq!(found, model.last_within(limit), "{limit:?}");
                 }
@@ -304,7 +307,7 @@ fn a_log_is_valid_if_its_terms_begin_at_one_and_ascend() {
     always(law);
 }
 
-// What a node writes, and what its disk holds.
+// The writes of a node, and the contents of its disk.
 
 #[test]
 fn the_writes_of_a_node_reproduce_its_persistent_state() {
@@ -319,7 +322,7 @@ fn the_writes_of_a_node_reproduce_its_persistent_state() {
     always(law);
 }
 
-/// What the node wants to be on its disk.
+/// Returns the persistent state as the node has written it.
 fn image(node: &Node) -> PersistentState {
     PersistentState {
         current_term: node.current_term,
@@ -328,8 +331,8 @@ fn image(node: &Node) -> PersistentState {
     }
 }
 
-/// Whenever a crash comes: with the writes that are durable by then and the state machine as far as
-/// it may have come, the server starts again.
+/// After each step, the server can start again from the writes that are durable by then and from
+/// the entries that the state machine has applied.
 #[test]
 fn a_server_can_start_from_what_is_durable_at_any_time() {
     fn law(story: Story) {
@@ -337,7 +340,8 @@ fn a_server_can_start_from_what_is_durable_at_any_time() {
         let mut under_way: Vec<(Mark, Write)> = Vec::new();
         let mut lied_to = false;
         story.play(|taken| {
-            // A state machine that has applied what is not on the disk leaves no way back.
+            // No start is possible if the state machine has applied entries that are not on the
+            // disk.
             let last = disk.log.last_index();
             lied_to |= matches!(taken.input, Input::Applied { index } if *index > last);
             let mark = taken.after.disk.issued;

@@ -1,8 +1,8 @@
-//! Whatever a peer, a client, a disk or a state machine says, a step returns, and what it returns
+//! A step returns for every input from a peer, a client, a disk or a state machine, and its result
 //! keeps the promises of its documentation.
 //!
-//! The servers of these stories are lied to. What holds for honest clusters is the model checker's
-//! business; here stands what must hold anyway.
+//! The inputs in these stories may be false. The model checker checks the properties of clusters of
+//! correct servers; the laws here must hold for false inputs as well.
 
 mod arbitrary;
 
@@ -16,7 +16,7 @@ use raft_core::{
     Node, NodeId, Paper, PersistentState, Progress, Rejection, Role, Term, step,
 };
 
-/// Up to how many moves a story has.
+/// The largest number of moves in a story.
 const LENGTH: usize = 200;
 
 /// Tries a law on many stories.
@@ -28,7 +28,7 @@ fn always(law: fn(Story)) {
 fn a_step_depends_on_the_node_and_the_input_alone() {
     fn law(story: Story) {
         story.play(|taken| {
-            // The list of effects may hold those of earlier steps, and keeps them in front.
+            // The list of effects may already hold effects of earlier steps. They stay in front.
             let mut node = taken.before.clone();
             let mut effects = vec![Effect::ResetElectionTimer];
             step(&Paper, &mut node, taken.input.clone(), &mut effects);
@@ -231,7 +231,7 @@ fn a_term_beyond_what_a_disk_may_hold_is_refused_at_the_next_start() {
     assert_eq!(start(&disk).err(), Some(HaltReason::BadDisk));
 }
 
-/// What the stories above are worth: all of this happens in them.
+/// Every event in `EVENTS` happens in the stories, so the laws above are not vacuous.
 #[test]
 fn the_stories_get_everywhere() {
     let mut g = Gen::from_size_and_seed(LENGTH, 1);

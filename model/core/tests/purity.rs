@@ -1,5 +1,5 @@
-//! The crate is pure: it depends on serde and nothing else, and its sources name nothing that does
-//! I/O, looks at a clock, draws lots, or panics.
+//! The crate is pure. It depends on serde and nothing else, and its sources contain no name that
+//! stands for I/O, a clock, randomness or a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn crate_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The lines of the tables of the manifest whose name `is_meant`.
+/// Returns the lines of those tables of the manifest whose name satisfies `is_meant`.
 fn tables(manifest: &str, is_meant: fn(&str) -> bool) -> Vec<String> {
     let mut meant = false;
     let mut lines = Vec::new();
@@ -43,14 +43,15 @@ fn sources() -> Vec<(PathBuf, String)> {
     files.map(read).collect()
 }
 
-/// The code without comments and white space, so that nothing hides behind a line break.
+/// Returns the code without comments, on one line, so that a line break hides nothing from a
+/// search.
 fn code(source: &str) -> String {
     let uncommented = |line: &str| line.split("//").next().unwrap_or("").to_owned();
     let lines: Vec<String> = source.lines().map(uncommented).collect();
     lines.join(" ")
 }
 
-/// The names, keywords and lifetimes in the code.
+/// Returns the names, keywords and lifetimes in the code.
 fn words(code: &str) -> impl Iterator<Item = &str> {
     let is_in_word = |c: char| c.is_alphanumeric() || c == '_' || c == '\'';
     code.split(move |c| !is_in_word(c)).filter(|word| !word.is_empty())
@@ -59,7 +60,7 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn nothing_in_the_sources_reaches_outside() {
     const FORBIDDEN: &[&str] = &[
-        // Clocks, disks, networks, threads, the environment, chance.
+        // Clocks, disks, networks, threads, the environment, randomness.
         "Instant",
         "SystemTime",
         "fs",
@@ -69,7 +70,7 @@ fn nothing_in_the_sources_reaches_outside() {
         "thread",
         "env",
         "rand",
-        // An order that differs from run to run.
+        // Collections whose order differs from run to run.
         "HashMap",
         "HashSet",
         // State that does not belong to a node.

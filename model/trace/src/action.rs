@@ -1,4 +1,4 @@
-//! What can happen in a cluster.
+//! The actions that can happen in a cluster.
 
 use raft_core::{Bytes, Index, Limits, Message, NodeId, ReadId};
 use serde::{Deserialize, Serialize};
@@ -41,11 +41,11 @@ pub enum ApplyMode {
 /// A message on the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Who sent it.
+    /// The sender.
     pub from: NodeId,
-    /// Who is to receive it.
+    /// The receiver.
     pub to: NodeId,
-    /// What it says.
+    /// The message itself.
     pub message: Message,
 }
 
@@ -74,7 +74,7 @@ pub enum Action {
     Read {
         /// The server.
         server: NodeId,
-        /// The name of the read, unique in the trace.
+        /// The id of the read, unique in the trace.
         id: ReadId,
     },
     /// A message arrives.
@@ -87,10 +87,10 @@ pub enum Action {
     Sync {
         /// The server.
         server: NodeId,
-        /// How many of them; at least one.
+        /// The number of these writes; at least 1.
         writes: usize,
     },
-    /// A server's state machine does the oldest thing that it was asked to do.
+    /// A server's state machine does its oldest task.
     Apply {
         /// The server.
         server: NodeId,
@@ -99,7 +99,7 @@ pub enum Action {
     Crash {
         /// The server.
         server: NodeId,
-        /// How many of its waiting writes, oldest first, reached the disk nevertheless.
+        /// The number of its waiting writes, oldest first, that still reached the disk.
         writes_kept: usize,
         /// The last entry whose effect its state machine still has after the crash.
         applied_kept: Index,
@@ -114,7 +114,7 @@ pub enum Action {
         /// The server.
         server: NodeId,
     },
-    /// That snapshot is stored.
+    /// A server has stored the snapshot that it began.
     FinishSnapshot {
         /// The server.
         server: NodeId,
@@ -122,7 +122,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// The server whose state the action may change; none if only the network does something.
+    /// Returns the server whose state the action may change; none for an action of the network
+    /// alone.
     pub fn server(&self) -> Option<NodeId> {
         match self {
             Action::ElectionTimeout { server }

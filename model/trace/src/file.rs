@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Settings};
 
-/// What the first line of a cluster trace calls itself.
+/// The name of the schema in the first line of a cluster trace.
 pub const SCHEMA: &str = "raft-cluster-trace";
 
 /// The version of the schema that this crate writes, and the only one that it reads.
@@ -15,15 +15,15 @@ pub const VERSION: u64 = 2;
 /// A run of a cluster, from its first start on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterTrace {
-    /// The cluster.
+    /// The settings of the cluster.
     pub settings: Settings,
-    /// What the trace shows, in words.
+    /// A description of the trace, in words.
     pub about: String,
-    /// What happened.
+    /// The actions of the run, in order.
     pub actions: Vec<Action>,
 }
 
-/// Why a trace file cannot be read.
+/// The reason why a trace file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The file cannot be read at all.
@@ -41,14 +41,14 @@ pub enum TraceError {
         /// The version that the header names.
         found: u64,
     },
-    /// A line is not what should stand there.
+    /// A line is malformed or out of place.
     #[error("line {line}, column {column}: {reason}")]
     BadLine {
         /// The line, counted from 1.
         line: usize,
         /// The column, counted from 1.
         column: usize,
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
     /// The file ends too early.
@@ -68,7 +68,7 @@ struct Header {
     about: String,
 }
 
-/// A step, or the end.
+/// A line after the header: a step, or the end.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Line {
@@ -91,7 +91,7 @@ impl ClusterTrace {
     ///
     /// # Errors
     ///
-    /// Whatever `out` reports.
+    /// The errors of `out`.
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
         let header = Header {
             schema: SCHEMA.to_owned(),

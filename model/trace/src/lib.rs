@@ -1,12 +1,12 @@
-//! Traces of Raft clusters: what happened, step by step, as lines of JSON that people and programs
-//! can read, write by hand, and replay years later.
+//! Traces of Raft clusters: the steps of a run, as lines of JSON. People and programs can read and
+//! write them, and replay them years later.
 //!
 //! A [`ClusterTrace`] is an explicit list of [`Action`]s with the [`Settings`] under which they are
-//! possible. It never holds a random seed or the number of an action in some list: both mean
-//! something else as soon as anything is reordered.
+//! possible. It never holds a random seed or the number of an action in some list. The meaning of
+//! both changes as soon as anything is reordered.
 //!
-//! A file is one header line, one line for each step, and a last line that says how many steps
-//! there were, so that a truncated file is recognised:
+//! A file is one header line, one line for each step, and a last line with the number of steps, so
+//! that a truncated file is recognised:
 //!
 //! ```json
 //! {"schema":"raft-cluster-trace","version":2,"settings":{"servers":3, ..},"about":".."}

@@ -1,4 +1,4 @@
-//! The log of one server: what it was told, what it asked for, and where that left it.
+//! The node log of one server: its inputs, its effects, and a digest of its state after each step.
 
 use std::io;
 
@@ -8,35 +8,35 @@ use raft_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One line of a server's log. A file holds any number of starts, each followed by the steps of that
-/// incarnation, numbered from 1. There is no clock in it: how the logs of several servers fit
-/// together follows from the messages.
+/// One line of a node log. A file holds any number of starts. Each start is followed by the steps
+/// of that incarnation, numbered from 1. The log contains no times: the messages show how the logs
+/// of several servers fit together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NodeRecord {
     /// The server started, for the first time or again.
     Start {
-        /// Who it is, among whom.
+        /// The server's configuration.
         config: Config,
-        /// What was on its disk.
+        /// The contents of its disk.
         state: PersistentState,
-        /// What its state machine reflected.
+        /// The last index that its state machine reflected.
         applied: Index,
     },
-    /// Something happened to the server.
+    /// The server handled an input.
     Step {
         /// The number of the step since the start: 1, 2, 3, ..
         seq: u64,
-        /// What happened.
+        /// The input.
         input: Input,
-        /// What the server asked for.
+        /// The effects of the step.
         effects: Vec<Effect>,
-        /// Where that left it.
+        /// The digest of the server's state after the step.
         after: NodeDigest,
     },
 }
 
-/// What of a node's state stands in its log after each step.
+/// The part of a node's state that its log records after each step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeDigest {
@@ -44,13 +44,13 @@ pub struct NodeDigest {
     pub role: char,
     /// Its current term.
     pub term: Term,
-    /// Whom it voted for in that term.
+    /// The candidate that it voted for in that term.
     pub vote: Option<NodeId>,
-    /// Where its log ends.
+    /// The position of the last entry of its log.
     pub last: LogPosition,
-    /// Where its log begins.
+    /// The base of its log.
     pub base: LogPosition,
-    /// Up to where its log is durable.
+    /// The index up to which its log is durable.
     pub durable: Index,
     /// Its commit index.
     pub commit: Index,
@@ -59,7 +59,7 @@ pub struct NodeDigest {
 }
 
 impl NodeDigest {
-    /// The digest of a node.
+    /// Makes the digest of a node.
     pub fn of(node: &Node) -> NodeDigest {
         let role = match node.role {
             Role::Follower { .. } => 'f',
@@ -79,7 +79,7 @@ impl NodeDigest {
     }
 }
 
-/// What the first field of each line of a node log says.
+/// The name of the schema, in the first field of each start.
 pub const NODE_LOG_SCHEMA: &str = "raft-node-log";
 
 /// The version of the schema that this crate writes, and the only one that it reads.
@@ -98,7 +98,7 @@ impl NodeRecord {
     ///
     /// # Errors
     ///
-    /// Whatever `out` reports.
+    /// The errors of `out`.
     pub fn write(&self, mut out: impl io::Write) -> io::Result<()> {
         match self {
             NodeRecord::Start { .. } => {
@@ -114,10 +114,10 @@ impl NodeRecord {
     ///
     /// # Errors
     ///
-    /// A sentence about what is wrong with it.
+    /// A sentence that describes the mistake in the line.
     pub fn parse(line: &str) -> Result<NodeRecord, String> {
-        // Nearly every line is a sound step, which is read many times faster without a `Value` on
-        // the way. Whatever this refuses is looked at more closely below.
+        // Nearly every line is a valid step. Reading it directly, without a `Value` in between, is
+        // many times faster. The code below examines all other lines.
         if line.starts_with("{\"step\"")
             && let Ok(record) = serde_json::from_str(line)
         {

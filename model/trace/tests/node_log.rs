@@ -1,4 +1,4 @@
-//! Lines of a node's log are read as they were written, and nothing else is.
+//! A line of a node log is read as it was written. Anything else is an error.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! Laws of trace files, for arbitrary traces: what is written is read back, a file that lost its end
-//! is never taken for a shorter trace, and no file whatever makes the reader panic. A trace is
-//! evidence; a reader that guesses would make it worthless.
+//! Laws of trace files, for arbitrary traces. A written trace is read back unchanged, a truncated
+//! file is never read as a shorter trace, and no file makes the reader panic. A trace is evidence,
+//! so its reader must not guess.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck, Testable, empty_shrinker};
 use raft_core::{
@@ -10,7 +10,7 @@ use raft_core::{
 };
 use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, Settings, TraceError};
 
-/// A trace that makes no sense and is well-formed.
+/// A well-formed trace, whose actions need not be possible.
 #[derive(Clone, Debug)]
 struct AnyTrace(ClusterTrace);
 
@@ -156,7 +156,7 @@ fn read(file: &[u8]) -> Result<ClusterTrace, TraceError> {
     ClusterTrace::read(file)
 }
 
-/// Traces are arbitrary up to this size, in elements of their lists.
+/// Tries a law on arbitrary traces, whose lists have at most 16 elements.
 fn check(tests: u64, law: impl Testable) {
     QuickCheck::new().rng(Gen::new(16)).tests(tests).quickcheck(law);
 }
@@ -169,7 +169,7 @@ fn what_is_written_is_read_back() {
     check(500, law as fn(AnyTrace) -> bool);
 }
 
-/// Only the very last byte says nothing: it is the line break behind the closing line.
+/// Only the last byte may be missing: it is the line break after the closing line.
 #[test]
 fn a_truncated_file_is_an_error_and_not_a_shorter_trace() {
     fn law(AnyTrace(trace): AnyTrace) -> bool {
@@ -194,7 +194,7 @@ fn a_file_cut_between_two_lines_is_called_truncated() {
     check(100, law as fn(AnyTrace) -> bool);
 }
 
-/// Steps are numbered, so that a line that went missing in the middle is missed.
+/// Steps are numbered, so that the reader notices a missing line.
 #[test]
 fn a_file_without_one_of_its_lines_is_an_error() {
     fn law(AnyTrace(trace): AnyTrace) -> bool {
@@ -209,8 +209,8 @@ fn a_file_without_one_of_its_lines_is_an_error() {
     check(100, law as fn(AnyTrace) -> bool);
 }
 
-/// One byte of a good file is replaced: it may still be a trace, with another name or number in it,
-/// but then one of as many steps.
+/// One byte of a valid file is replaced. The result may still be a trace, with another name or
+/// number in it, but only one of as many steps.
 #[test]
 fn a_damaged_byte_never_panics_and_never_loses_a_step() {
     fn law(AnyTrace(trace): AnyTrace, place: usize, byte: u8) -> bool {
@@ -222,7 +222,7 @@ fn a_damaged_byte_never_panics_and_never_loses_a_step() {
     check(1000, law as fn(AnyTrace, usize, u8) -> bool);
 }
 
-/// Behind a good header, so that the reader gets further than its first line.
+/// Garbage after a valid header is tried too, so that the reader gets beyond its first line.
 #[test]
 fn garbage_is_an_error() {
     fn law(garbage: Vec<u8>, text: String) -> bool {

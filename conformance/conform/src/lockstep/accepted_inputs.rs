@@ -1,5 +1,6 @@
-//! Which inputs a server would accept, asked of copies of both: what the model refuses, production
-//! refuses for the same reason and without any effect, and what one lets happen, the other does.
+//! Compares the inputs that copies of both servers accept. Production must refuse each input that
+//! the model refuses, for the same reason and without any effect. An action must be possible for
+//! both servers or for neither.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,18 +18,18 @@ use super::divergence::{Divergence, same};
 use super::{Lockstep, Watcher, one_by_one};
 use raft_simulation::server::Running;
 
-/// Nobody takes orders from a copy.
+/// Disk and state machine count as busy, because the orders of a copy are not performed.
 const BUSY: Free = Free { disk: false, machine: false };
 
 impl Lockstep<'_> {
-    /// Asks copies of both which inputs they would accept. How many were asked about.
+    /// Compares the inputs that copies of both servers accept. Returns the number of inputs.
     ///
     /// # Errors
     ///
-    /// The first input about which they do not agree.
+    /// The first input about which the servers do not agree.
     pub fn accepts(&self) -> Result<u64, Divergence> {
         let (Some(process), Some(running)) = (&self.model.process, &self.running) else {
-            // That both are down has been compared, and there is nobody to ask.
+            // Both servers are down, as the comparison has checked. They accept no input.
             return Ok(0);
         };
         let probes = messages(&process.node);
@@ -92,7 +93,7 @@ impl Lockstep<'_> {
         Ok(())
     }
 
-    /// Commands, reads and timers.
+    /// Compares whether a command and a read are accepted, and the input that the timer gives.
     fn would_begin(&self, node: &Node, running: &Running) -> Result<(), Divergence> {
         let model = |input: Input| {
             let mut effects = Vec::new();
@@ -105,7 +106,7 @@ impl Lockstep<'_> {
         let copy = self.copy(running);
         same("whether a command is accepted", &accepted, &copy.accepts_command(command))?;
 
-        // The name must be one that nobody has used.
+        // The id must not be in use.
         let read = model(Input::Read { id: ReadId(u64::MAX) });
         let accepted = !read.iter().any(|effect| matches!(effect, Effect::ReadRefused { .. }));
         same("whether a read is accepted", &accepted, &self.copy(running).accepts_read())?;
@@ -115,7 +116,7 @@ impl Lockstep<'_> {
     }
 }
 
-/// A replica to try something on, and who watches it.
+/// A copy of a replica, with the observer of its steps.
 struct Copy {
     replica: Replica,
     watcher: Arc<Mutex<Watcher>>,
@@ -153,7 +154,8 @@ impl Copy {
     }
 }
 
-/// Messages just inside and just outside of what validation accepts, each with a name for reports.
+/// Returns messages that validation just accepts or just refuses, each with a name for reports and
+/// its sender.
 fn messages(node: &Node) -> Vec<(&'static str, NodeId, Message)> {
     let own = node.id();
     let Some(peer) = node.config.voters.iter().copied().find(|id| *id != own) else {

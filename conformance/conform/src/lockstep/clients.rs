@@ -1,4 +1,4 @@
-//! What clients are told.
+//! The check of the answers to clients.
 
 use raft_checker::cluster::snapshot_data::decode;
 use raft_core::{Entry, Payload};
@@ -9,7 +9,7 @@ use super::{Lockstep, Proposed};
 use raft_simulation::server::ClientAnswer;
 
 impl Proposed {
-    /// Whether it is what this entry holds.
+    /// Returns whether an entry holds this command and has the same term.
     fn is_in(&self, entry: &Entry) -> bool {
         let holds = matches!(&entry.payload, Payload::Command(held) if *held == self.command);
         holds && entry.term == self.term
@@ -17,7 +17,8 @@ impl Proposed {
 }
 
 impl Lockstep<'_> {
-    /// Clients are told something: that a command was applied only if it just was, with this answer.
+    /// Checks answers to clients. A client may be told that its command was applied only if the
+    /// state machine has just applied it with this answer.
     pub(super) fn hear_as_client(&mut self, told: Vec<ClientAnswer>) {
         for told in told {
             match told {
@@ -47,8 +48,9 @@ impl Lockstep<'_> {
         }
     }
 
-    /// A client is told that its command was not done and will not be. So it is nowhere in the log. In a
-    /// recorded run a client may have asked for the same before.
+    /// Checks the answer that a command was not applied and never will be: the command must not be
+    /// in the log. Recorded runs are not checked, because a client may have proposed the same
+    /// command before.
     fn hear_not_done(&mut self, proposed: Option<&Proposed>) {
         let Some(process) =
             self.model.process.as_ref().filter(|_| !self.refinement.is_of_service())

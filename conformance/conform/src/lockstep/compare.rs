@@ -1,4 +1,4 @@
-//! What is compared after each step.
+//! The comparison after each step.
 
 use std::sync::PoisonError;
 
@@ -14,7 +14,7 @@ use raft_simulation::reference_store::Reference;
 use raft_simulation::server::{Running, open_log};
 
 impl Lockstep<'_> {
-    /// Compares everything.
+    /// Compares both servers.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Lockstep<'_> {
         compare_state(&expected.state_machine, running)
     }
 
-    /// Production's process in the model's form.
+    /// Returns production's process in the form of the model.
     fn process(&self, expected: &Process, running: &Running) -> Process {
         let shell = running.replica.shell();
         let mut node = shell.node().clone();
@@ -94,8 +94,8 @@ impl Lockstep<'_> {
         }
     }
 
-    /// What would be on the disk if the power went now and nothing that was not synced were kept. Most
-    /// steps change nothing of it, and then it is not read again.
+    /// Returns the state on the disk after a power loss that loses all unsynced data. Most steps do
+    /// not change it, and then it is not read again.
     fn durable(&self, expected: &PersistentState) -> Result<PersistentState, Divergence> {
         let disk = self.disk.moment().after_power_loss(|| false);
         let contents = disk.contents("node");
@@ -110,7 +110,7 @@ impl Lockstep<'_> {
     }
 }
 
-/// A task, entry by entry.
+/// Splits a task into one task for each entry.
 fn flatten(after: Option<Mark>, task: &Task) -> Vec<ApplyTask> {
     match task {
         Task::Restore(snapshot) => {
@@ -138,7 +138,7 @@ fn compare_nodes(model: &Node, node: &Node) -> Result<(), Divergence> {
     same("the node", model, node)
 }
 
-/// Compares the state machine with what these entries make.
+/// Compares the state machine with the state after these entries.
 fn compare_state(entries: &[raft_core::Entry], running: &Running) -> Result<(), Divergence> {
     let reference = Reference::of(entries);
     same("the applied index of the state", &reference.applied, &running.reader.applied())?;

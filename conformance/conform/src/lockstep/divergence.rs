@@ -1,4 +1,4 @@
-//! Where the model and production differ, and the parts of it that a person wants to see.
+//! A difference between the model and production, and the parts of it that reports show.
 
 use std::fmt::{self, Debug};
 
@@ -6,17 +6,17 @@ use super::parsed_debug::Value;
 use super::value_difference::{Difference, differences, join};
 use raft_simulation::failure::Failure;
 
-/// How the model's side begins where it allows several values.
+/// The beginning of the model's side if the model allows several values.
 const ONE_OF: &str = "one of ";
 
-/// Where the model and production differ.
+/// A difference between the model and production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// What differs.
+    /// The name or a description of the field that differs.
     pub field: String,
-    /// What the model says.
+    /// The value in the model.
     pub model: String,
-    /// What the production node says.
+    /// The value in the production node.
     pub node: String,
 }
 
@@ -31,8 +31,8 @@ impl Divergence {
         Divergence { field: field.to_owned(), model, node: failure.to_string() }
     }
 
-    /// The parts that differ, from left to right; never none. Where the model allows one of several
-    /// values, those in which the nearest of them differs.
+    /// Returns the parts that differ, from left to right, and at least one. If the model allows
+    /// several values, returns the parts of the value that differs in the fewest parts.
     pub fn differences(&self) -> Vec<Difference> {
         let node = Value::parse(&self.node);
         let parts = |model: &Value| differences(model, &node);
@@ -63,7 +63,7 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Nothing, or the difference.
+/// Returns an error if two values differ.
 pub(crate) fn same<T: PartialEq + Debug>(
     field: &str,
     model: &T,

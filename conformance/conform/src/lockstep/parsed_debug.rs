@@ -1,7 +1,7 @@
-//! What `Debug` wrote, read back as a tree, so that two values of any type can be compared part by
+//! Parses the output of `Debug` into a tree, so that two values of any type can be compared part by
 //! part.
 
-/// How deep values may be nested; deeper ones are leaves as a whole.
+/// The deepest nesting of values. A text with deeper nesting becomes a single leaf.
 const DEEPEST: usize = 64;
 
 /// A value as `Debug` writes it.
@@ -22,7 +22,8 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Reads a value. What `Debug` did not write, such as a sentence, is a leaf as a whole.
+    /// Parses a value. A text that is not output of `Debug`, such as a sentence, becomes a single
+    /// leaf.
     pub(super) fn parse(text: &str) -> Value {
         let mut parser = Parser { rest: text.trim(), depth: 0 };
         match parser.value() {
@@ -31,7 +32,7 @@ impl Value {
         }
     }
 
-    /// The value without the names of types that hold nothing but one value: `Index(3)` is 3.
+    /// Returns the value without the names of types that wrap a single value: 3 for `Index(3)`.
     pub(super) fn bare(&self) -> &Value {
         match self {
             Value::Tuple(_, values) if values.len() == 1 => values[0].bare(),
@@ -63,7 +64,7 @@ impl std::fmt::Display for Value {
 
 struct Parser<'a> {
     rest: &'a str,
-    /// In how many brackets the rest begins.
+    /// The number of open brackets at the beginning of the rest.
     depth: usize,
 }
 
@@ -134,14 +135,14 @@ impl Parser<'_> {
         Some(items)
     }
 
-    /// Takes a text if it is what comes next.
+    /// Takes a text if it comes next. Returns whether it does.
     fn take(&mut self, text: &str) -> bool {
         let Some(rest) = self.rest.trim_start().strip_prefix(text) else { return false };
         self.rest = rest;
         true
     }
 
-    /// All up to the next bracket, comma or colon; brackets and commas in strings are letters.
+    /// Takes the text up to the next bracket, comma or colon that is not inside a string.
     fn leaf(&mut self) -> String {
         let text = self.rest.trim_start();
         let mut letters = text.char_indices();

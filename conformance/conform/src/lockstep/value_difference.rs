@@ -5,17 +5,17 @@ use super::parsed_debug::Value;
 /// A part in which two values differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Its place in the value: names of fields, numbers and keys from outside in, as in
-    /// `log[3].term`; nothing if the values differ as a whole. The numbers of a log are its indexes,
-    /// those of other lists count from 0.
+    /// The place of the part in the value: names of fields, numbers and keys from outside in, as in
+    /// `log[3].term`; empty if the values differ as a whole. The entries of a log are numbered by
+    /// their indexes, the items of other lists from 0.
     pub path: String,
-    /// What the model has there; nothing if it lacks the part.
+    /// The part in the model; `None` if the model lacks it.
     pub model: Option<String>,
-    /// What the production node has there; nothing if it lacks the part.
+    /// The part in the production node; `None` if the node lacks it.
     pub node: Option<String>,
 }
 
-/// The parts in which two values differ, from left to right.
+/// Returns the parts in which two values differ, from left to right.
 pub(super) fn differences(model: &Value, node: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", model, node, &mut found);
@@ -69,7 +69,7 @@ fn compare(path: &str, model: &Value, node: &Value, found: &mut Vec<Difference>)
     }
 }
 
-/// Compares parts that have the same name, and notes those that one side lacks.
+/// Compares parts that have the same name, and adds the parts that one side lacks.
 fn compare_parts<K: PartialEq>(
     model: &[(K, Value)],
     node: &[(K, Value)],
@@ -100,13 +100,14 @@ fn compare_parts<K: PartialEq>(
     }
 }
 
-/// The place of a part in a value that has a place itself.
+/// Joins the path of a value and the path of a part inside it.
 pub(super) fn join(path: &str, part: &str) -> String {
     let dot = if path.is_empty() || part.is_empty() || part.starts_with('[') { "" } else { "." };
     format!("{path}{dot}{part}")
 }
 
-/// A log whose entries are parts of their own, named by their indexes.
+/// Returns a log with its entries as separate parts, named by their indexes; `None` if the value is
+/// not a log.
 fn log_by_index(value: &Value) -> Option<Value> {
     let Value::Struct(name, fields) = value else { return None };
     let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);

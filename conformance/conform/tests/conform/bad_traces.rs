@@ -1,4 +1,4 @@
-//! Traces that nothing can be held to are refused with the reason.
+//! Traces that cannot be used are refused with the reason.
 
 use raft_conform::trace::BadTrace;
 use raft_core::{Bytes, Index, InstallSnapshot, Message, NodeId, ReadRound, Snapshot, Term};

@@ -1,11 +1,11 @@
-//! Whole configurations.
+//! Whole configurations conform.
 
 use raft_checker::search::{Control, StopReason};
 use raft_conform::{Conformed, Progress, conform};
 
 use crate::support::config;
 
-/// What does not depend on how production lays out its files.
+/// The numbers that do not depend on the layout of production's files.
 #[derive(Debug, PartialEq, Eq)]
 struct Counts {
     states: u64,

@@ -1,4 +1,4 @@
-//! The traces of the corpus.
+//! The traces of the corpus conform.
 
 use crate::support::{corpus, held, read};
 

@@ -1,4 +1,4 @@
-//! A difference is found, made short, and shown.
+//! A difference is found, its trace is shortened, and it is shown.
 
 use raft_checker::notation::describe_action;
 use raft_conform::{FaultVariant, show};
@@ -20,7 +20,7 @@ fn a_difference_is_found_and_what_does_not_matter_is_left_out() {
     let heartbeat = |action: &Action| matches!(action, Action::Heartbeat { .. });
     let steps: Vec<String> = found.trace.actions.iter().map(describe_action).collect();
     assert!(!found.trace.actions.iter().any(heartbeat), "{steps:#?}");
-    // And it is a difference by itself.
+    // The short trace alone leads to the difference.
     let (_, again) = held(&found.trace).expect("the model can do it");
     assert_eq!(again.map(|again| again.divergence.field), Some(found.divergence.field));
 }
@@ -35,7 +35,7 @@ fn what_is_shown_is_short_and_names_field_step_and_both_values() {
     }
     assert!(text.ends_with("Again: do it again\n"), "{text}");
     fits(&text);
-    // However long the trace and the values are.
+    // The report stays short if the trace and the values are long.
     let last = found.trace.actions.last().cloned().expect("there is a step");
     found.trace.actions.extend(vec![last; 500]);
     found.divergence.model = "[".repeat(5000);

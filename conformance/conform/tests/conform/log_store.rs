@@ -1,4 +1,4 @@
-//! The log store by itself.
+//! The test of the log store alone.
 
 use raft_checker::search::Control;
 use raft_conform::log_store::{LogStores, try_all};

@@ -1,4 +1,4 @@
-//! Production servers do what the model does, and where they do not, it is found and said.
+//! Production servers behave like the model, and differences are found and reported.
 
 mod bad_traces;
 mod configurations;

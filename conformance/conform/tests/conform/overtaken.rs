@@ -1,4 +1,4 @@
-//! A second snapshot arrives before the state machine has become the first.
+//! A second snapshot arrives before the state machine has been restored from the first.
 
 use raft_checker::cluster::snapshot_data::encode;
 use raft_core::{
@@ -20,8 +20,8 @@ fn snapshot(entries: &[Entry]) -> Action {
     Action::Deliver(Envelope { from: NodeId(1), to: NodeId(2), message })
 }
 
-/// The file of the first was removed when the second became the base of the log, and the state machine
-/// could not be restored from it.
+/// Tests for a former bug: the file of the first snapshot was removed when the second became the
+/// base of the log, and the state machine could not be restored from it.
 #[test]
 fn two_snapshots_arrive_before_the_first_is_restored() {
     let command = Payload::Command(Bytes::from("a"));

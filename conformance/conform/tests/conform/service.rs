@@ -1,4 +1,5 @@
-//! Traces of real clusters: their commands are requests of the service, and their snapshots files.
+//! Traces of real clusters: their commands are requests of the service, and their snapshots are
+//! files.
 
 use raft_core::{Bytes, Message, NodeId};
 use raft_kv::command::{Command, Operation};
@@ -12,7 +13,7 @@ fn put(key: &str, value: &str) -> Bytes {
     Bytes::from(command.encode().expect("it is short"))
 }
 
-/// n3 misses everything, and gets a snapshot.
+/// Returns a trace in which n3 misses all commands and gets a snapshot.
 fn run(commands: &[Bytes]) -> ClusterTrace {
     let (server, late) = (NodeId(1), NodeId(3));
     let mut author = Author::of(settings(3, DiskMode::Atomic, ApplyMode::AtOnce));

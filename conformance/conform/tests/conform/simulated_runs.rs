@@ -1,4 +1,4 @@
-//! What the servers of a simulated cluster do is what the model does.
+//! The servers of a simulated cluster behave like the model.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The first start.
+//! Tests of the first start.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

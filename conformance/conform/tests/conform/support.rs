@@ -38,7 +38,7 @@ pub(crate) fn settings(servers: u64, disk: DiskMode, apply: ApplyMode) -> Settin
     Settings { servers, limits: Limits { batch: 1, window: 2, reads: 16 }, disk, apply }
 }
 
-/// A run that is written down as it happens.
+/// A cluster of the model, with a trace of its actions.
 pub(crate) struct Author {
     pub(crate) cluster: Cluster,
     pub(crate) trace: ClusterTrace,
@@ -57,7 +57,7 @@ impl Author {
         self.trace.actions.push(action);
     }
 
-    /// Delivers everything that is on its way, until nothing is.
+    /// Delivers messages until the network is empty.
     pub(crate) fn deliver_all(&mut self) {
         while let Some(envelope) = self.next() {
             self.act(Action::Deliver(envelope));
@@ -74,15 +74,15 @@ impl Author {
         self.cluster.network.keys().next().cloned()
     }
 
-    /// n1 leads, and what it has is committed everywhere.
+    /// Makes n1 start an election, and delivers all messages.
     pub(crate) fn elect(&mut self) {
         self.act(Action::ElectionTimeout { server: NodeId(1) });
         self.deliver_all();
     }
 }
 
-/// More reads at once than production begins: the others wait there, and not in the model. It is one
-/// of the limits of which conformance says nothing.
+/// Returns a trace with more reads than production begins at once. The other reads wait in
+/// production, but not in the model. This limit is outside of the scope of conformance.
 pub(crate) fn too_many_reads() -> ClusterTrace {
     let mut author = Author::of(settings(3, DiskMode::Atomic, ApplyMode::AtOnce));
     author.elect();

@@ -1,4 +1,4 @@
-//! Snapshots over breaking connections.
+//! Snapshot transfers over breaking connections.
 
 use raft_checker::search::Control;
 use raft_conform::refinement_mapping::SnapshotFile;
@@ -14,7 +14,7 @@ fn whatever_disturbs_a_transfer_the_file_is_right_and_the_next_one_succeeds() {
     let (tried, scenario) = try_all(&files, &Control::default());
     assert!(scenario.is_none(), "{scenario:#?}");
     assert_eq!(tried.snapshots, files.len() as u64);
-    // Both orders of two snapshots that are equally long are among them.
+    // Two of the snapshots have the same length, and their transfers are interleaved.
     assert_eq!(files[0].name.length, files[1].name.length);
     let all = [tried.disturbed, tried.refused, tried.crash_points, tried.faults];
     assert!(all.iter().all(|count| *count > 50), "{tried:?}");
@@ -32,7 +32,7 @@ fn what_an_earlier_process_received_and_could_not_sync_is_written_again() -> Res
     };
     let disk = Disk::default();
     let mut incoming = store(&disk)?.receive(name)?;
-    // The write succeeds, and neither the sync after it nor the removal of the file.
+    // The write succeeds. The sync after it and the removal of the file fail.
     disk.fail(Some(Fault::From(1)));
     assert!(incoming.add(0, &bytes[..LENGTH - 1]).is_err());
 

@@ -1,4 +1,4 @@
-//! What `raftgate conform` says at its end.
+//! The report of `raftgate conform`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use raft_conform::{Conformed, Found, Transfers, show};
 use raft_trace::ClusterTrace;
 use serde_json::{Value, json};
 
-/// What none of this says anything about.
+/// The aspects that the check does not cover.
 const OUTSIDE: &str = "Outside of this: sessions, limits on sizes and on \
                        what is under way, several commands in one step, threads and sockets, and real \
                        time. The argument is that of the configurations: what their bounds leave out \
@@ -29,7 +29,7 @@ const OUTSIDE: &str = "Outside of this: sessions, limits on sizes and on \
 /// The roles, as columns.
 const ROLES: [&str; 4] = ["follower", "candidate", "leader", "down"];
 
-/// Everything that was done.
+/// The results of all parts of the check.
 #[derive(Default)]
 pub(crate) struct Run {
     pub(crate) threads: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Run {
     pub(crate) transfers: Transfers,
     pub(crate) scenario: Option<Scenario>,
     pub(crate) configs: Vec<(Conformed, Duration)>,
-    /// How many configurations were not begun.
+    /// The number of configurations that were not begun.
     pub(crate) left_out: usize,
     pub(crate) stopped: Option<StopReason>,
     pub(crate) seconds: f64,
@@ -57,7 +57,8 @@ impl Run {
             || self.configs.iter().any(|(config, _)| config.diverged())
     }
 
-    /// The difference that was found in a configuration.
+    /// Returns the first difference that was found in a configuration, with the configuration's
+    /// name.
     pub(crate) fn found(&self) -> Option<(&str, &Found)> {
         self.configs.iter().find_map(|(config, _)| {
             config.divergence.as_ref().map(|found| (config.config.as_str(), found))
@@ -81,7 +82,7 @@ impl Run {
         self.configs.iter().map(|(config, _)| of(config)).sum()
     }
 
-    /// Everything for people.
+    /// Returns the whole report as text.
     pub(crate) fn show(&self, again: &str) -> String {
         let mut out = String::new();
         if !self.configs.is_empty() {
@@ -125,7 +126,8 @@ impl Run {
         lines(&table)
     }
 
-    /// How often each kind of action was tried in each role, of how many.
+    /// Returns a table of the transitions that were tried, out of those that are known, by kind of
+    /// action and role.
     fn actions(&self) -> String {
         let sum =
             |of: fn(&Conformed) -> &BTreeMap<(&'static str, &'static str), u64>, action, role| {
@@ -144,7 +146,7 @@ impl Run {
         lines(&table)
     }
 
-    /// What was done beside the transitions.
+    /// Returns the numbers of all other tests.
     fn beside(&self) -> String {
         let sum = |of: fn(&Conformed) -> u64| count(self.sum(of));
         let all = |of: fn(&Transfers) -> u64| {
@@ -256,7 +258,7 @@ impl Run {
         }
     }
 
-    /// Everything for machines.
+    /// Returns the whole report as JSON.
     pub(crate) fn to_json(&self, exit: Exit) -> Value {
         let configs = self.configs.iter().map(|(config, time)| config_json(config, *time));
         let start = match &self.start {
@@ -364,7 +366,7 @@ fn divergence_json(divergence: &Divergence) -> Value {
     json!({ "field": divergence.field, "model": divergence.model, "node": divergence.node })
 }
 
-/// What was done with a trace, for people.
+/// Returns the report of a trace as text.
 pub(crate) fn trace(
     trace: &ClusterTrace,
     held: Held,
@@ -398,7 +400,7 @@ pub(crate) fn trace(
     out
 }
 
-/// What was done with a trace, for machines.
+/// Returns the report of a trace as JSON.
 pub(crate) fn trace_json(held: Held, found: Option<&Found>, exit: Exit) -> Value {
     json!({
         "verdict": verdict(exit),
@@ -428,7 +430,7 @@ fn lines(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// All, or how many of how many.
+/// Returns a single number if everything was covered, or else both numbers.
 fn share(covered: u64, known: u64) -> String {
     if covered == known { count(known) } else { format!("{}/{}", count(covered), count(known)) }
 }

@@ -1,4 +1,4 @@
-//! Failures for later: the log of every server, and the story.
+//! Saves failures for later: the log of every server, and the story of the run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,8 +13,8 @@ use raft_cli::output::Output;
 use super::report;
 use crate::failure::Failure;
 
-/// Runs a failure again, and writes what it needs to be looked at into new files of a directory of its
-/// own.
+/// Repeats the run of a failure, and writes the log of every server and the story into new files in
+/// a separate directory.
 pub(super) fn keep(
     out: &mut Output,
     directory: &Path,
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// A test that must fail: a follower that is down is asked to agree.
+    /// Returns a test that must fail: it demands agreement of a follower that is down.
     fn failing() -> Test {
         let scenario = |tester: &mut Tester| {
             tester.one("with all", 3, true)?;

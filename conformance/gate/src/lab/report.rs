@@ -1,4 +1,4 @@
-//! What the runs came to: a table, the failures, and JSON.
+//! Reports of the results: a table, the failures, and JSON.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use super::Tally;
 
-/// How many failures of a test are told at length.
+/// The most failures of a test that are reported in full.
 const TOLD: usize = 3;
 
-/// How many lines of a failure's story are shown: the last ones.
+/// The number of lines that are shown from the end of a failure's story.
 const LINES: usize = 5;
 
-/// How much is told of what was seen.
+/// The most characters that are shown of an observation.
 const SEEN: usize = 2000;
 
 pub(super) fn show(tallies: &[Tally], wall: Duration) -> String {
@@ -67,7 +67,8 @@ fn table(tallies: &[Tally]) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// What was demanded, what was seen, what led to it, and how to have it again.
+/// Returns the report of a failure: the demand, the observation, the last lines of the story, and
+/// the command that repeats the run.
 pub(super) fn failure(failed: &Outcome) -> String {
     let mut out = format!("\n{} FAILED with seed {}\n", failed.test, failed.seed);
     if let Some(unmet) = &failed.unmet {

@@ -1,4 +1,4 @@
-//! The program: exit codes, what it prints, and what it does not overwrite.
+//! `raftgate conform`: exit codes, output, and files that must not be overwritten.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -85,7 +85,7 @@ fn a_difference_ends_with_3_and_what_is_saved_leads_to_it_again() {
     let again = conform(&["--trace", &saved]);
     assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
 
-    // And it is not overwritten.
+    // The saved file is not overwritten.
     let before = fs::read(&saved).expect("it is there");
     let refused = conform(&["--trace", &trace, "--save", &saved]);
     assert_eq!(refused.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! The program: exit codes, colours, and a reader that goes away.
+//! `raftgate log`: exit codes, colours, and a reader that closes the pipe.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -101,7 +101,7 @@ fn topics_are_read_in_any_case() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    // More than fits into a pipe, so that the program meets the closed end.
+    // More output than fits into a pipe, so that the program writes to the closed pipe.
     let mut cluster = Cluster::new(1);
     cluster.input(0, Input::ElectionTimeout);
     cluster.settle();

@@ -1,11 +1,12 @@
-//! `raftgate` as scripts meet it: signals, pipes, files and options that mean the same in every command.
+//! `raftgate` as scripts use it: signals, pipes, files, and options with the same meaning in every
+//! command.
 
 mod conform;
 mod lab;
 mod log;
 mod validate;
 
-// What the suites' own tests use as well.
+// These modules are shared with the tests of the suites.
 #[path = "../../../logs/tests/validate/cluster.rs"]
 #[expect(dead_code, reason = "the suite of the logs needs more of it")]
 mod cluster;
@@ -59,10 +60,11 @@ mod signals {
 
     use super::*;
 
-    /// A second on a quiet machine; tests share theirs.
+    /// The longest time until a signal ends the program. On an idle machine it takes a second, but
+    /// tests run in parallel.
     const SOON: Duration = Duration::from_secs(5);
 
-    /// Whether a process catches SIGINT and SIGTERM.
+    /// Returns whether a process catches SIGINT and SIGTERM.
     fn catches_signals(process: u32) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -77,7 +79,7 @@ mod signals {
         for (number, (signal, arguments)) in [
             ("INT", &["conform"][..]),
             ("TERM", &["simulate", "--seeds", "0..1000000"]),
-            // One run of it takes longer than anybody waits.
+            // A single run of this command takes longer than the test waits.
             ("INT", &["simulate", "--seeds", "1", "--chaos", "10000h"]),
             ("INT", &["lab", "--seeds", "100000"]),
         ]
@@ -96,7 +98,7 @@ mod signals {
             let id = child.id().to_string();
             let killed = Command::new("kill").args(["-s", signal, &id]).status().expect("kill");
             assert!(killed.success());
-            // Killed if it does not end, so that a failure leaves nothing behind.
+            // The process is killed if it does not end, so that a failure leaves no process behind.
             while child.try_wait().expect("its state").is_none() && sent.elapsed() < SOON {
                 std::thread::yield_now();
             }
@@ -126,7 +128,7 @@ fn a_reader_that_goes_away_is_no_error_and_the_verdict_stands() {
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         assert_exit(&output, 0);
-        // A slow run says how far it is, and nothing else.
+        // A slow run prints its progress, and nothing else.
         let stderr = text(&output.stderr);
         assert!(!stderr.contains("panicked") && !stderr.contains("error"), "{stderr}");
     }

@@ -1,4 +1,4 @@
-//! The program: exit codes, what it prints, and what it does not overwrite.
+//! `raftgate validate`: exit codes, output, and files that must not be overwritten.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ fn a_file_is_not_overwritten() {
     assert_eq!(fs::read_to_string(&json).expect("it is there"), "kept");
 }
 
-/// The program ends with 2 and says this.
+/// Checks that the program ends with 2 and prints this error.
 fn is_refused(paths: &[PathBuf], says: &str) {
     let output = raftgate(paths, &[]);
     let error = text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,7 +1,8 @@
-//! Clients that work, and remember what they asked and what they were told.
+//! Clients that send requests, and record the requests and their answers.
 //!
-//! Three in four have a session, and ask again until they know; the others are often left in doubt.
-//! Whatever the service says it has not done is recorded as such, and must not be seen.
+//! Every fourth client has no session. Clients with a session retry until they know the outcome.
+//! The other clients often do not learn the outcome. A request that the service reports as not done
+//! is recorded as such, and its effect must not be visible.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,24 +25,25 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::cluster::Cluster;
 
 const CLIENTS: u64 = 6;
-/// The first of them only read: whoever serves old values keeps such a client.
+/// The number of clients that only read. They have the lowest numbers. Such a client stays with a
+/// server that serves old values.
 const READERS: u64 = 2;
 const KEYS: u64 = 4;
 
-/// A client calls at most once in this time. It bounds how much there is to check, and nothing depends
-/// on it.
+/// The shortest time between two calls of a client. It limits the size of the history, and nothing
+/// else depends on it.
 const PACE: Duration = Duration::from_millis(4);
 
 /// A history of the service.
 pub(crate) type KvHistory = History<Operation, Answer>;
 
-/// Clients that work until they are told to stop.
+/// Clients that send requests until they are told to stop.
 #[derive(Debug)]
 pub(crate) struct Load {
     shared: Option<Arc<Shared>>,
     tasks: Vec<JoinHandle<Result<(), Error>>>,
     runtime: Handle,
-    /// Where the history is written.
+    /// The file to which the history is written.
     path: PathBuf,
 }
 
@@ -49,28 +51,28 @@ pub(crate) struct Load {
 struct Shared {
     recorder: Recorder<Operation, Answer>,
     stop: AtomicBool,
-    /// How many calls were answered.
+    /// The number of calls that were answered.
     answered: watch::Sender<u64>,
 }
 
-/// What a client writes besides names.
+/// The large values that an additional client writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ballast {
-    /// How many further keys there are, which are only put.
+    /// The number of additional keys, which are only put.
     pub(crate) keys: u64,
-    /// How long their values are.
+    /// The length of their values.
     pub(crate) bytes: usize,
-    /// How often one of them is put.
+    /// The number of puts, over all these keys.
     pub(crate) puts: u64,
 }
 
 impl Load {
-    /// Has clients begin.
+    /// Starts the clients.
     pub(crate) fn start(cluster: &Cluster, seed: u64) -> Load {
         Load::with_ballast(cluster, seed, Ballast::default())
     }
 
-    /// Has clients begin, and one more that writes large values.
+    /// Starts the clients, and one more client that writes large values.
     pub(crate) fn with_ballast(cluster: &Cluster, seed: u64, ballast: Ballast) -> Load {
         let shared = Arc::new(Shared::default());
         let worker = |number: u64| {
@@ -95,18 +97,18 @@ impl Load {
         }
     }
 
-    /// How many calls were answered so far.
+    /// Returns the number of calls that were answered so far.
     pub(crate) fn answered(&self) -> u64 {
         self.shared.as_ref().map_or(0, |shared| *shared.answered.borrow())
     }
 
-    /// Waits until that many more calls are answered.
+    /// Waits until `more` further calls are answered.
     pub(crate) fn wait_for(&self, cluster: &mut Cluster, more: u64) {
         let goal = self.answered() + more;
         cluster.wait_for("clients to be answered", |_| (self.answered() >= goal).then_some(()));
     }
 
-    /// Waits until that many more calls are answered, or for so long if they are not.
+    /// Waits until `more` further calls are answered, but no longer than `longest`.
     pub(crate) fn wait_for_at_most(&self, more: u64, longest: Duration) {
         let Some(shared) = &self.shared else { return };
         let goal = self.answered() + more;
@@ -117,7 +119,7 @@ impl Load {
         });
     }
 
-    /// Stops the clients, and says what they have seen. The history is written to a file, too.
+    /// Stops the clients and returns their history. The history is also written to a file.
     pub(crate) fn finish(mut self) -> KvHistory {
         self.end().expect("it has not ended")
     }
@@ -129,7 +131,7 @@ impl Load {
         let shared = Arc::into_inner(shared).expect("no client is left");
         let history = shared.recorder.into_history();
         write(&history, &self.path);
-        // In the middle of a failure, it is not this that is reported.
+        // After a panic of the test, errors of clients are not reported.
         if !std::thread::panicking() {
             for (number, end) in ends.into_iter().enumerate() {
                 let end = end.expect("clients do not panic");
@@ -159,14 +161,15 @@ struct Worker {
     client: Client,
     shared: Arc<Shared>,
     random: SmallRng,
-    /// The version that each key had when this client last heard of it.
+    /// The version of each key in the last answer that this client got about it.
     seen: HashMap<String, Option<u64>>,
     calls: u64,
     ballast: Ballast,
 }
 
 impl Worker {
-    /// Works until it is told to stop, or the service says something that it must not say.
+    /// Sends requests until it is told to stop, or until the service gives an answer that it must
+    /// not give.
     async fn work(mut self) -> Result<(), Error> {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -192,7 +195,7 @@ impl Worker {
                         self.shared.recorder.not_done(ticket);
                     }
                 }
-                // It does not understand a client that does nothing wrong, or lost its session.
+                // The service refuses a correct request, or has lost the session.
                 Err(error) => return Err(error),
             }
         }
@@ -204,7 +207,7 @@ impl Worker {
         has_put || self.shared.stop.load(Ordering::Relaxed)
     }
 
-    /// What to ask for next. Every value is another one.
+    /// Returns the next request. Each value is unique.
     fn pick(&mut self) -> (String, Operation) {
         self.calls += 1;
         let value = format!("{}.{},", self.number, self.calls);
@@ -231,7 +234,7 @@ impl Worker {
     }
 }
 
-/// The version that a key has after an answer, as far as the answer says.
+/// Returns the version of the key after an answer, if the answer contains it.
 fn version(answer: &Answer) -> Option<u64> {
     match answer {
         Answer::Found { version, .. } | Answer::Written { version, .. } => Some(*version),

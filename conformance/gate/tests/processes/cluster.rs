@@ -15,29 +15,29 @@ use tokio::runtime::Runtime;
 use crate::proxy::{Link, Mode};
 use crate::server::Server;
 
-/// How long anything may take here before it counts as broken.
+/// The longest time that anything may take here before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The ids of the servers.
 pub(crate) const IDS: [u64; 3] = [1, 2, 3];
 
-/// Three servers as processes. Everything that goes from one to another, or from a client to one,
+/// Three servers as processes. Every connection between two servers, or from a client to a server,
 /// goes through a [`Link`].
 #[derive(Debug)]
 pub(crate) struct Cluster {
     servers: Vec<Server>,
-    /// From each server to each other one, in the order of [`Cluster::link`].
+    /// The links from each server to each other one, in the order that [`Cluster::link`] expects.
     links: Vec<Link>,
-    /// From clients to each server.
+    /// The links from clients to each server.
     doors: Vec<Link>,
-    /// Where clients are served behind the doors.
+    /// The ports at which the servers serve clients. The doors lead to them.
     client_ports: Vec<u16>,
     pub(crate) runtime: Runtime,
     directory: TempDir,
 }
 
 impl Cluster {
-    /// Three servers that run and have a leader, with `extra` lines in each configuration.
+    /// Starts three servers, with `extra` lines in each configuration, and waits for a leader.
     pub(crate) fn started(extra: &str) -> Cluster {
         let runtime = Runtime::new().expect("the system has threads");
         let ports = free_ports(6);
@@ -66,7 +66,7 @@ impl Cluster {
     fn config(&self, id: u64, peer_port: u16, extra: &str) -> String {
         let client_port = self.client_ports[place(id)];
         let member = |other: u64| {
-            // Nobody dials itself.
+            // A server does not connect to itself.
             let peer = if other == id { peer_port } else { self.link(id, other).port };
             let client = self.doors[place(other)].port;
             format!(
@@ -81,7 +81,7 @@ impl Cluster {
         )
     }
 
-    /// Where the servers' files are.
+    /// Returns the directory of the servers' files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -102,23 +102,23 @@ impl Cluster {
         self.server_mut(id).kill();
     }
 
-    /// How many processes were killed.
+    /// Returns the number of processes that were killed.
     pub(crate) fn kills(&self) -> u64 {
         self.servers.iter().map(|server| server.kills).sum()
     }
 
-    /// The link from one server to another.
+    /// Returns the link from one server to another.
     pub(crate) fn link(&self, from: u64, to: u64) -> &Link {
         let number = pairs().position(|pair| pair == (from, to));
         &self.links[number.expect("they are two servers")]
     }
 
-    /// The link from clients to a server.
+    /// Returns the link from clients to a server.
     pub(crate) fn door(&self, id: u64) -> &Link {
         &self.doors[place(id)]
     }
 
-    /// What all links from and to other servers do from now on.
+    /// Sets the mode of all links between a server and the others.
     pub(crate) fn isolate(&self, id: u64, mode: Mode) {
         for other in others(id) {
             self.link(id, other).set(mode);
@@ -135,21 +135,23 @@ impl Cluster {
         }
     }
 
-    /// How many connections links have reset.
+    /// Returns the number of connections that links have reset.
     pub(crate) fn resets(&self) -> u64 {
         self.links.iter().chain(&self.doors).map(Link::resets).sum()
     }
 
-    /// A client that knows all servers; which one it asks first depends on its number.
+    /// Creates a client that knows all servers. Its number determines the server that it asks
+    /// first.
     pub(crate) fn client(&self, number: u64) -> Client {
         let first = place(number % 3 + 1);
         let (before, after) = self.doors.split_at(first);
         let ports = after.iter().chain(before).map(|door| door.port);
-        // Short, so that many calls go wrong, and clients are soon elsewhere.
+        // Short timeouts, so that many calls fail and clients soon try another server.
         client(ports, Duration::from_millis(700), Duration::from_secs(3))
     }
 
-    /// How a server sees itself, if it answers. Nobody cuts this way.
+    /// Returns the status that a server reports, if it answers. The request does not go through a
+    /// link.
     pub(crate) fn status(&self, id: u64) -> Option<Status> {
         if !self.server(id).runs() {
             return None;
@@ -189,7 +191,7 @@ impl Cluster {
         });
     }
 
-    /// Asks again and again until there is an answer.
+    /// Calls `found` repeatedly until it returns a result.
     pub(crate) fn wait_for<T>(
         &mut self,
         what: &str,
@@ -202,15 +204,15 @@ impl Cluster {
                 return found;
             }
             assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}\n{self:#?}");
-            // Servers are processes of their own: what they have come to is known when they are asked,
-            // and nobody tells when to ask. Nothing depends on how long the pause is.
+            // The servers are separate processes and do not notify the test of changes, so the test
+            // has to poll them. Nothing depends on the length of the pause.
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
 impl Drop for Cluster {
-    /// What a failure leaves behind is kept.
+    /// Keeps the files after a failure.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.directory.disable_cleanup(true);
@@ -223,19 +225,20 @@ impl Drop for Cluster {
     }
 }
 
-/// On the disk that is built on: memory would have no syncs to wait for.
+/// The parent of the servers' directory, on the disk of the build. A file system in memory would
+/// have no syncs to wait for.
 const ROOT: &str = env!("CARGO_TARGET_TMPDIR");
 
 fn place(id: u64) -> usize {
     usize::try_from(id - 1).expect("one of three")
 }
 
-/// The other servers.
+/// Returns the other servers.
 pub(crate) fn others(id: u64) -> impl Iterator<Item = u64> {
     IDS.into_iter().filter(move |other| *other != id)
 }
 
-/// All servers with all others.
+/// Returns all pairs of different servers.
 pub(crate) fn pairs() -> impl Iterator<Item = (u64, u64)> {
     IDS.into_iter().cartesian_product(IDS).filter(|(from, to)| from != to)
 }
@@ -250,8 +253,8 @@ fn client(
     Client::new(ports.map(address).collect(), options).expect("it knows somebody")
 }
 
-/// Ports that nobody listens on. They stay free while a server is down: the system gives ports of
-/// this range to nobody who does not ask for them, as it would do to those that dial.
+/// Returns ports that are not in use. They stay free while a server is down, because the system
+/// does not use this range for outgoing connections.
 fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: LazyLock<AtomicU16> =
         LazyLock::new(|| AtomicU16::new(first_port(std::process::id())));
@@ -260,10 +263,11 @@ fn free_ports(count: usize) -> Vec<u16> {
     ports.take(PORTS.1.into()).filter(free).take(count).collect()
 }
 
-/// The first port, and how many there are.
+/// The first port of the range, and the number of ports.
 const PORTS: (u16, u16) = (12_000, 18_000);
 
-/// Processes that run at the same time begin at different ports.
+/// Returns the offset of a test process's first port in the range. Processes that run at the same
+/// time begin at different ports.
 fn first_port(process: u32) -> u16 {
     u16::try_from(process.wrapping_mul(101) % u32::from(PORTS.1)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Servers that run, and cannot reach each other.
+//! Servers run but cannot reach each other.
 
 use crate::clients::Load;
 use crate::cluster::{Cluster, others};
@@ -13,7 +13,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
         let leader = cluster.leader();
         load.wait_for(&mut cluster, 100);
         cluster.isolate(leader, mode);
-        // Clients still reach it.
+        // Clients can still reach the old leader.
         let rest: Vec<u64> = others(leader).collect();
         assert_ne!(cluster.leader_among(&rest), leader);
         load.wait_for(&mut cluster, 200);
@@ -38,7 +38,7 @@ fn a_server_that_only_hears_or_only_speaks_does_not_stop_the_others() {
         }
         let rest: Vec<u64> = others(leader).collect();
         if hears {
-            // Nobody hears from the leader any more.
+            // The other servers receive nothing from the leader any more.
             assert_ne!(cluster.leader_among(&rest), leader);
             load.wait_for(&mut cluster, 100);
         }

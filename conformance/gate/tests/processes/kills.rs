@@ -1,4 +1,4 @@
-//! Servers die, or stand still.
+//! Servers are killed or halted.
 
 use crate::clients::Load;
 use crate::cluster::{Cluster, IDS, others};
@@ -39,7 +39,8 @@ fn the_leader_and_a_follower_stand_still_and_go_on() {
     let load = Load::start(&cluster, 2);
     let mut leaders = Vec::new();
     for _ in 0..2 {
-        // It still believes that it leads when it goes on, and is asked by clients who do, too.
+        // When it goes on, it still acts as the leader, and clients that take it for the leader
+        // send it requests.
         let leader = cluster.leader();
         load.wait_for(&mut cluster, 100);
         cluster.server_mut(leader).halt();
@@ -55,11 +56,11 @@ fn the_leader_and_a_follower_stand_still_and_go_on() {
         cluster.server_mut(follower).go_on();
     }
     assert!(leaders.iter().all(|(old, new)| old != new), "{leaders:?}");
-    // All of them: nobody notices, but for clients.
+    // All servers are halted, and only clients notice it.
     for id in IDS {
         cluster.server_mut(id).halt();
     }
-    // By the time that one has not answered in, their election timers have run out.
+    // The election timers run out while this request waits in vain for an answer.
     assert!(cluster.status(IDS[0]).is_none(), "it stands still, and answers");
     judge(&mut cluster, load, Floor { answered: 800, elections: 3, kills: 0, resets: 0 });
 }

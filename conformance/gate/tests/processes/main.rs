@@ -1,15 +1,15 @@
-//! Three `raftd` processes on loopback: killed, halted, cut off from each other, and held to what
-//! they promise.
+//! Three `raftd` processes on loopback are killed, halted and cut off from each other. Their
+//! guarantees are checked.
 //!
-//! Everything else in this crate runs the node inside of one process, where time and failures are
-//! made up. Here nothing is: processes die by SIGKILL and stand still by SIGSTOP, connections go
-//! through [proxies](proxy) that stall and reset them, and time is the machine's. So no run is like
-//! another one, and what is checked is what must hold of each:
+//! Everything else in this crate runs the node inside of one process, with simulated time and
+//! failures. Here, both are real: processes are killed by SIGKILL and halted by SIGSTOP,
+//! connections go through [proxies](proxy) that stall and reset them, and time is the machine's. So
+//! no run is like another one. The following must hold in each run:
 //!
-//! - what clients were told is linearizable,
-//! - the logs of all servers, over all their incarnations, are a behaviour of the model,
-//! - no server has ended by itself, and after the last failure all of them catch up,
-//! - and enough has happened for this to mean something.
+//! - The history of the clients is linearizable.
+//! - The logs of all servers, over all their incarnations, are a behaviour of the model.
+//! - No server ends by itself, and all servers catch up after the last failure.
+//! - Enough events have happened for the run to be meaningful.
 
 mod clients;
 mod cluster;

@@ -1,7 +1,8 @@
-//! Everything that can go wrong, in an order that a seed decides.
+//! Failures of all kinds, in an order that a seed determines.
 //!
-//! `RAFT_SEED` chooses another order, and `RAFT_FAILURES` how many failures there are. What comes of
-//! it depends on the machine, too, so a seed does not repeat a run; the logs of a failed one do.
+//! `RAFT_SEED` selects another order, and `RAFT_FAILURES` the number of failures. A run also
+//! depends on the machine, so a seed does not repeat a run. The logs of a failed run can be
+//! replayed.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -42,7 +43,8 @@ fn everything_goes_wrong_at_any_time() {
     );
 }
 
-/// Does something to servers or links; most of it lasts until everything is healed. Says what.
+/// Causes a failure of servers or links. Most failures last until everything is healed. Returns a
+/// description.
 fn fail(cluster: &mut Cluster, random: &mut SmallRng) -> String {
     let id = random.random_range(1..=3);
     let mode = match random.random_range(0..4) {

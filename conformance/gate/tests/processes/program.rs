@@ -1,17 +1,17 @@
-//! Where `raftd` is.
+//! Builds and locates `raftd`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// The program, built as this test was.
+/// Returns the path of the program, built with the profile of this test.
 pub(crate) fn raftd() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
     &PROGRAM
 }
 
-/// Has cargo build it: only cargo knows whether a file that is there is up to date. If it is, this
-/// takes no time.
+/// Builds the program with cargo, because only cargo knows whether an existing file is up to date.
+/// If it is, this takes no time.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a file");
     // <target>/<profile>/deps/<test>
@@ -21,11 +21,13 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    // With the features of the whole workspace, as the tests were built: most of it is there already.
+    // With the features of the whole workspace, like the tests, so that most crates are built
+    // already.
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--bin", "raftd", "--profile", profile]);
     cargo.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What cargo says to a test about its package would look to build scripts like a change.
+    // Cargo sets variables about the test's package. To build scripts, they would look like a
+    // change.
     let about_this = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     for (name, _) in std::env::vars_os() {
         if name

@@ -1,4 +1,4 @@
-//! A network that can be cut: every connection goes through a proxy of its own.
+//! A network that can be cut: every connection goes through a proxy.
 
 use std::io;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// What a link does to connections.
+/// The way in which a link treats connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Nothing.
+    /// It passes on everything.
     Open,
-    /// It accepts them, and lets nothing through in either direction until it is opened again. Then
-    /// everything arrives.
+    /// It accepts connections, but passes on nothing in either direction until it is opened again.
+    /// Then everything arrives.
     Stalled,
-    /// It resets those that there are, and new ones.
+    /// It resets existing and new connections.
     Reset,
-    /// It resets each after that many bytes from the side that dialled.
+    /// It resets each connection after this many bytes from the side that opened it.
     ResetAfter(u64),
 }
 
-/// The way of connections from one side to another, and of the answers on them.
+/// A proxy for the connections from one side to another, in both directions of each connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Where it accepts them.
+    /// The port at which it accepts connections.
     pub(crate) port: u16,
     mode: watch::Sender<Mode>,
     resets: Arc<AtomicU64>,
 }
 
 impl Link {
-    /// A link to a port on loopback, which need not be open yet.
+    /// Creates a link to a port on loopback, which need not be open yet.
     pub(crate) fn new(runtime: &Handle, target: u16) -> Link {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -43,12 +43,12 @@ impl Link {
         Link { port, mode, resets }
     }
 
-    /// From now on, does this to connections.
+    /// Sets the mode from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    /// How many connections were reset while they were open.
+    /// Returns the number of connections that were reset while they were open.
     pub(crate) fn resets(&self) -> u64 {
         self.resets.load(Ordering::Relaxed)
     }
@@ -61,14 +61,14 @@ async fn accept(
     resets: Arc<AtomicU64>,
 ) {
     loop {
-        // What hangs up before it is accepted is no connection.
+        // A connection that is closed before it is accepted is ignored.
         if let Ok((near, _)) = listener.accept().await {
             tokio::spawn(relay(near, target, modes.clone(), resets.clone()));
         }
     }
 }
 
-/// One connection, until either side hangs up or the link resets it.
+/// Relays one connection, until either side closes it or the link resets it.
 async fn relay(
     mut near: TcpStream,
     target: u16,
@@ -81,7 +81,7 @@ async fn relay(
         Some(_) => TcpStream::connect(("127.0.0.1", target)).await,
     };
     let Ok(mut far) = far else { return reset(&near) };
-    // As the two sides would have it without a proxy.
+    // The same as on a connection without a proxy.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ended = {
         let (mut near_in, mut near_out) = near.split();
@@ -99,14 +99,15 @@ async fn relay(
     }
 }
 
-/// Why a connection is not needed any more.
+/// The reason why a connection has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
     HungUp,
     Reset,
 }
 
-/// Carries bytes in one direction; those of the side that dialled may be too many.
+/// Copies bytes in one direction. Only the bytes of the side that opened the connection count
+/// towards [`Mode::ResetAfter`].
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -117,7 +118,7 @@ async fn pump(
     let mut carried = 0;
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return Ended::HungUp };
-        // What was read while the link was open may have to wait, too.
+        // The link may have been stalled after these bytes were sent. Then they wait, too.
         let mode = passable(&mut modes).await;
         carried += read as u64;
         if dialled && matches!(mode, Some(Mode::ResetAfter(limit)) if carried > limit) {
@@ -129,13 +130,14 @@ async fn pump(
     }
 }
 
-/// Waits while the link is stalled; none if there is no link any more.
+/// Waits while the link is stalled. Returns its mode, or `None` if the link does not exist any
+/// more.
 async fn passable(modes: &mut watch::Receiver<Mode>) -> Option<Mode> {
     modes.wait_for(|mode| *mode != Mode::Stalled).await.ok().map(|mode| *mode)
 }
 
-/// Has the system say that the connection is broken, instead of ended.
+/// Makes the system reset the connection when it is closed.
 fn reset(stream: &TcpStream) {
-    // If it is broken already, that is what was wanted.
+    // If this fails, the connection is broken already, as intended.
     let _ = stream.set_zero_linger();
 }

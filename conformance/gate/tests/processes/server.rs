@@ -6,27 +6,27 @@ use std::process::{Child, Command, Stdio};
 
 use crate::program::raftd;
 
-/// What a server is doing.
+/// The state of a server's process.
 #[derive(Debug)]
 enum Process {
     Down,
     Runs(Child),
-    /// It was told to stand still.
+    /// The process was halted by SIGSTOP.
     Halted(Child),
 }
 
-/// A server that can be started again and again on the same data.
+/// A server that can be started repeatedly on the same data.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) id: u64,
     directory: PathBuf,
     process: Process,
-    /// How often it was killed.
+    /// The number of times it was killed.
     pub(crate) kills: u64,
 }
 
 impl Server {
-    /// A server that is down, with its files in a directory that is there.
+    /// Creates a server that is down, with its files in an existing directory.
     pub(crate) fn new(id: u64, directory: &Path, config: &str) -> Server {
         let server =
             Server { id, directory: directory.to_owned(), process: Process::Down, kills: 0 };
@@ -38,12 +38,12 @@ impl Server {
         self.directory.join(format!("n{}.{extension}", self.id))
     }
 
-    /// Where it logs its steps.
+    /// Returns the path of its trace log.
     pub(crate) fn trace_log(&self) -> PathBuf {
         self.path("jsonl")
     }
 
-    /// What it said on standard error, in all its lives.
+    /// Returns the standard error output of all its processes.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
@@ -65,13 +65,13 @@ impl Server {
         let mut command = Command::new(raftd());
         command.arg("run").arg("--config").arg(self.path("toml"));
         command.arg("--trace-log").arg(self.trace_log());
-        // The pipe ends when this test does, however it does.
+        // The pipe is closed when this test ends, for whatever reason. Then the server ends, too.
         command.arg("--until-stdin-ends").stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(stderr.expect("there is room for what it says"));
         self.process = Process::Runs(command.spawn().expect("raftd can be started"));
     }
 
-    /// SIGKILL, unless it is down.
+    /// Sends SIGKILL, unless it is down.
     pub(crate) fn kill(&mut self) {
         self.still_there();
         if let Process::Runs(mut child) | Process::Halted(mut child) = self.take() {
@@ -81,7 +81,7 @@ impl Server {
         }
     }
 
-    /// SIGSTOP, if it runs.
+    /// Sends SIGSTOP, if it runs.
     pub(crate) fn halt(&mut self) {
         self.still_there();
         self.process = match self.take() {
@@ -93,7 +93,7 @@ impl Server {
         };
     }
 
-    /// SIGCONT, if it stands still.
+    /// Sends SIGCONT, if it is halted.
     pub(crate) fn go_on(&mut self) {
         self.process = match self.take() {
             Process::Halted(child) => {
@@ -104,7 +104,7 @@ impl Server {
         };
     }
 
-    /// SIGTERM, which must end it without complaint.
+    /// Sends SIGTERM, if it runs. The process must end with exit code 0.
     pub(crate) fn terminate(&mut self) {
         self.still_there();
         let Process::Runs(mut child) = self.take() else { return };
@@ -113,7 +113,7 @@ impl Server {
         assert_eq!(status.code(), Some(0), "n{} does not end well:\n{}", self.id, self.said());
     }
 
-    /// Fails if it has ended by itself.
+    /// Panics if it has ended by itself.
     pub(crate) fn still_there(&mut self) {
         if let Process::Runs(child) | Process::Halted(child) = &mut self.process
             && let Some(status) = child.try_wait().expect("it is ours")
@@ -136,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-/// The standard library knows SIGKILL only.
+/// Sends a signal by the program `kill`, because the standard library can send only SIGKILL.
 fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
     assert!(status.is_ok_and(|status| status.success()), "SIG{name} cannot be sent");

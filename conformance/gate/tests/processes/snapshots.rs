@@ -1,19 +1,20 @@
-//! A follower that was away for so long that only a snapshot helps, on a network that breaks in the
-//! middle of it.
+//! A follower is down for so long that it needs a snapshot, and the connections break during the
+//! transfer.
 
 use crate::clients::{Ballast, Load};
 use crate::cluster::{Cluster, others};
 use crate::proxy::Mode;
 use crate::verdict::{Floor, judge};
 
-/// Snapshots are taken often.
+/// A configuration with frequent snapshots.
 pub(crate) const SMALL: &str = "snapshots = { log_mib = 1, mib_per_second = 64 }";
 
-/// Enough for a log to be compacted without a follower that is away. Then it ends, so that the same
-/// snapshot is offered again: one that is newer each time would begin anew each time.
+/// Enough data for a log to be compacted while a follower is away. Then the writes end, so that the
+/// same snapshot is offered again. The transfer of a newer snapshot would begin anew each time.
 const BALLAST: Ballast = Ballast { keys: 16, bytes: 64 << 10, puts: 120 };
 
-/// Less than one frame of a snapshot, and enough for one but not for two.
+/// Limits for the bytes of a connection: less than one frame of a snapshot, and enough for one
+/// frame but not for two.
 const NO_FRAME: u64 = 100 << 10;
 const ONE_FRAME: u64 = 400 << 10;
 
@@ -24,7 +25,7 @@ fn a_snapshot_arrives_although_connections_break_and_both_sides_die() {
     load.wait_for(&mut cluster, 20);
     let follower = others(cluster.leader()).next().expect("there are two");
     cluster.kill(follower);
-    // It has nothing that the leader has not.
+    // The follower has no entry that the leader lacks.
     let leader = cluster.leader();
     let last = cluster.wait_for("its status", |cluster| cluster.status(leader)).last_index;
     cluster.wait_for("the entries that it lacks to be gone", |cluster| {
@@ -46,7 +47,7 @@ fn a_snapshot_arrives_although_connections_break_and_both_sides_die() {
     cluster.kill(follower);
     cluster.start(follower);
     wait_for_resets(&mut cluster, follower, 1);
-    // Its successor offers a snapshot of its own.
+    // The next leader offers its own snapshot.
     let leader = cluster.leader();
     cluster.kill(leader);
     cluster.start(leader);
@@ -64,7 +65,7 @@ fn a_snapshot_arrives_although_connections_break_and_both_sides_die() {
     }
 }
 
-/// Waits until links have cut that many more connections to a server.
+/// Waits until links have reset `more` further connections to a server.
 fn wait_for_resets(cluster: &mut Cluster, to: u64, more: u64) {
     let resets =
         |cluster: &Cluster| -> u64 { others(to).map(|from| cluster.link(from, to).resets()).sum() };

@@ -1,4 +1,4 @@
-//! Logs of a real cluster that were changed afterwards are refused, where they were changed.
+//! Logs of a real cluster that were changed afterwards are refused at the place of the change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::clients::Load;
 use crate::cluster::Cluster;
 use crate::verdict::{Floor, judge, trace_logs};
 
-/// How many places are changed in each way.
+/// The number of places that are changed in each way.
 const PLACES: usize = 12;
 
 #[test]
@@ -81,7 +81,7 @@ struct Logs {
     files: Vec<Vec<String>>,
 }
 
-/// Where a log is contradicted, the line counted from 0, and why.
+/// The place at which a log is contradicted: the line, counted from 0, and the reason.
 #[derive(Debug)]
 struct Place {
     line: usize,
@@ -107,8 +107,9 @@ impl Logs {
         validate(&paths, Options::default(), &mut |_| {}).expect("every line can be read")
     }
 
-    /// Where the log of a server is contradicted. Others may wait for what it has lost; only a
-    /// circle of servers that wait for each other is theirs as much as its.
+    /// Returns the place at which the log of a server is contradicted. The logs of other servers
+    /// may wait for steps that this log has lost. They may be contradicted only by a circle of
+    /// servers that wait for each other.
     fn contradiction(&self, directory: &Path, server: usize) -> Place {
         let report = self.validate(directory);
         let is_own = |id: u64| id == server as u64 + 1;
@@ -121,7 +122,7 @@ impl Logs {
         Place { line, refusal: incomplete.refusal.clone() }
     }
 
-    /// Whether a line is a step after which its incarnation goes on.
+    /// Returns whether a line is a step that another step of the same incarnation follows.
     fn goes_on_after(&self, server: usize, line: usize) -> bool {
         let lines = &self.files[server];
         [line, line + 1]
@@ -130,7 +131,7 @@ impl Logs {
     }
 }
 
-/// Changes the logs in one way, at many places of its choice.
+/// Changes the logs in one way, at many random places.
 fn at_places(
     logs: &Logs,
     random: &mut SmallRng,
@@ -150,7 +151,7 @@ fn at_places(
     panic!("only {changed} places could be changed");
 }
 
-/// Where a step leaves its server.
+/// Returns the digest of the server after a step.
 fn digest(line: &str) -> Option<NodeDigest> {
     match NodeRecord::parse(line) {
         Ok(NodeRecord::Step { after, .. }) => Some(after),
@@ -158,7 +159,7 @@ fn digest(line: &str) -> Option<NodeDigest> {
     }
 }
 
-/// Adds something to a number in the effects or the digest of a step; false if there is none.
+/// Increases a number in the effects or the digest of a step. Returns false if there is none.
 fn change(line: &mut String, random: &mut SmallRng) -> bool {
     let Ok(mut step) = serde_json::from_str::<Value>(line) else { return false };
     let part = ["/step/after", "/step/effects"][random.random_range(0..2)];
@@ -183,9 +184,9 @@ fn numbers_in<'a>(value: &'a mut Value, found: &mut Vec<&'a mut Value>) {
     }
 }
 
-/// Has a step and the next one change places, under the numbers that their places have; false if
-/// perhaps nobody could tell. They depend on each other if the second one has the term, the commit
-/// index or what is applied grow: none of them ever shrinks.
+/// Swaps a step and the next one, and keeps the sequence numbers of the lines. Returns false if the
+/// swap might not be detectable. It is detectable if the second step increases the term, the commit
+/// index or the applied index, because these never decrease.
 fn swap(lines: &mut [String], first: usize) -> bool {
     let grows = |digest: NodeDigest| -> [Index; 3] {
         [Index(digest.term.0), digest.commit, digest.applied]
@@ -207,7 +208,7 @@ fn swap(lines: &mut [String], first: usize) -> bool {
     true
 }
 
-/// A step as a line, under another number.
+/// Returns a step as a line with another sequence number.
 fn line_of(mut record: NodeRecord, number: u64) -> String {
     if let NodeRecord::Step { seq, .. } = &mut record {
         *seq = number;

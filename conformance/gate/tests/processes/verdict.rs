@@ -1,4 +1,4 @@
-//! What is checked of every run.
+//! The checks of every run.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use raft_logs::validate::{Options, Report, validate};
 use crate::clients::Load;
 use crate::cluster::{Cluster, IDS};
 
-/// What must at least have happened, so that a run means something.
+/// The least numbers of events in a meaningful run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Floor {
     /// Calls that were answered.
@@ -22,8 +22,8 @@ pub(crate) struct Floor {
     pub(crate) resets: u64,
 }
 
-/// Heals everything, waits until all servers are even, stops them, and checks what clients have seen
-/// and what servers have logged.
+/// Heals everything, waits until all servers have applied all entries, stops them, and checks the
+/// history of the clients and the logs of the servers.
 pub(crate) fn judge(cluster: &mut Cluster, load: Load, floor: Floor) -> Report {
     cluster.heal();
     load.wait_for(cluster, 50);
@@ -62,12 +62,12 @@ pub(crate) fn judge(cluster: &mut Cluster, load: Load, floor: Floor) -> Report {
     report
 }
 
-/// The servers' logs of their steps.
+/// Returns the paths of the servers' trace logs.
 pub(crate) fn trace_logs(cluster: &Cluster) -> Vec<PathBuf> {
     IDS.iter().map(|id| cluster.server(*id).trace_log()).collect()
 }
 
-/// The logs, which must be a behaviour of the model.
+/// Validates the logs, which must be a behaviour of the model.
 fn explained(logs: &[PathBuf]) -> Report {
     let began = Instant::now();
     let report = validate(logs, Options::default(), &mut |_| {});

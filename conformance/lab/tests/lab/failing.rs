@@ -1,4 +1,4 @@
-//! Tests fail when what they demand is not so.
+//! Tests fail when their demands are not met.
 
 use raft_core::NodeId;
 use raft_lab::{Conditions, Scenario, Stop, Test, Tester, Unmet, run, select};

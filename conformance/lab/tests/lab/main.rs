@@ -1,4 +1,4 @@
-//! The course's lab suite, each test with a few seeds; and that its tests can fail.
+//! Runs each test of the lab suite with a few seeds, and checks that the tests can fail.
 
 mod choice;
 mod failing;

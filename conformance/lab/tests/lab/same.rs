@@ -1,4 +1,4 @@
-//! A seed means a run.
+//! The same seed gives the same run.
 
 use raft_lab::{run, select};
 
@@ -25,7 +25,7 @@ fn keeping_the_logs_changes_nothing_and_they_can_be_read() {
     let starts = |log: &Vec<raft_trace::NodeRecord>| {
         log.iter().filter(|record| matches!(record, raft_trace::NodeRecord::Start { .. })).count()
     };
-    // Two of three servers crash in it once.
+    // In this test, two of the three servers crash once.
     let mut starts: Vec<usize> = with.node_logs.values().map(starts).collect();
     starts.sort_unstable();
     assert_eq!(starts, [1, 2, 2]);

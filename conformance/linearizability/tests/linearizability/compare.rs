@@ -1,8 +1,8 @@
-//! The same histories for three other checkers, with specifications of their own: `stateright`,
+//! Runs three other checkers on the same histories, with separate specifications: `stateright`,
 //! `todc-utils` and `porcupine-rs`.
 //!
-//! A call of unknown outcome is told to the latter two as one that returns after everything else,
-//! with any answer. That is right if such a call can always come last, so its step must never fail.
+//! The last two receive a call of unknown outcome as a call that returns after all others, with any
+//! answer. This is correct if such a call can always come last, so its step must never fail.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -36,7 +36,8 @@ impl Shared for PlainValue {}
 /// An operation with its answer, if there is one.
 type Done<P> = (<P as Plain>::Operation, Option<<P as Plain>::Answer>);
 
-/// The state after an operation. Where a version is unknown, `P` knows what to do.
+/// Returns the state after an operation. The specification `P` decides how it treats an unknown
+/// version.
 fn step<P: Plain>(state: &P, (operation, answer): &Done<P>) -> Option<P> {
     state.next(operation, answer.as_ref(), 0).pop()
 }
@@ -57,8 +58,8 @@ fn done<P: Plain>(call: &Call<P::Operation, P::Answer>) -> Done<P> {
     (call.operation.clone(), call.answer().map(|(_, answer)| answer.clone()))
 }
 
-/// Calls and returns in order, each with its call. What never returned comes back at the end, if
-/// that is asked for.
+/// Returns all invocations and returns in order, each with the index of its call. With
+/// `all_return`, a call that never returned gets a return at the end.
 fn events<O, A>(calls: &[Call<O, A>], all_return: bool) -> Vec<(u64, bool, usize)> {
     let invoked = (0..calls.len()).map(|index| (calls[index].invoked, false, index));
     let returned = (0..calls.len()).filter_map(|index| match calls[index].answer() {
@@ -70,8 +71,8 @@ fn events<O, A>(calls: &[Call<O, A>], all_return: bool) -> Vec<(u64, bool, usize
     events
 }
 
-/// A name for whoever makes a call: the client, and another one after each unknown outcome, for
-/// nobody has two calls under way.
+/// Returns the caller of each call. A client is a new caller after each call of unknown outcome,
+/// because a caller cannot have two calls under way.
 fn callers<O, A>(calls: &[Call<O, A>]) -> Vec<usize> {
     let mut names = BTreeMap::new();
     let mut next = 0;
@@ -95,7 +96,7 @@ impl<P: Shared> SequentialSpec for Sequential<P> {
     type Op = Done<P>;
     type Ret = ();
 
-    /// Only for operations of unknown outcome, which can always take effect.
+    /// Called only for operations of unknown outcome, which can always take effect.
     fn invoke(&mut self, operation: &Done<P>) {
         if let Some(next) = step(&self.0, operation) {
             self.0 = next;
@@ -201,7 +202,7 @@ fn porcupine<P: Shared>(
     check_operations_timeout(&operations, limit)
 }
 
-/// Asserts that all checkers say the same.
+/// Asserts that all checkers have the same verdict.
 fn all_agree<M, P>(history: &History<M::Operation, M::Answer>) -> Result<(), TestCaseError>
 where
     M: Model,
@@ -271,14 +272,15 @@ proptest! {
     }
 }
 
-/// How long something takes.
+/// Runs some work, and returns its result and its duration.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = work();
     (result, start.elapsed())
 }
 
-/// Prints how long each checker takes; see `README.md`.
+/// Prints how long three of the checkers take; see `README.md`. Returns whether their verdicts
+/// agree.
 fn race<M, P>(name: &str, history: &History<M::Operation, M::Answer>) -> bool
 where
     M: Model,

@@ -1,4 +1,4 @@
-//! Of a long history, the answers that are in conflict.
+//! The conflicting answers of a long history.
 
 use raft_linearizability::{KvModel, Limit, Operation, check, conflict};
 

@@ -1,5 +1,5 @@
-//! The linearizability checker: histories with a name, an oracle that tries every order, other
-//! people's checkers, limits, and how histories are stored.
+//! Tests of the linearizability checker: small named histories, an oracle that tries every order,
+//! other checkers, limits, and the storage of histories.
 
 mod compare;
 mod conflicts;

@@ -1,4 +1,4 @@
-//! Histories that have a name, each with what it is an example of.
+//! Small histories. Each test is named after the behaviour that its history is an example of.
 
 use raft_linearizability::{
     Answer, Call, Explanation, History, KvModel, Limit, Operation, Outcome, Report, ValueAnswer,
@@ -8,7 +8,8 @@ use raft_linearizability::{
 type KvCall = Call<Operation, Answer>;
 
 fn call<O, A>(invoked: u64, operation: O, outcome: Outcome<A>) -> Call<O, A> {
-    // The client does not matter to the checker; one for each call keeps them apart in the output.
+    // The checker ignores the client. Each call has its own client, so that the output
+    // distinguishes the calls.
     Call { client: invoked, key: "k".into(), operation, invoked, outcome }
 }
 
@@ -56,7 +57,7 @@ fn accepts(calls: Vec<KvCall>) {
     assert!(report.is_linearizable(), "{report}");
 }
 
-/// Asserts that the history is refused, and because of the answer that came at `returned`.
+/// Asserts that the history is not linearizable, because of the answer that came at `returned`.
 #[track_caller]
 fn refuses(calls: Vec<KvCall>, returned: u64) {
     let explanation = explanation(&report(calls));
@@ -120,7 +121,7 @@ fn concurrent_reads_may_see_the_old_and_the_new_value() {
 
 #[test]
 fn a_lost_update_is_refused() {
-    // Both saw version 4 and both replaced it.
+    // Both clients saw version 4, and both replaced it.
     refuses(
         vec![
             put(1, "a", written(2, 4, 1)),
@@ -151,7 +152,8 @@ fn a_retry_that_is_applied_twice_is_refused() {
 
 #[test]
 fn a_retry_that_overwrites_what_came_between_is_refused() {
-    // The first attempt took effect and was read; the second took effect after another's write.
+    // The first attempt took effect and was read. The second attempt took effect after a write of
+    // another client.
     refuses(
         vec![
             put(1, "a", Outcome::Unknown),
@@ -220,7 +222,8 @@ fn an_unknown_version_lies_between_those_of_its_neighbours() {
 
 #[test]
 fn there_must_be_room_for_an_unknown_version() {
-    // Two bytes were appended by somebody between versions 4 and 5.
+    // The length 4 shows that the unknown append took effect between the two known writes, so there
+    // must be a version between theirs.
     let calls = |version| {
         vec![
             put(1, "a", written(2, 4, 1)),
@@ -289,7 +292,8 @@ fn an_unknown_compare_and_set_takes_effect_only_on_its_version() {
 
 #[test]
 fn a_chain_of_unknown_calls_is_found() {
-    // Only a write, then an append, then a compare-and-set on the append's version explain the read.
+    // The read needs a chain: the write, perhaps the append, then the compare-and-set on the
+    // version of the last of them.
     let calls = |expected| {
         vec![
             deleted(1, 2, false),
@@ -310,7 +314,7 @@ fn unknown_calls_may_be_needed_for_the_version_that_they_make() {
         vec![
             put(1, "x", written(2, 1, 1)),
             append(3, "y", Outcome::Unknown),
-            // Two of them, or the read would tell that one of them took effect.
+            // With only one of them, the read would show that it took effect.
             cas(4, Some(expected), "c", Outcome::Unknown),
             cas(5, Some(expected), "c", Outcome::Unknown),
             get(6, 7, "c", 4),
@@ -323,7 +327,7 @@ fn unknown_calls_may_be_needed_for_the_version_that_they_make() {
 
 #[test]
 fn an_unknown_write_may_have_to_stand_before_a_known_one() {
-    // Behind version 5 it would take version 6, which another write has.
+    // After version 5 it would take version 6, which another write has.
     accepts(vec![
         put(1, "u", Outcome::Unknown),
         put(2, "w", written(8, 5, 1)),

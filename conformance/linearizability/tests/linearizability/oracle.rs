@@ -1,5 +1,5 @@
-//! Small histories, against an oracle that tries every order, every set of calls of unknown outcome
-//! and every version.
+//! Compares the checker on small histories with an oracle that tries every order, every set of
+//! calls of unknown outcome and every version.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -14,7 +14,7 @@ use crate::simulate::{
     swap_answers,
 };
 
-/// Whether calls of one key can be put into an order, found by trying.
+/// Decides by trying whether calls of one key can be put into an order.
 fn oracle<P: Plain>(calls: &[Call<P::Operation, P::Answer>]) -> bool {
     let spoken = calls.iter().map(|call| P::version(&call.operation, answer(call)));
     let highest = spoken.max().unwrap_or_default() + calls.len() as u64;
@@ -37,7 +37,8 @@ fn place<P: Plain>(state: &P, left: &[&Call<P::Operation, P::Answer>], highest: 
     })
 }
 
-/// Whether an order that was found is one: it respects time and explains every answer.
+/// Returns whether an order that was found is valid: it respects time, contains every answered
+/// call, and explains every answer.
 fn explains<P: Plain>(calls: &[Call<P::Operation, P::Answer>], order: &[usize]) -> bool {
     let is_in_time = order.iter().enumerate().all(|(place, index)| {
         let later = &order[place + 1..];
@@ -82,7 +83,7 @@ where
         }
     }
     prop_assert_eq!(report.is_linearizable(), expected, "{}", report);
-    // Without patience, everything that is for hard histories is used on these.
+    // With little patience, the methods for hard histories are used on these small ones, too.
     for patience in [0, 8, 64] {
         let report = check::<M>(history, Limit { patience, ..Limit::default() });
         prop_assert_eq!(report.is_linearizable(), expected, "{}", report);
@@ -91,7 +92,7 @@ where
     Ok(expected)
 }
 
-/// What was known just before and just after an answer came.
+/// Returns the calls as they were known just before and just after an answer came.
 fn cut_around<O: Clone, A: Clone>(calls: &[Call<O, A>], end: u64) -> [Vec<Call<O, A>>; 2] {
     let cut = |last: u64| {
         let known = calls.iter().filter(move |call| call.invoked <= last).cloned();
@@ -107,7 +108,8 @@ fn cut_around<O: Clone, A: Clone>(calls: &[Call<O, A>], end: u64) -> [Vec<Call<O
     [end - 1, end].map(cut)
 }
 
-/// When calls begin and end: every order of the 2n moments, with a client for each call.
+/// Generates the moments at which calls begin and end: every order of the 2n moments, with one
+/// client per call.
 fn moments(calls: usize) -> impl Strategy<Value = Vec<(u64, u64)>> {
     let order: Vec<u64> = (1..=2 * calls as u64).collect();
     Just(order).prop_shuffle().prop_map(|order| {
@@ -144,7 +146,7 @@ fn kv_call() -> impl Strategy<Value = (Operation, Option<Answer>)> {
         4 => prop_oneof![4 => found, 1 => Just(Answer::Missing)]
             .prop_map(|answer| (Operation::Get, Some(answer))),
         3 => (text(), written()).prop_map(|(value, answer)| {
-            // Mostly the right length, or hardly anything would be linearizable.
+            // Most lengths are correct. Otherwise hardly any history would be linearizable.
             let answer = answer.map(|answer| match answer {
                 Answer::Written { version, length } if length > 0 => {
                     Answer::Written { version, length: value.len() as u64 }

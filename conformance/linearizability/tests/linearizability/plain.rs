@@ -1,5 +1,5 @@
-//! The specifications once more, without any cleverness: what the oracle and the other checkers
-//! take. A version that nobody knows is chosen, not bounded.
+//! Simple versions of the specifications, for the oracle and the other checkers. They choose an
+//! unknown version, except for `BoundedKv`, which holds a lower bound.
 
 use raft_linearizability::{Answer, Operation, ValueAnswer, ValueOperation};
 
@@ -8,8 +8,8 @@ pub(crate) trait Plain: Clone + Default {
     type Operation: Clone;
     type Answer: Clone;
 
-    /// All states that an operation can lead to; without an answer, if it takes effect. Versions
-    /// that nobody knows are chosen up to `highest`.
+    /// Returns all states that an operation can lead to. Without an answer, the operation takes
+    /// effect. Unknown versions are chosen up to `highest`.
     fn next(
         &self,
         operation: &Self::Operation,
@@ -17,7 +17,7 @@ pub(crate) trait Plain: Clone + Default {
         highest: u64,
     ) -> Vec<Self>;
 
-    /// The highest version that an answer or an operation speaks of.
+    /// Returns the highest version in an operation and its answer.
     fn version(operation: &Self::Operation, answer: Option<&Self::Answer>) -> u64;
 }
 
@@ -125,8 +125,8 @@ impl Plain for PlainValue {
     }
 }
 
-/// A key of the service for checkers that know only one next state: of a version that nobody knows,
-/// the lowest that it can be.
+/// A key of the service, for checkers that allow only one next state. For an unknown version, it
+/// holds the lowest possible one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct BoundedKv {
     value: Option<Vec<u8>>,
@@ -135,7 +135,8 @@ pub(crate) struct BoundedKv {
 }
 
 impl BoundedKv {
-    /// The same with a version that somebody saw, if it can be that.
+    /// Returns the same key with a version that an answer showed, or `None` if the key cannot have
+    /// it.
     fn with_version(&self, version: u64) -> Option<BoundedKv> {
         let fits = if self.is_lowest { self.version <= version } else { self.version == version };
         let value = self.value.clone();
@@ -182,7 +183,7 @@ impl BoundedKv {
                 let next = expected.map_or_else(|| self.absent(), |seen| self.with_version(seen));
                 match next {
                     Some(next) => next.write(value.to_vec(), answer),
-                    // Without an answer it may also have had no effect.
+                    // Without an answer, the operation may also have had no effect.
                     None => answer.is_none().then(|| self.clone()),
                 }
             }

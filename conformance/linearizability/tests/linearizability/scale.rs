@@ -1,4 +1,4 @@
-//! Long histories with many calls of unknown outcome, and what happens at the limit.
+//! Long histories with many calls of unknown outcome, and the behaviour at the limit.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use raft_linearizability::{
 
 use crate::simulate::{KvService, Random, Simulation, ValueService, forget_a_write, swap_answers};
 
-/// Fifteen clients, ten thousand calls, of which about six in a hundred have an unknown outcome.
+/// Fifteen clients and ten thousand calls. About six in a hundred calls have an unknown outcome.
 const LONG: Simulation =
     Simulation { seed: 0, clients: 15, keys: 5, operations: 10_000, unknown: 3 };
 
@@ -17,7 +17,8 @@ fn simulations() -> impl Iterator<Item = Simulation> {
     (0..5).flat_map(|seed| [1, 5, 20].map(|keys| Simulation { seed, keys, ..LONG }))
 }
 
-/// What fits into a test, however busy the machine: only steps are limited.
+/// Returns a limit for tests. Only steps are limited, so the result does not depend on the load of
+/// the machine.
 fn limit() -> Limit {
     Limit { time: Duration::MAX, ..Limit::default() }
 }
@@ -55,12 +56,14 @@ fn one_wrong_answer_in_a_long_history_is_found() {
         let is_read = |operation: &Operation| *operation == Operation::Get;
         let report = decide::<KvModel>(&swap_answers(&history, is_read, random));
         assert!(report.is_violated(), "{simulation:?}: {report}");
-        // What nobody misses may well be forgotten; that there is a verdict is enough.
+        // If no answer shows the missing write, the history is still linearizable. So any verdict
+        // will do.
         decide::<KvModel>(&forget_a_write(&history, |operation| !is_read(operation), random));
     }
 }
 
-/// Appends that nobody can tell the order of, until somebody reads a value that none of them made.
+/// Returns a history of concurrent appends whose order no answer shows, and of a read of a value
+/// that they cannot have made.
 fn hopeless(appends: u64) -> History<ValueOperation, ValueAnswer> {
     let call = |client, operation, answer| Call {
         client,

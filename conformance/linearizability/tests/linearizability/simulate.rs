@@ -1,5 +1,5 @@
-//! Histories of a simulated service: operations take effect at some moment between call and
-//! return, or, if the client gave up, at any later moment, or never.
+//! Histories of a simulated service. An operation takes effect at some moment between its
+//! invocation and its return. If the client gave up, it takes effect at any later moment, or never.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(crate) type KvHistory = History<Operation, Answer>;
 /// A history without versions.
 pub(crate) type ValueHistory = History<ValueOperation, ValueAnswer>;
 
-/// Numbers that look random and depend on nothing but the seed (splitmix64).
+/// Pseudo-random numbers that depend only on the seed (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
@@ -35,20 +35,20 @@ impl Random {
     }
 }
 
-/// What a simulated service is.
+/// A simulated service.
 pub(crate) trait Service: Default {
     type Operation: Clone;
     type Answer: Clone;
 
-    /// An operation that a client may want, which last saw this answer about the key; `number` is
-    /// different in every call.
+    /// Returns an operation for a client. `seen` is the last answer about the key that the client
+    /// saw. `number` is different in every call.
     fn want(seen: Option<&Self::Answer>, number: u64, random: &mut Random) -> Self::Operation;
 
-    /// Does it.
+    /// Applies an operation, and returns its answer.
     fn apply(&mut self, key: u64, operation: &Self::Operation) -> Self::Answer;
 }
 
-/// The key-value service: what a replicated log makes of it.
+/// The key-value service, on a replicated log: versions are log indexes.
 #[derive(Default)]
 pub(crate) struct KvService {
     index: u64,
@@ -118,7 +118,7 @@ impl Service for KvService {
     }
 }
 
-/// The service without versions; every key exists.
+/// The service without versions, in which every key exists.
 #[derive(Default)]
 pub(crate) struct ValueService(BTreeMap<u64, Vec<u8>>);
 
@@ -151,14 +151,14 @@ impl Service for ValueService {
     }
 }
 
-/// What to simulate.
+/// The parameters of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Simulation {
     pub(crate) seed: u64,
     pub(crate) clients: usize,
     pub(crate) keys: u64,
     pub(crate) operations: usize,
-    /// How many calls in a hundred end with an unknown outcome.
+    /// The probability, in percent, that the client gives up at each of the two steps of a call.
     pub(crate) unknown: u64,
 }
 
@@ -170,7 +170,7 @@ struct Flight<A> {
 }
 
 impl Simulation {
-    /// A history that is linearizable.
+    /// Runs the simulation, and returns its history, which is linearizable.
     pub(crate) fn run<S: Service>(&self) -> History<S::Operation, S::Answer> {
         let mut random = Random(self.seed);
         let mut service = S::default();
@@ -220,8 +220,8 @@ impl Simulation {
     }
 }
 
-/// Gives two reads of one key each other's answers, if there are two that differ. Most of what comes
-/// out is not linearizable.
+/// Swaps the answers of two reads of one key, if there are two that differ. Most of the resulting
+/// histories are not linearizable.
 pub(crate) fn swap_answers<O: Clone, A: Clone + PartialEq>(
     history: &History<O, A>,
     is_read: impl Fn(&O) -> bool,
@@ -254,7 +254,7 @@ pub(crate) fn swap_answers<O: Clone, A: Clone + PartialEq>(
     History::new(calls).expect("no time was changed")
 }
 
-/// Forgets one effect: an acknowledged write is taken out of the history, what readers saw stays.
+/// Marks one write as not done. The answers to reads stay the same.
 pub(crate) fn forget_a_write<O: Clone, A: Clone>(
     history: &History<O, A>,
     is_write: impl Fn(&O) -> bool,

@@ -1,4 +1,4 @@
-//! Histories as JSON lines, and as they are recorded.
+//! Tests of histories that are stored as JSON lines, and of their recording.
 
 use proptest::prelude::*;
 use raft_linearizability::{

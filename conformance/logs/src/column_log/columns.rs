@@ -1,4 +1,4 @@
-//! One column for each server.
+//! Writes events in one column for each server.
 //!
 //! ```text
 //!    step topic| n1                        | n2
@@ -7,10 +7,10 @@
 //!       2 ELEC |                           | <- n1 vote? t1 log start
 //! ```
 //!
-//! Every line stands for itself, so that other tools can cut and search the picture: where a text
-//! goes on in the next line, that has the step and the topic again. Where columns would be too narrow
-//! to be read, all servers share one, and every line names its server. What is wrong with an event
-//! ([`Flag`](super::event::Flag)) stands in the margin, or `>` at a step that was asked for.
+//! Every line is complete by itself, so that other tools can cut and search the picture. If a text
+//! continues in the next line, that line repeats the step and the topic. If the columns were too
+//! narrow to be read, all servers share one column, and every line names its server. The margin
+//! shows the [`Flag`](super::event::Flag) of an event, or `>` at a step that the user asked for.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -22,26 +22,26 @@ use raft_core::NodeId;
 use super::event::Event;
 use super::event_topic::Topic;
 
-/// The servers share a column rather than that each gets a narrower one.
+/// The smallest width of a column. If columns were narrower, all servers would share one.
 pub const NARROWEST: usize = 12;
 
-/// Margin, step and topic.
+/// The width of the margin, the step and the topic.
 const LEFT: usize = 1 + 7 + 1 + 5;
 
 /// The bar before each column.
 const BAR: &str = "| ";
 
-/// How the columns look.
+/// The layout of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The width of the whole picture.
     pub width: usize,
-    /// Whether texts that do not fit are cut, with `..` at the end, instead of going on in the next
-    /// line.
+    /// Whether a text that does not fit is cut, with `..` at the end, instead of continuing in the
+    /// next line.
     pub cut: bool,
     /// Whether topics have colours.
     pub coloured: bool,
-    /// A step to point at.
+    /// The step that is marked with `>`.
     pub around: Option<u64>,
 }
 
@@ -56,27 +56,28 @@ impl Default for Layout {
 pub struct Columns {
     servers: Vec<NodeId>,
     layout: Layout,
-    /// Whether the servers' names stand above what comes next.
+    /// Whether the names of all current servers have been written.
     headed: bool,
 }
 
 impl Columns {
-    /// Columns for these servers, in this order. A server that is not among them gets a column when
-    /// it has something to say.
+    /// Creates columns for these servers, in this order. Another server gets a column with its
+    /// first event. Then all columns are sorted by server.
     pub fn new(servers: Vec<NodeId>, layout: Layout) -> Columns {
         Columns { servers, layout, headed: false }
     }
 
-    /// The width of the whole picture.
+    /// Returns the width of the whole picture.
     pub fn width(&self) -> usize {
         self.layout.width
     }
 
-    /// Writes an event, below the servers' names if it is the first.
+    /// Writes an event. The servers' names are written above the first event, and again after a
+    /// server was added.
     ///
     /// # Errors
     ///
-    /// Whatever `out` reports.
+    /// Returns the errors of `out`.
     pub fn write(&mut self, event: &Event, mut out: impl Write) -> io::Result<()> {
         let place = match self.servers.iter().position(|server| *server == event.server) {
             Some(place) => place,
@@ -156,7 +157,7 @@ impl Columns {
         }
     }
 
-    /// How many columns there are, one for each server or one for all, and how wide each is.
+    /// Returns the number of columns, one for each server or one for all, and the width of each.
     fn columns(&self) -> (usize, usize) {
         let room = self.layout.width.saturating_sub(LEFT);
         let width = |columns: usize| (room / columns).saturating_sub(BAR.len());
@@ -167,7 +168,7 @@ impl Columns {
     }
 }
 
-/// A text that fits, with a mark where something is missing.
+/// Shortens a text to a width. A text that was cut ends with `..`.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! What can be wrong with a file.
+//! Errors in the files that are shown.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,59 +6,60 @@ use std::path::PathBuf;
 use raft_core::NodeId;
 use raft_trace::{NODE_LOG_SCHEMA, SCHEMA, TraceError};
 
-/// Why a file is not shown, or not to its end. What stands before the damage is always shown.
+/// The reason why a file is not shown, or not shown completely. The part before the damage is
+/// always shown.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
     /// The first line names no schema that can be shown.
     #[error("{}:1: neither a \"{SCHEMA}\" nor a \"{NODE_LOG_SCHEMA}\": {reason}", path.display())]
     OtherSchema {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the first line is instead.
+        /// The problem with the first line.
         reason: String,
     },
-    /// A line is not what should stand there.
+    /// A line does not hold a valid record for its place.
     #[error("{}:{line}: {reason}", path.display())]
     Damaged {
-        /// In which file.
+        /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem with the line.
         reason: String,
     },
-    /// The last line has no end.
+    /// The last line is incomplete.
     #[error("{}:{line}: the last line is cut", path.display())]
     Cut {
-        /// In which file.
+        /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
     },
-    /// A cluster trace of another version, or one that is truncated.
+    /// A cluster trace has another version, or is truncated.
     #[error("{}: {source}", path.display())]
     Trace {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the trace.
         source: TraceError,
     },
-    /// A step of a cluster trace cannot be done.
+    /// A step of a cluster trace is impossible.
     #[error("{}: step {step} is not possible: {reason}", path.display())]
     Impossible {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The step, counted from 1.
         step: u64,
-        /// Why.
+        /// The reason why it is impossible.
         reason: String,
     },
     /// Two files are logs of the same server.
@@ -68,19 +69,19 @@ pub enum LogError {
         server: NodeId,
         /// The file that is shown.
         first: PathBuf,
-        /// The file that is not.
+        /// The file that is not shown.
         second: PathBuf,
     },
-    /// A cluster trace does not grow.
+    /// A cluster trace cannot be followed, because it does not grow.
     #[error("{} is a cluster trace, and only node logs can be followed", path.display())]
     CannotFollow {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
 }
 
 impl LogError {
-    /// What to do about it.
+    /// Returns advice for the user.
     pub fn advice(&self) -> &'static str {
         match self {
             LogError::Read { .. } => "name files that exist, or wait for node logs with --follow",

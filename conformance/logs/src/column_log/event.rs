@@ -1,4 +1,4 @@
-//! One line of the picture.
+//! An event: one line of the picture.
 
 use std::fmt;
 
@@ -8,45 +8,45 @@ use serde::{Serialize, Serializer};
 
 use super::event_topic::Topic;
 
-/// Something that happened to a server, in words.
+/// An event of a server, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// The step that it belongs to. A step has one event or several.
+    /// The step of the event. A step has one or more events.
     pub step: u64,
-    /// In whose column it stands.
+    /// The server in whose column the event is shown.
     pub server: NodeId,
-    /// What it is about.
+    /// The topic of the event.
     pub topic: Topic,
-    /// The term that it concerns: a message's own, otherwise the server's.
+    /// The term that the event concerns: the term of a message, otherwise the term of the server.
     pub term: Option<Term>,
-    /// The first and the last log index that it concerns.
+    /// The first and the last log index that the event concerns.
     #[serde(rename = "index")]
     pub indexes: Option<(Index, Index)>,
-    /// How the step left the server; nothing if it is down.
+    /// The state of the server after the step; `None` if the server is down.
     pub state: Option<State>,
-    /// Whether there is something wrong with it.
+    /// The problem with the event, if there is one.
     pub flag: Flag,
-    /// What happened, in words.
+    /// The text of the event.
     pub text: String,
 }
 
-/// Whether there is something wrong with an event.
+/// A problem with an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flag {
-    /// Nothing.
+    /// No problem.
     #[default]
     None,
-    /// The message that arrived had arrived before.
+    /// The message that arrived had already arrived before.
     Repeated,
-    /// No log that is shown says that the message which arrived was sent.
+    /// No shown log contains the sending of the message that arrived.
     Unsent,
-    /// A property is broken here.
+    /// The step breaks a property.
     Broken,
 }
 
 impl Flag {
-    /// What stands in the margin.
+    /// Returns the mark in the margin.
     pub const fn mark(self) -> char {
         match self {
             Flag::None => ' ',
@@ -57,22 +57,22 @@ impl Flag {
     }
 }
 
-/// A server in a word or three: `L3 c7 a6` leads term 3, knows entries up to 7 to be committed, and
-/// has applied them up to 6.
+/// The state of a server in short form. `L3 c7 a6` leads term 3, knows entries up to 7 to be
+/// committed, and has applied them up to 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// `F`, `C` or `L`.
+    /// The role: `F` (follower), `C` (candidate) or `L` (leader).
     pub role: char,
     /// Its current term.
     pub term: Term,
     /// Its commit index.
     pub commit: Index,
-    /// The last index that it knows to be applied.
+    /// The last index that the server knows to be applied.
     pub applied: Index,
 }
 
 impl State {
-    /// What of a digest is shown.
+    /// Returns the part of a digest that is shown.
     pub fn of(digest: &NodeDigest) -> State {
         let NodeDigest { role, term, commit, applied, .. } = digest;
         State { role: role.to_ascii_uppercase(), term: *term, commit: *commit, applied: *applied }

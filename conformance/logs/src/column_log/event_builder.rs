@@ -1,8 +1,9 @@
-//! From the records of one server to events.
+//! Makes events from the records of one server.
 //!
-//! A step becomes what caused it, then what it changed in the server, then what it asked for, then
-//! the messages that left. A message stands where it *leaves*: one that waits for a write, with the
-//! step that says the write is durable. Events of a change begin with the server's new [`State`].
+//! A step becomes its cause, then the changes in the server, then the effects, then the messages
+//! that left. A message is shown in the step in which it *leaves*. If it waits for a write, this is
+//! the step that reports the write durable. The text of a change begins with the server's new
+//! [`State`].
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -15,11 +16,11 @@ use super::event_text::{self, MessageText};
 use super::event_topic::Topic;
 use super::waiting_messages::Outbox;
 
-/// Makes events of what happened to one server, record by record.
+/// Makes events from the records of one server, record by record.
 #[derive(Debug)]
 pub struct EventBuilder {
     server: NodeId,
-    /// How many other servers there are.
+    /// The number of other servers.
     others: usize,
     before: Option<NodeDigest>,
     outbox: Outbox<(NodeId, Message)>,
@@ -34,14 +35,14 @@ struct WaitingWrite {
 }
 
 impl EventBuilder {
-    /// Begins with a server of which nothing is known yet.
+    /// Creates a builder for a server that has no records yet.
     pub fn new(server: NodeId) -> EventBuilder {
         let (outbox, writes) = (Outbox::default(), VecDeque::new());
         EventBuilder { server, others: 0, before: None, outbox, writes }
     }
 
-    /// The events of the next record, in order; never none. `flag` is what is wrong with the
-    /// message that the record is about.
+    /// Returns the events of the next record, in order. There is at least one. `flag` marks a
+    /// problem with the message that the record receives.
     pub fn events(&mut self, step: u64, record: &NodeRecord, flag: Flag) -> Vec<Event> {
         let left = self.outbox.pass(record, |to, message| (to, message.clone()));
         let mut events = match record {
@@ -57,7 +58,7 @@ impl EventBuilder {
         events
     }
 
-    /// The events of messages that leave.
+    /// Returns the events of messages that leave.
     pub(super) fn sends(&self, step: u64, left: &[(NodeId, Message)]) -> Vec<Event> {
         let mut groups: Vec<(&Message, MessageText, Vec<NodeId>)> = Vec::new();
         for (to, message) in left {
@@ -75,7 +76,7 @@ impl EventBuilder {
         groups.into_iter().map(event).collect()
     }
 
-    /// An event of this server as it is now.
+    /// Creates an event with the current state of this server.
     pub(super) fn event(
         &self,
         step: u64,
@@ -89,13 +90,14 @@ impl EventBuilder {
         Event { step, server: self.server, topic, term, indexes, state, flag: Flag::None, text }
     }
 
-    /// The server is gone, with all that was not durable.
+    /// Forgets the state of the server, which has stopped, and its writes that are not durable.
     pub(super) fn stop(&mut self) {
         self.before = None;
         self.writes.clear();
     }
 
-    /// The server counts its writes anew, from after this one on.
+    /// Renumbers the writes that are not durable, so that the first write after `base` has number
+    /// 1.
     pub(super) fn renumber(&mut self, base: Mark) {
         for write in &mut self.writes {
             write.mark.0 = write.mark.0.saturating_sub(base.0);
@@ -111,7 +113,7 @@ impl EventBuilder {
             last,
             base,
             durable: last.index,
-            // What is applied was committed.
+            // Applied entries were committed.
             commit: applied,
             applied,
         };
@@ -218,7 +220,7 @@ impl EventBuilder {
         self.event(step, Topic::Disk, None, indexes, format!("durable: {what}"))
     }
 
-    /// What is different in the server.
+    /// Returns the events of the changes in the server.
     fn changes(&self, step: u64, before: &NodeDigest, after: &NodeDigest) -> Vec<Event> {
         let now = self.state_text();
         let mut events = Vec::new();
@@ -253,7 +255,8 @@ impl EventBuilder {
         events
     }
 
-    /// What an effect does beyond the changes; messages leave later.
+    /// Returns the events of an effect that are not changes in the server. Messages are shown
+    /// later, when they leave.
     fn consequence(&mut self, step: u64, effect: &Effect, before: &NodeDigest) -> Vec<Event> {
         let (topic, indexes, text) = match effect {
             Effect::Persist { mark, write } => return self.write(step, *mark, write, before),

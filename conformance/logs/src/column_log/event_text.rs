@@ -1,4 +1,4 @@
-//! What is said of messages, writes and numbers.
+//! Texts for messages, writes and numbers.
 
 use itertools::Itertools as _;
 use raft_checker::notation::describe_message;
@@ -8,7 +8,7 @@ use raft_core::{
 
 use super::event_topic::Topic;
 
-/// A message: what it is about, the log indexes that it concerns, and the words for it.
+/// The description of a message: its topic, the log indexes that it concerns, and its text.
 pub(super) struct MessageText {
     pub(super) topic: Topic,
     pub(super) indexes: Option<(Index, Index)>,
@@ -49,7 +49,8 @@ impl MessageText {
     }
 }
 
-/// The checker's words, but for entries: here there may be hundreds, so they are not spelled out.
+/// Describes a message like the checker, except for its entries. Here a message may have hundreds
+/// of entries, so only their indexes are shown.
 fn message_text(message: &Message, indexes: Option<(Index, Index)>) -> String {
     let Message::AppendEntries(request) = message else {
         return describe_message(message);
@@ -65,20 +66,20 @@ fn message_text(message: &Message, indexes: Option<(Index, Index)>) -> String {
     }
 }
 
-/// `5`, or `5..7` with both ends included.
+/// Writes a range as `5`, or as `5..7` with both ends included.
 pub(super) fn span((first, last): (Index, Index)) -> String {
     if first == last { first.to_string() } else { format!("{first}..{last}") }
 }
 
-/// The receivers of a message; `all` if nobody is left out.
+/// Lists the receivers of a message. Returns `all` if the message goes to every other server.
 pub(super) fn receivers(to: &[NodeId], others: usize) -> String {
     if to.len() > 1 && to.len() == others { "all".to_owned() } else { to.iter().join(" ") }
 }
 
-/// How many commands are spelled out.
+/// The number of commands that are listed.
 const COMMANDS: usize = 8;
 
-/// What clients propose, the first few commands spelled out.
+/// Lists the first few commands of a proposal, and counts the others.
 pub(super) fn commands(commands: &[Bytes]) -> String {
     let shown = commands.iter().take(COMMANDS).join(" ");
     match commands.len().saturating_sub(COMMANDS) {
@@ -87,7 +88,7 @@ pub(super) fn commands(commands: &[Bytes]) -> String {
     }
 }
 
-/// What a write puts on the disk: `t3 v2, 5..7`.
+/// Describes a write to the disk: `t3 v2, 5..7`.
 pub(super) fn write(write: &Write) -> String {
     let vote = write.vote.map(|vote| match vote.voted_for {
         Some(candidate) => format!("t{} v{}", vote.current_term, candidate.0),
@@ -101,7 +102,7 @@ pub(super) fn write(write: &Write) -> String {
     vote.into_iter().chain(log).join(", ")
 }
 
-/// The log indexes that a write concerns.
+/// Returns the log indexes that a write concerns.
 pub(super) fn log_indexes(write: &LogWrite) -> Option<(Index, Index)> {
     match write {
         LogWrite::Append { entries, .. } if entries.is_empty() => None,
@@ -112,7 +113,7 @@ pub(super) fn log_indexes(write: &LogWrite) -> Option<(Index, Index)> {
     }
 }
 
-/// Why a read is not served.
+/// Describes why a read is not served.
 pub(super) fn read_refusal(reason: ReadRefusal) -> String {
     match reason {
         ReadRefusal::NotLeader { leader } => ask(leader),
@@ -121,12 +122,12 @@ pub(super) fn read_refusal(reason: ReadRefusal) -> String {
     }
 }
 
-/// Whom a client is sent to.
+/// Describes the server that a client should ask instead.
 pub(super) fn ask(leader: Option<NodeId>) -> String {
     leader.map_or_else(|| "no leader is known".to_owned(), |leader| format!("ask {leader}"))
 }
 
-/// The name of a variant as words: `SecondLeader` becomes `second leader`.
+/// Writes the name of a variant as words: `SecondLeader` becomes `second leader`.
 pub(super) fn variant(value: impl std::fmt::Debug) -> String {
     let mut text = String::new();
     for letter in format!("{value:?}").chars() {

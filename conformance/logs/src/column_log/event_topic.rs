@@ -1,4 +1,4 @@
-//! What an event is about.
+//! Topics of events.
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -56,7 +56,7 @@ impl Topic {
         Topic::Fail,
     ];
 
-    /// Its name in the picture.
+    /// Returns the name of the topic in the picture.
     pub const fn name(self) -> &'static str {
         match self {
             Topic::Boot => "BOOT",
@@ -76,7 +76,8 @@ impl Topic {
         }
     }
 
-    /// How it looks on a terminal, in the sixteen colours that users choose for themselves.
+    /// Returns the style of the topic on a terminal. It uses only the sixteen colours that users
+    /// can configure.
     pub const fn style(self) -> Style {
         let colour = match self {
             Topic::Boot => AnsiColor::White,

@@ -1,4 +1,4 @@
-//! Which events are shown.
+//! Selects the events that are shown.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -8,25 +8,25 @@ use raft_core::NodeId;
 use super::event::Event;
 use super::event_topic::Topic;
 
-/// Which events are shown: those that pass every part. The default shows all.
+/// A selection of events. An event is shown if it passes every part. The default shows all events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these topics; all if it is empty.
+    /// The topics that are shown; all if it is empty.
     pub topics: BTreeSet<Topic>,
-    /// None of these topics.
+    /// The topics that are hidden.
     pub not_topics: BTreeSet<Topic>,
-    /// Only events of these terms.
+    /// The terms whose events are shown.
     pub terms: Option<Span>,
-    /// Only events that concern one of these log indexes.
+    /// The log indexes whose events are shown. An event may concern several of them.
     pub indexes: Option<Span>,
-    /// Only these servers; all if it is empty.
+    /// The servers that are shown; all if it is empty.
     pub servers: BTreeSet<NodeId>,
-    /// Only these steps.
+    /// The steps that are shown.
     pub steps: Span,
 }
 
 impl Filter {
-    /// Whether the event is shown.
+    /// Returns whether the event is shown.
     pub fn passes(&self, event: &Event) -> bool {
         let in_terms = |terms: Span| event.term.is_some_and(|term| terms.meets(term.0, term.0));
         let in_indexes = |indexes: Span| {
@@ -40,13 +40,13 @@ impl Filter {
             && self.indexes.is_none_or(in_indexes)
     }
 
-    /// Whether the server has a column.
+    /// Returns whether the server has a column.
     pub fn shows_server(&self, server: NodeId) -> bool {
         self.servers.is_empty() || self.servers.contains(&server)
     }
 }
 
-/// Numbers from a first to a last one, both included.
+/// A range of numbers, with its first and its last number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The first.
@@ -62,12 +62,12 @@ impl Default for Span {
 }
 
 impl Span {
-    /// The numbers that are at most `distance` away from `centre`.
+    /// Returns the numbers that are at most `distance` away from `centre`.
     pub fn around(centre: u64, distance: u64) -> Span {
         Span { first: centre.saturating_sub(distance), last: centre.saturating_add(distance) }
     }
 
-    /// The numbers in both.
+    /// Returns the numbers in both ranges.
     pub fn and(self, other: Span) -> Span {
         Span { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
@@ -77,7 +77,7 @@ impl Span {
     }
 }
 
-/// `7`, `7..9`, `7..` or `..9`.
+/// Parses `7`, `7..9`, `7..` or `..9`.
 impl FromStr for Span {
     type Err = String;
 

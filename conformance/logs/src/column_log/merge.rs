@@ -1,18 +1,18 @@
-//! Several node logs as one run.
+//! Merges several node logs into one run.
 //!
-//! There is no clock in the logs, and none is needed: a server's own records are in order, and a
-//! message is received after it was sent. Every order that keeps to both is as good as the true
-//! one, because nobody in the cluster could tell them apart. This one follows a chain of events: it
-//! stays with a server until that waits for a message, and then goes to the one that has to send
-//! it. It depends on nothing but the logs.
+//! The logs have no clock, and they need none. The records of one server are in order, and a
+//! message is received after it was sent. Every order that respects both is as good as the true
+//! one, because no server could observe a difference. This merge follows chains of causes: it stays
+//! with one server until that server waits for a message, and then continues with the sender of the
+//! message. The order depends only on the logs.
 //!
-//! Equal messages are counted: the second arrival waits for the second sending. If nothing else can
-//! go on, the network has repeated the message ([`Flag::Repeated`]), or the log of its sender lacks
-//! it ([`Flag::Unsent`]). Which of several that wait is the repeated one is a guess. A sender whose
-//! log is not there is believed.
+//! Equal messages are counted: the second receipt waits for the second sending. If no other record
+//! can come next, either the network has repeated the message ([`Flag::Repeated`]), or the log of
+//! its sender lacks it ([`Flag::Unsent`]). If several receipts wait, the choice of the repeated one
+//! is a guess. If there is no log of the sender, its messages count as sent.
 //!
-//! Held in memory are one record of each log and, for the last [`SENT`] different messages, how
-//! often they were sent and received.
+//! The merge holds one record of each log in memory and, for the last [`SENT`] different messages,
+//! the number of times that they were sent and received.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -25,13 +25,13 @@ use super::event::Flag;
 use super::node_log::{Located, NodeLog};
 use super::waiting_messages::Outbox;
 
-/// For how many different messages it is remembered that they were sent.
+/// The number of different messages for which the merge remembers that they were sent.
 pub const SENT: usize = 1 << 20;
 
-/// Several node logs as one run.
+/// A merge of several node logs into one run.
 pub struct Merge {
     lanes: Vec<Lane>,
-    /// Whose record was taken last.
+    /// The lane whose record was taken last.
     current: Option<usize>,
     sent: Sent,
     errors: Vec<LogError>,
@@ -46,52 +46,52 @@ struct Lane {
 
 struct Head {
     located: Located,
-    /// The sender of the message that the record is about, and which message that is.
+    /// The sender and the key of the message, if the record receives one.
     receives: Option<(NodeId, u64)>,
 }
 
 /// A record at its place in the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// Whose record it is.
+    /// The server of the record.
     pub server: NodeId,
     /// Its line in that server's log.
     pub line: u64,
-    /// What it says.
+    /// The record.
     pub record: NodeRecord,
-    /// What is wrong with the message that it is about.
+    /// The problem with the message that the record receives.
     pub flag: Flag,
 }
 
-/// What the merge has next.
+/// The next item of the merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A record.
     Record(Box<Merged>),
     /// Nothing yet: the logs have to grow first.
     Wait,
-    /// Nothing any more.
+    /// Nothing any more: all logs have ended.
     End,
 }
 
-/// Whether a record can come next.
+/// The answer whether a record can come next.
 enum Ready {
     Yes(Flag),
-    /// Not before the log in this lane has gone on.
+    /// Not before the log in this lane has continued.
     After(usize),
-    /// Not before a log is there that nobody has begun yet.
+    /// Not yet, because a log whose server is still unknown may belong to the sender.
     AfterUnknown,
 }
 
 impl Merge {
-    /// Puts logs together.
+    /// Creates a merge of logs.
     pub fn new(logs: Vec<NodeLog>) -> Merge {
         let lane = |log| Lane { log, head: None, ended: false, outbox: Outbox::default() };
         let lanes = logs.into_iter().map(lane).collect();
         Merge { lanes, current: None, sent: Sent::default(), errors: Vec::new() }
     }
 
-    /// The servers whose logs have begun, sorted.
+    /// Returns the servers whose logs have begun, sorted.
     pub fn servers(&mut self) -> Vec<NodeId> {
         self.fill();
         let mut servers: Vec<NodeId> = self.lanes.iter().filter_map(Lane::server).collect();
@@ -99,19 +99,19 @@ impl Merge {
         servers
     }
 
-    /// Whether something is wrong with a log.
+    /// Returns whether there are errors that were not taken yet.
     pub fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
-    /// What was wrong with the logs, since this was last asked. A damaged log ends where it is
-    /// damaged, and the others go on.
+    /// Returns the errors in the logs since the last call. A damaged log ends at the damage, and
+    /// the others continue.
     pub fn take_errors(&mut self) -> Vec<LogError> {
         std::mem::take(&mut self.errors)
     }
 
-    /// The next record. With `patient`, growing logs may still bring what a record waits for;
-    /// without, it comes as it is.
+    /// Returns the next record. With `patient`, a record that waits for a message is held back as
+    /// long as a log may still grow. Without it, the record is returned as it is.
     pub fn next_record(&mut self, patient: bool) -> Next {
         self.fill();
         if let Some((place, flag)) = self.choose() {
@@ -128,7 +128,7 @@ impl Merge {
         }
     }
 
-    /// Reads the next record of each log of which none is held.
+    /// Reads the next record of each log that has none in memory.
     fn fill(&mut self) {
         for place in 0..self.lanes.len() {
             let lane = &mut self.lanes[place];
@@ -165,7 +165,7 @@ impl Merge {
         self.errors.push(LogError::SameServer { server, first, second });
     }
 
-    /// Stays with the current server, or follows what it waits for.
+    /// Stays with the current server, or continues with the server that it waits for.
     fn choose(&self) -> Option<(usize, Flag)> {
         let mut next = self.current;
         for _ in 0..self.lanes.len() {
@@ -182,7 +182,8 @@ impl Merge {
         })
     }
 
-    /// Everybody waits: somebody's message was repeated, or was never sent.
+    /// Chooses a record when all servers wait. One of them waits for a message that was repeated,
+    /// or that was never sent.
     fn unblock(&self) -> Option<(usize, Flag)> {
         let was_sent = |place: usize| {
             let (_, message) = self.lanes[place].head.as_ref()?.receives?;
@@ -192,7 +193,7 @@ impl Merge {
         self.lowest(was_sent).or_else(|| self.lowest(waits))
     }
 
-    /// Of the servers for which there is an answer, the first.
+    /// Returns the answer of the server with the lowest id among those that have an answer.
     fn lowest(&self, answer: impl Fn(usize) -> Option<Flag>) -> Option<(usize, Flag)> {
         let places = 0..self.lanes.len();
         let answered = places.filter_map(|place| Some((place, answer(place)?)));
@@ -245,7 +246,7 @@ impl Lane {
         self.head.is_some() || !self.ended
     }
 
-    /// Whether nobody knows yet whose log this will be.
+    /// Returns whether the server of this log is not known yet.
     fn is_unknown(&self) -> bool {
         self.server().is_none() && !self.ended
     }
@@ -266,7 +267,7 @@ fn key(from: NodeId, to: NodeId, message: &Message) -> u64 {
     hasher.finish()
 }
 
-/// How often messages were sent and received; the oldest are forgotten.
+/// The number of times that messages were sent and received. The oldest messages are dropped.
 #[derive(Default)]
 struct Sent {
     counts: HashMap<u64, Count>,
@@ -295,12 +296,12 @@ impl Sent {
 
     fn receive(&mut self, message: u64) {
         if let Some(count) = self.counts.get_mut(&message) {
-            // A repetition uses up no later sending.
+            // A repeated receipt does not use up a later sending.
             count.received = count.sent.min(count.received + 1);
         }
     }
 
-    /// Whether it was sent once more than it was received.
+    /// Returns whether the message was sent more often than it was received.
     fn awaits(&self, message: u64) -> bool {
         self.counts.get(&message).is_some_and(|count| count.sent > count.received)
     }

@@ -1,5 +1,6 @@
-//! Traces and node logs in one column for each server: who did what, in which order, and what came
-//! of it. For people who look for the reason of something, so it tells more than it judges.
+//! Shows cluster traces and node logs, with one column for each server. The columns show the steps
+//! of the servers, their order, and their consequences. This helps people to search for the cause
+//! of a problem, so it shows more than it judges.
 //!
 //! ```text
 //! cluster trace --replayed--> Replayed -----------+
@@ -7,14 +8,14 @@
 //! node logs --Merge--> NodeRecord --EventBuilder--+
 //! ```
 //!
-//! | to read | what it is |
+//! | item | purpose |
 //! | --- | --- |
-//! | [`Event`], [`Topic`] | one line of the picture |
-//! | [`EventBuilder`] | from the records of a server to events |
-//! | [`Replayed`] | from a cluster trace to events |
-//! | [`NodeLog`], [`Merge`] | from the logs of servers to one run |
-//! | [`Filter`], [`Columns`], [`Stats`] | what is shown, and how |
-//! | [`show`] | all of it, for `raftgate log` |
+//! | [`Event`], [`Topic`] | one line of the picture, and its topic |
+//! | [`EventBuilder`] | makes events from the records of a server |
+//! | [`Replayed`] | makes events from a cluster trace |
+//! | [`NodeLog`], [`Merge`] | read the logs of servers, and merge them into one run |
+//! | [`Filter`], [`Columns`], [`Stats`] | select events, and write them |
+//! | [`show`] | does all of this, for `raftgate log` |
 
 mod columns;
 mod error;

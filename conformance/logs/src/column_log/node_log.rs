@@ -1,4 +1,4 @@
-//! Reading a node log, record by record, also while it grows.
+//! Reads a node log, record by record, also while it grows.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,8 +9,8 @@ use raft_trace::{NODE_LOG_SCHEMA, NodeRecord};
 
 use super::error::LogError;
 
-/// A file that may grow, and that need not exist yet. At its end it reads nothing, and later
-/// perhaps more.
+/// A file that may grow, and that need not exist yet. At the current end of the file, a read
+/// returns 0 bytes. A later read may return more.
 #[derive(Debug)]
 pub struct GrowingFile {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct GrowingFile {
 }
 
 impl GrowingFile {
-    /// Nothing is opened before something is read.
+    /// Creates a reader of the file. The file is opened at the first read.
     pub fn new(path: &Path) -> GrowingFile {
         GrowingFile { path: path.to_owned(), file: None, read: 0 }
     }
@@ -44,20 +44,20 @@ impl Read for GrowingFile {
     }
 }
 
-/// A record and where it stands.
+/// A record and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     /// The line, counted from 1.
     pub line: u64,
-    /// What it says.
+    /// The record.
     pub record: NodeRecord,
 }
 
-/// Reads a node log. Holds one line at a time.
+/// A reader of a node log. It holds one line in memory.
 pub struct NodeLog {
     path: PathBuf,
     input: Box<dyn BufRead>,
-    /// Whether the end of the file is only the end for now.
+    /// Whether the file may continue after its current end.
     grows: bool,
     line: u64,
     text: Vec<u8>,
@@ -67,44 +67,44 @@ pub struct NodeLog {
 }
 
 impl NodeLog {
-    /// A log that is complete. `path` is for messages.
+    /// Creates a reader of a complete log. `path` is used only in messages.
     pub fn new(path: &Path, input: Box<dyn BufRead>) -> NodeLog {
         let (path, text) = (path.to_owned(), Vec::new());
         NodeLog { path, input, grows: false, line: 0, text, server: None, next: 1 }
     }
 
-    /// A log that is still being written.
+    /// Creates a reader of a log that is still being written.
     pub fn growing(path: &Path) -> NodeLog {
         let input = Box::new(BufReader::new(GrowingFile::new(path)));
         NodeLog { grows: true, ..NodeLog::new(path, input) }
     }
 
-    /// For messages.
+    /// Returns the path of the log, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whose log it is, once that is known.
+    /// Returns the server of the log, once it is known.
     pub fn server(&self) -> Option<NodeId> {
         self.server
     }
 
-    /// Forgets whose log it is: somebody else's is shown for that server.
+    /// Forgets the server of the log, because another log is shown for this server.
     pub(super) fn disown(&mut self) {
         self.server = None;
     }
 
-    /// Whether there may be more after the end.
+    /// Returns whether the log may continue after its current end.
     pub fn grows(&self) -> bool {
         self.grows
     }
 
-    /// The next record; none at the end, which may be the end for now.
+    /// Returns the next record, or `None` at the end, which may be only the current end.
     ///
     /// # Errors
     ///
-    /// [`LogError`] if the file cannot be read, or the line is damaged or cut. Nothing can be read
-    /// after that.
+    /// [`LogError`] if the file cannot be read, or the line is damaged or cut. After that, nothing
+    /// more can be read.
     pub fn next_record(&mut self) -> Result<Option<Located>, LogError> {
         let read = self.input.read_until(b'\n', &mut self.text);
         read.map_err(|source| LogError::Read { path: self.path.clone(), source })?;
@@ -133,7 +133,7 @@ impl NodeLog {
         Ok(Some(Located { line, record }))
     }
 
-    /// Whether the record may follow the one before.
+    /// Checks that the record may follow the one before.
     fn check(&mut self, record: &NodeRecord) -> Result<(), String> {
         match (record, self.server) {
             (NodeRecord::Start { config, .. }, server) => {
@@ -158,12 +158,13 @@ impl NodeLog {
     }
 }
 
-/// Reads a line. A server that was killed may have left half a line, and when it starts again the
-/// record of the start follows in the same line: then the half is nothing that anybody has seen.
+/// Parses a line. A server that was killed may leave an incomplete record. When the server starts
+/// again, its start record follows in the same line. In this case the incomplete record is ignored:
+/// no other server has seen anything of it.
 fn parse(line: &[u8]) -> Result<NodeRecord, String> {
     let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let text = text.trim_end();
-    // Steps are by far the most, and need no look at a schema.
+    // Most records are steps, and steps have no schema that must be checked.
     if text.starts_with("{\"step\":") {
         let step = serde_json::from_str(text);
         if let Ok(record) = step {

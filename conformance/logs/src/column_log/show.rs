@@ -1,4 +1,4 @@
-//! From files to what is written: finds out what each file is, and shows it.
+//! Shows files: finds out the kind of each file, and writes its events.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,22 +20,22 @@ use super::node_log::NodeLog;
 use super::stats::Stats;
 use super::trace::{MOST_SERVERS, Replayed};
 
-/// What the first field of the first line of `--json` says.
+/// The value of the first field of the first line of `--json`.
 pub const COLUMN_LOG_SCHEMA: &str = "raft-column-log";
 
 /// The version of that schema.
 pub const COLUMN_LOG_VERSION: u64 = 1;
 
-/// How often growing logs are looked at again before a record is shown although the message that it
-/// is about has not been sent in any of them.
+/// The number of times that growing logs are read again before a receipt is shown without its
+/// sending.
 const PATIENCE: u32 = 10;
 
-/// What is shown, and how.
+/// Which events are shown, and in which form.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which events.
+    /// The events that are shown.
     pub filter: Filter,
-    /// In which form.
+    /// The form in which they are shown.
     pub form: Form,
     /// Whether node logs are still growing.
     pub follow: bool,
@@ -48,9 +48,9 @@ pub enum Form {
     Columns(Layout),
     /// One line of JSON for each event.
     Json,
-    /// How many there are.
+    /// The number of events.
     Stats,
-    /// The same as one line of JSON.
+    /// The number of events, as one line of JSON.
     JsonStats,
 }
 
@@ -60,14 +60,14 @@ impl Default for Form {
     }
 }
 
-/// Shows files: each cluster trace by itself, in order, then all node logs as one run. `wait` is
-/// called when growing logs have nothing new; it says whether to look again.
+/// Shows files: first each cluster trace by itself, in order, then all node logs as one run. `wait`
+/// is called when growing logs have nothing new. It returns whether to look again.
 ///
-/// Returns what was wrong with the files. Whatever could be read was shown.
+/// Returns the errors in the files. All parts that could be read were shown.
 ///
 /// # Errors
 ///
-/// Whatever `out` reports.
+/// Returns the errors of `out`.
 pub fn show(
     files: &[PathBuf],
     options: &Options,
@@ -98,7 +98,7 @@ pub fn show(
     Ok(errors)
 }
 
-/// What a file is.
+/// The kind of a file.
 enum Kind {
     Trace,
     Log(File),
@@ -106,7 +106,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Looks at the first line.
+    /// Finds out the kind from the first line.
     fn of(path: &Path, follow: bool) -> Result<Kind, LogError> {
         #[derive(Deserialize)]
         struct Header {
@@ -165,7 +165,7 @@ fn show_trace(path: &Path, mut printer: Printer, mut out: impl Write) -> io::Res
     Ok(errors)
 }
 
-/// Reads a trace, or of a damaged one what stands before the damage.
+/// Reads a trace. Of a damaged trace, returns the part before the damage, and the error.
 fn read_trace(path: &Path) -> (Option<ClusterTrace>, Option<LogError>) {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -180,7 +180,7 @@ fn read_trace(path: &Path) -> (Option<ClusterTrace>, Option<LogError>) {
         TraceError::Truncated { steps } => *steps,
         _ => 0,
     };
-    // As if the trace had ended there.
+    // Read the steps before the damage as a complete trace.
     let good = text.split_inclusive(|byte| *byte == b'\n').take(steps + 1);
     let mut good: Vec<u8> = good.flatten().copied().collect();
     good.extend(format!("{{\"end\":{{\"steps\":{steps}}}}}\n").bytes());
@@ -217,7 +217,7 @@ fn show_logs(
             Next::Wait => {
                 out.flush()?;
                 waited = waited.saturating_add(1);
-                // Whoever waits for more wants to know at once what is wrong.
+                // Stop at an error, so that a user who follows the logs sees it at once.
                 if merge.has_errors() || !wait() {
                     break;
                 }
@@ -229,18 +229,18 @@ fn show_logs(
     Ok(merge.take_errors())
 }
 
-/// Writes events in the form that was asked for.
+/// A writer of events in the requested form.
 struct Printer<'a> {
     filter: &'a Filter,
     form: Form,
-    /// Whether there are several pictures, which then have titles.
+    /// Whether there are several pictures. If so, each has a title.
     titled: bool,
     columns: Columns,
     stats: Stats,
     end: End,
 }
 
-/// What is said at the end.
+/// The numbers that are written at the end.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct End {
     shown: u64,

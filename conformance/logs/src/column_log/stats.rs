@@ -1,4 +1,4 @@
-//! What happened how often.
+//! Counts of events.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,21 +10,21 @@ use serde::Serialize;
 use super::event::{Event, State};
 use super::event_topic::Topic;
 
-/// What happened how often, for each server.
+/// Counts of events, for each server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// One for each server.
+    /// The counts of each server.
     pub servers: BTreeMap<NodeId, ServerStats>,
 }
 
-/// What happened to one server.
+/// Counts of the events of one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ServerStats {
     /// The number of events of each topic.
     pub events: BTreeMap<Topic, u64>,
-    /// How often it campaigned.
+    /// The number of its campaigns. A campaign that is won in the same step is not counted.
     pub campaigns: u64,
-    /// How often it was elected.
+    /// The number of elections that it won.
     pub elections_won: u64,
     /// Its highest term.
     pub term: Term,
@@ -47,7 +47,8 @@ impl Stats {
         };
         let was = server.last.replace(state).map(|last| (last.role, last.term));
         if was != Some((state.role, state.term)) {
-            // One that is alone in its cluster campaigns and wins in one step.
+            // A server that is alone in its cluster campaigns and wins in one step, without a
+            // candidate state.
             server.campaigns += u64::from(state.role == 'C');
             server.elections_won += u64::from(state.role == 'L');
         }
@@ -59,7 +60,7 @@ impl Stats {
 
 type Number = fn(&ServerStats) -> u64;
 
-/// The rows below the topics.
+/// The rows below those of the topics.
 const NUMBERS: [(&str, Number); 5] = [
     ("campaigns", |server| server.campaigns),
     ("elections won", |server| server.elections_won),

@@ -1,4 +1,5 @@
-//! Cluster traces as events: the trace is replayed, and the replayed servers keep node logs.
+//! Makes events from cluster traces. The trace is replayed, and the replayed servers keep node
+//! logs.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,11 +17,11 @@ use super::event_builder::EventBuilder;
 use super::event_text::MessageText;
 use super::event_topic::Topic;
 
-/// The largest cluster whose traces are shown: at the end of a trace every majority is asked
-/// whether it can recover, and there are too many in larger ones.
+/// The greatest number of servers whose traces are shown. At the end of a trace, every majority is
+/// checked for recovery, and larger clusters have too many majorities.
 pub const MOST_SERVERS: u64 = 9;
 
-/// The paper's rules, and what they were asked.
+/// A protocol that follows the paper's rules and records every step as a node log does.
 #[derive(Default)]
 struct Recording {
     records: RefCell<Vec<Recorded>>,
@@ -36,7 +37,7 @@ struct Recorded {
 impl Protocol for Recording {
     fn step(&self, node: &mut Node, _: &mut Memory, input: Input, effects: &mut Vec<Effect>) {
         step(&Paper, node, input.clone(), effects);
-        // The cluster says when a message leaves.
+        // The cluster's observation shows when a message leaves.
         let kept = effects.iter().filter(|effect| !matches!(effect, Effect::Send { .. }));
         let effects = kept.cloned().collect();
         let record = NodeRecord::Step { seq: 0, input, effects, after: NodeDigest::of(node) };
@@ -64,21 +65,21 @@ pub struct Replayed {
     cluster: Cluster,
     builders: BTreeMap<NodeId, EventBuilder>,
     done: usize,
-    /// What the cluster has broken so far: a broken property is shown once.
+    /// The properties that are broken so far. A broken property is shown only once.
     broken: PropertySet,
 }
 
-/// Why a trace is shown up to here only.
+/// The reason why a trace is shown only up to some step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
-    /// The step that cannot be done, counted from 1.
+    /// The impossible step, counted from 1.
     pub step: u64,
-    /// Why.
+    /// The reason why it is impossible.
     pub reason: Impossible,
 }
 
 impl Replayed {
-    /// A cluster before the first step of its trace.
+    /// Creates a cluster before the first step of its trace.
     pub fn new(trace: ClusterTrace) -> Replayed {
         let recording = Recording::default();
         let cluster = Cluster::boot(&trace.settings, &recording);
@@ -86,28 +87,28 @@ impl Replayed {
         let mut builders: BTreeMap<_, _> = ids.map(|id| (id, EventBuilder::new(id))).collect();
         for Recorded { server, record, .. } in recording.records.take() {
             if let Some(builder) = builders.get_mut(&server) {
-                // All servers are there, with nothing in them; that is not worth a line.
+                // At the start, all servers exist and are empty. This is not shown.
                 builder.events(0, &record, Flag::None);
             }
         }
         Replayed { trace, cluster, builders, done: 0, broken: PropertySet::default() }
     }
 
-    /// The servers.
+    /// Returns the servers.
     pub fn servers(&self) -> Vec<NodeId> {
         self.builders.keys().copied().collect()
     }
 
-    /// What the trace shows, in words.
+    /// Returns a description of the trace, in words.
     pub fn about(&self) -> &str {
         &self.trace.about
     }
 
-    /// The events of the next step; none after the last one.
+    /// Replays the next step and returns its events, or `None` after the last step.
     ///
     /// # Errors
     ///
-    /// [`Stuck`] if the step is not possible. It will not be possible later either.
+    /// [`Stuck`] if the step is not possible. Later calls fail in the same way.
     pub fn next_step(&mut self) -> Result<Option<Vec<Event>>, Stuck> {
         let Some(action) = self.trace.actions.get(self.done) else {
             return Ok(None);
@@ -130,7 +131,7 @@ impl Replayed {
         }
         let server = self.server_of_step();
         if let Some(builder) = self.builders.get_mut(&server) {
-            // The model counts a server's writes anew after each of its steps.
+            // The model starts to number a server's writes again after each of its steps.
             builder.renumber(durable);
             let sent = observation.sent.into_iter();
             let left: Vec<_> = sent.map(|envelope| (envelope.to, envelope.message)).collect();
@@ -147,13 +148,14 @@ impl Replayed {
         Ok(Some(events))
     }
 
-    /// A disk that writes at once is not worth a line of its own.
+    /// Returns whether the first event of a record is hidden: with an atomic disk, a write is
+    /// durable at once, and its report needs no line.
     fn is_silent(&self, record: &NodeRecord) -> bool {
         self.trace.settings.disk == DiskMode::Atomic
             && matches!(record, NodeRecord::Step { input: Input::Durable { .. }, .. })
     }
 
-    /// In whose column the coming step stands.
+    /// Returns the server in whose column the next step is shown.
     fn server_of_step(&self) -> NodeId {
         match self.trace.actions.get(self.done) {
             Some(Action::Drop(envelope) | Action::Duplicate(envelope)) => envelope.to,
@@ -162,7 +164,8 @@ impl Replayed {
         }
     }
 
-    /// What the network or the world does; the servers tell the rest themselves.
+    /// Returns the events of the network and the environment. All other events come from the
+    /// records of the servers.
     fn action_events(&mut self, step: u64) -> Vec<Event> {
         let Some(action) = self.trace.actions.get(self.done) else { return Vec::new() };
         match action {
@@ -194,7 +197,7 @@ impl Replayed {
         }
     }
 
-    /// What happens to a message on its way stands in the receiver's column.
+    /// Returns the event of a message that is lost or repeated, in the receiver's column.
     fn network_events(&self, step: u64, what: &str, envelope: &Envelope) -> Vec<Event> {
         let Some(builder) = self.builders.get(&envelope.to) else { return Vec::new() };
         let message_text = MessageText::of(&envelope.message);
@@ -203,7 +206,7 @@ impl Replayed {
         vec![builder.event(step, Topic::Drop, term, message_text.indexes, text)]
     }
 
-    /// A broken property stands with the server that the step was about.
+    /// Returns an event for each newly broken property, in the column of the step's server.
     fn violation_events(&mut self, step: u64, server: NodeId, broken: PropertySet) -> Vec<Event> {
         let known: Vec<Property> = self.broken.iter().collect();
         let fresh = broken.iter().filter(|property| !known.contains(property));

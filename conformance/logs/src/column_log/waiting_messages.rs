@@ -18,14 +18,14 @@ impl<T> Default for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// The messages that leave with a record, oldest first, each as what `keep` makes of it.
+    /// Returns the messages that leave with a record, oldest first, each as converted by `keep`.
     pub(super) fn pass(
         &mut self,
         record: &NodeRecord,
         keep: impl Fn(NodeId, &Message) -> T,
     ) -> Vec<T> {
         let NodeRecord::Step { input, effects, .. } = record else {
-            // What had not left before the crash never will.
+            // Messages that had not left before the crash never will.
             self.waiting.clear();
             return Vec::new();
         };

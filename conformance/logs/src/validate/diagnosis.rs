@@ -1,7 +1,7 @@
-//! Why a server waits for a message for ever.
+//! Finds out why a server waits for a message forever.
 //!
-//! What was explained says only that the message has not left. Whether its sender asks for it at all,
-//! holds it back, or sends it later stands in the sender's log, which is read once more for it.
+//! The explained records show only that the message has not left. Its sender may never ask to send
+//! it, may hold it back, or may send it later. To find out, the sender's log is read once more.
 
 use raft_core::{Effect, Input, Mark, Message, NodeId};
 use raft_trace::NodeRecord;
@@ -12,14 +12,14 @@ use super::network::may_arrive_as;
 use super::refusal::{Dependence, Refusal};
 use super::replica::Replica;
 
-/// A receipt that nothing explains.
+/// A receipt that is not explained.
 struct Receipt<'a> {
     from: NodeId,
     to: NodeId,
     message: &'a Message,
 }
 
-/// Gives each server that waits a refusal that says what for.
+/// Gives a refusal to each server that waits, with the reason why it waits.
 pub(super) fn diagnose(readings: &mut [ExplainedPrefix], replicas: &[Replica]) {
     let place_of = |id: NodeId| replicas.iter().position(|replica| replica.id == id);
     let find_out = |receiver: usize| {
@@ -27,7 +27,7 @@ pub(super) fn diagnose(readings: &mut [ExplainedPrefix], replicas: &[Replica]) {
         Some(match place_of(receipt.from) {
             Some(sender) => {
                 let found = look_for(&readings[sender], &receipt);
-                // What is wrong there may have taken the message away.
+                // The error in the sender's log may be the reason why the message is missing.
                 let blameless = readings[sender].refusal.is_none() || !found.is_contradiction();
                 if blameless { found } else { Refusal::Waits { from: receipt.from, line: None } }
             }
@@ -56,7 +56,7 @@ fn receipt(reading: &ExplainedPrefix, to: NodeId) -> Option<Receipt<'_>> {
     }
 }
 
-/// A message that its sender holds back, and for which write.
+/// A message that its sender holds back, and the write for which it waits.
 #[derive(Clone, Copy)]
 struct Held {
     line: u64,
@@ -74,7 +74,7 @@ fn look_for(sender: &ExplainedPrefix, receipt: &Receipt<'_>) -> Refusal {
         _ => None,
     };
     let (mut durable, mut held, mut died) = (Mark::default(), None::<Held>, None);
-    // Whatever cannot be read was not read before either.
+    // A part that cannot be read now could not be read before, either.
     let mut log = LogReader::open(sender.log.path()).ok();
     while let Some(Ok(Some(Located { line, record }))) = log.as_mut().map(LogReader::next) {
         let NodeRecord::Step { input, effects, .. } = record else {
@@ -103,7 +103,7 @@ fn look_for(sender: &ExplainedPrefix, receipt: &Receipt<'_>) -> Refusal {
     }
 }
 
-/// If a server waits for one that waits, and so on, for itself: all of them.
+/// Returns a circle of servers in which each one waits for the next, if this server is in one.
 fn circle(readings: &[ExplainedPrefix], replicas: &[Replica], first: usize) -> Option<Refusal> {
     let mut links = Vec::new();
     let mut place = first;

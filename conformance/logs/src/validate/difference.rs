@@ -1,21 +1,21 @@
-//! Where two values part.
+//! Finds the first difference between two values.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// How much of a value is shown, in characters.
+/// The number of characters of a value that are shown.
 const SHOWN: usize = 60;
 
-/// The first place at which what the log says differs from what the model says.
+/// The first place at which the log differs from the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The field, from the outside in: `after.commit`, `effects[1].send.to`.
+    /// The path of the field, from the outside in: `after.commit`, `effects[1].send.to`.
     pub field: String,
-    /// What the model says.
+    /// The value in the model.
     pub model: String,
-    /// What the log says.
+    /// The value in the log.
     pub log: String,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference between two values of one type, if there is one.
+/// Returns the first difference between two values of one type, if there is one.
 pub(super) fn first_difference<T: Serialize>(name: &str, model: &T, log: &T) -> Option<Difference> {
     let value = |of: &T| serde_json::to_value(of).unwrap_or(Value::Null);
     descend(name.to_owned(), Some(&value(model)), Some(&value(log)))

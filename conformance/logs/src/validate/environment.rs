@@ -1,10 +1,11 @@
-//! What a server may be told by its disk and its state machine, and from what it may restart: the
-//! world of the model (`cluster::server` of raft-checker), without choosing anything.
+//! The environment of one server: which reports its disk and its state machine can make, and from
+//! which states it can restart. It is the environment of the model (`cluster::server` of
+//! raft-checker), but it makes no choices.
 //!
-//! The disk takes writes in the order in which they were issued. Those that were reported durable are
-//! there after a crash; of the later ones, any number of the oldest. The state machine does what it
-//! was asked to do, in that order; after a crash it reflects at least the snapshot at the base of the
-//! log, and at most what it was asked for.
+//! The disk takes writes in the order in which they were issued. After a crash, the disk holds all
+//! writes that were reported durable, and any number of the oldest later ones. The state machine
+//! does its tasks in the order in which they were given. After a crash, it reflects at least the
+//! snapshot at the base of the log, and at most the tasks that it was given.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,7 @@ use raft_core::{Effect, Index, Input, Mark, PersistentState, Write};
 
 use super::difference::first_difference;
 
-/// A rule of the world.
+/// A rule of the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvironmentRule {
     /// About a log's first start.
@@ -23,7 +24,7 @@ pub enum EnvironmentRule {
     RestartFromDisk,
     /// About a start's `applied`.
     RestartApplied,
-    /// About what a server can start from.
+    /// About the states from which a server can start.
     RestartIsSound,
     /// About `durable`.
     DurableWasIssued,
@@ -36,7 +37,7 @@ pub enum EnvironmentRule {
 }
 
 impl EnvironmentRule {
-    /// Its name in reports.
+    /// Returns the name of the rule in reports.
     pub const fn name(self) -> &'static str {
         match self {
             EnvironmentRule::FirstStartIsBlank => "first-start-is-blank",
@@ -51,7 +52,7 @@ impl EnvironmentRule {
         }
     }
 
-    /// What it says.
+    /// Returns the rule as a sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
             EnvironmentRule::FirstStartIsBlank => {
@@ -86,7 +87,7 @@ impl EnvironmentRule {
     }
 }
 
-/// A rule of the world that was not kept, and how.
+/// A rule of the environment that was broken, with details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BrokenRule {
     pub(super) rule: EnvironmentRule,
@@ -97,46 +98,46 @@ fn refuse<T>(rule: EnvironmentRule, detail: String) -> Result<T, BrokenRule> {
     Err(BrokenRule { rule, detail })
 }
 
-/// What the state machine was asked to do.
+/// A task of the state machine.
 #[derive(Clone, Copy, Debug)]
 enum Task {
     /// Apply the entries from the first index to the last.
     Apply(Index, Index),
-    /// Become what a snapshot up to this index says, once the write is durable.
+    /// Restore a snapshot up to this index, once the write is durable.
     Restore(Index, Mark),
 }
 
 /// The disk and the state machine of one server.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
-    /// What is on the disk, durably.
+    /// The durable state of the disk.
     disk: PersistentState,
     durable: Mark,
-    /// Writes on their way to the disk, oldest first.
+    /// Writes that are not durable yet, oldest first.
     writes: VecDeque<(Mark, Write)>,
-    /// What the state machine is known to reflect.
+    /// The last index that the state machine is known to reflect.
     applied: Index,
-    /// What it was asked to do and has not reported, oldest first.
+    /// The tasks that the state machine was given and has not reported as done, oldest first.
     tasks: VecDeque<Task>,
 }
 
 impl Environment {
-    /// What is on the disk, durably.
+    /// Returns the durable state of the disk.
     pub(super) fn disk(&self) -> &PersistentState {
         &self.disk
     }
 
-    /// The newest write that was reported durable.
+    /// Returns the newest write that was reported durable.
     pub(super) fn durable(&self) -> Mark {
         self.durable
     }
 
-    /// How many writes are on their way to the disk.
+    /// Returns the number of writes that are not durable yet.
     pub(super) fn under_way(&self) -> usize {
         self.writes.len()
     }
 
-    /// Takes what the disk and the state machine say, if they can say it.
+    /// Checks a report of the disk or of the state machine, and records it.
     pub(super) fn hear(&mut self, input: &Input) -> Result<(), BrokenRule> {
         match input {
             Input::Durable { mark } => self.hear_durable(*mark),
@@ -183,7 +184,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Remembers what a step asked for.
+    /// Records the write or the task that a step asks for.
     pub(super) fn ask(&mut self, effect: &Effect) {
         match effect {
             Effect::Persist { mark, write } => self.writes.push_back((*mark, write.clone())),
@@ -197,8 +198,8 @@ impl Environment {
         }
     }
 
-    /// The server starts from `state`, after a kill or a stop, if that is what it can have left
-    /// behind. Says how many writes had reached the disk without being reported.
+    /// Restarts the server from `state` and `applied`, if a kill or a stop can have left them
+    /// behind. Returns the number of writes that had reached the disk without being reported.
     pub(super) fn restart(
         &mut self,
         state: &PersistentState,
@@ -237,7 +238,7 @@ impl Environment {
         Ok(kept)
     }
 
-    /// A disk that nothing is under way to.
+    /// Creates an environment without pending writes or tasks.
     pub(super) fn of(disk: PersistentState, applied: Index) -> Environment {
         Environment { disk, applied, ..Environment::default() }
     }
@@ -252,7 +253,8 @@ mod tests {
         vec![Entry { term: Term(1), payload: Payload::Noop }; count]
     }
 
-    /// A world in which terms 1, 2 and 3 were written, one after the other.
+    /// Returns an environment in which the writes of terms 1, 2 and 3 were issued, one after the
+    /// other.
     fn three_writes() -> Environment {
         let mut world = Environment::default();
         for term in 1..=3 {
@@ -310,8 +312,8 @@ mod tests {
         assert_eq!(applied(&mut world, 6), Err(EnvironmentRule::AppliedWasAsked));
     }
 
-    /// A world in which entry 1 is to be applied, then a snapshot up to 5 to be restored, then entry 6
-    /// to be applied.
+    /// Returns an environment with three tasks: apply entry 1, restore a snapshot up to 5, apply
+    /// entry 6.
     fn restoring() -> Environment {
         let mut world = three_writes();
         let snapshot = Snapshot {

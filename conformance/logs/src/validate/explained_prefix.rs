@@ -1,9 +1,9 @@
-//! How far the log of one server is explained.
+//! The explained prefix of the log of one server.
 
 use super::log_reader::{Located, LogReader};
 use super::refusal::Refusal;
 
-/// A server's log, as far as it is read, and what stopped it.
+/// A server's log, the next record that is not explained yet, and the refusal that stopped it.
 #[derive(Debug)]
 pub(super) struct ExplainedPrefix {
     pub(super) log: LogReader,

@@ -1,10 +1,11 @@
-//! The global order.
+//! Finds a global order of the steps of all servers.
 //!
-//! Each server goes on for as long as its next record is one that the model allows, and waits where it
-//! receives a message that has not been sent yet in this order. What was sent stays sent, so a server
-//! that can go on now can do so later: it does not matter who goes first, and when nobody can go on,
-//! what was explained is the longest prefix that can be explained at all. If every record was, the
-//! order in which they were is the global one; it exists in no other place.
+//! Each server continues as long as the model allows its next record. It waits at the receipt of a
+//! message that has not been sent yet in this order. A message that was sent stays sent, so a
+//! server that can continue now can also continue later. Therefore it does not matter which server
+//! goes first. When no server can continue, the explained records are the longest prefix that can
+//! be explained at all. If every record is explained, the order of explanation is the global order.
+//! It is not stored anywhere.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,28 +22,28 @@ use super::refusal::Refusal;
 use super::replica::Replica;
 use super::{Options, Progress};
 
-/// After how many records the progress is told.
+/// The number of records after which the progress is reported.
 const TELL: u64 = 1024;
 
 /// A cluster whose logs are being read.
 #[derive(Debug)]
 pub(super) struct Merge {
-    /// In the order of the servers' ids, whatever the order of the files.
+    /// The logs, in the order of the servers' ids, whatever the order of the files.
     pub(super) readings: Vec<ExplainedPrefix>,
-    /// The servers at the same places.
+    /// The servers, in the same order.
     pub(super) replicas: Vec<Replica>,
     pub(super) network: Network,
     pub(super) history: History,
     resumed: bool,
 }
 
-/// What became of a server's next record.
+/// The result of an attempt to explain a server's next record.
 enum Tried {
-    /// It is explained.
+    /// The record is explained.
     Explained,
-    /// It receives what has not been sent yet.
+    /// The record receives a message that has not been sent yet.
     Waits(NodeRecord),
-    /// The model refuses it.
+    /// The model refuses the record.
     Refused(NodeRecord, Refusal),
 }
 
@@ -78,7 +79,7 @@ impl Merge {
         })
     }
 
-    /// Explains as much as can be explained.
+    /// Explains as many records as possible, and finds out why servers still wait.
     pub(super) fn run(&mut self, tell: &mut dyn FnMut(Progress)) -> Result<(), ReadError> {
         let sizes = self.readings.iter().map(|reading| fs::metadata(reading.log.path()));
         let total = sizes.filter_map(Result::ok).map(|file| file.len()).sum();
@@ -102,7 +103,7 @@ impl Merge {
         Ok(())
     }
 
-    /// Explains a server's next record, if that is possible.
+    /// Explains a server's next record, if that is possible. Returns whether it was.
     fn advance(&mut self, place: usize) -> Result<bool, ReadError> {
         let reading = &mut self.readings[place];
         if reading.refusal.is_some() {

@@ -1,29 +1,30 @@
-//! What must hold in the whole cluster, along the global order.
+//! Checks the properties that must hold in the whole cluster, along the global order.
 //!
-//! These are the properties of raft-checker, which looks at whole logs after every step. Logs of a
-//! real cluster are too long for that, so most are checked here in an equivalent and cheap way:
+//! These are the properties of raft-checker, which examines whole logs after every step. Logs of a
+//! real cluster are too long for that. So most properties are checked here in an equivalent but
+//! cheaper way:
 //!
 //! | property | here |
 //! | --- | --- |
 //! | election-safety | each term is won once |
-//! | vote-once | the checker's own test, at each vote that leaves or is counted |
-//! | log-matching | one table for the run: what was written at an index in a term is one entry, after an entry of one term; equal prefixes follow by induction |
-//! | state-machine-safety | what leaders commit at an index is of one term, and so (log-matching) one entry |
-//! | commit-is-fact | whatever a server's commit index reaches, a leader has committed, and it is of the term that stands in the server's log |
-//! | leader-completeness | at each election, and at each commitment while a later leader leads, by the last index in question |
-//! | committed-on-majority | the last committed index, whenever a disk changes or something is committed |
-//! | own-term-commit, monotonic | the numbers before and after each step |
+//! | vote-once | the checker's own check, at each vote that leaves or is counted |
+//! | log-matching | one entry, and one term before it, per index and term; prefixes by induction |
+//! | state-machine-safety | leaders commit one term at an index, and so (log-matching) one entry |
+//! | commit-is-fact | a leader committed each server's commit index, with the term in its log |
+//! | leader-completeness | last relevant index, at elections and at commits below a later leader |
+//! | committed-on-majority | last committed index, when a disk changes or an entry is committed |
+//! | own-term-commit, monotonic | the numbers before and after each step are compared |
 //! | votes-are-facts | at each election |
 //! | match-is-fact | for the follower that has just answered |
-//! | snapshot-is-prefix | the position of each snapshot is a committed one; its data is not looked at |
-//! | reads | a read is served from a state that reflects what was committed when it began |
-//! | nothing-rejected, nobody-halts | no step asks for either |
+//! | snapshot-is-prefix | each snapshot's position is a committed one; its data is not checked |
+//! | reads | the served state reflects every entry that was committed when the read began |
+//! | nothing-rejected, nobody-halts | no step has such an effect |
 //!
-//! Not checked again are leader-append-only, commit-not-stalled, disk-is-fact and promise-is-durable:
-//! they say what single steps do, and each step of the log is a step of the model.
+//! Four properties are not checked again: leader-append-only, commit-not-stalled, disk-is-fact and
+//! promise-is-durable. They concern single steps, and each step of the log is a step of the model.
 //!
-//! Any order in which messages are received after they were sent is a run of the model, so it does
-//! not matter which of them is looked at.
+//! Every order in which messages are received after they were sent is a run of the model. So it
+//! does not matter which of these orders is checked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,7 +38,7 @@ use raft_core::{
 use super::refusal::Refusal;
 use super::replica::{Before, Released, Replica, counts_own_vote, leads};
 
-/// A property that a step broke, and how.
+/// A property that a step broke, with details.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) property: Property,
@@ -45,7 +46,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// As the reason why a step of the server is refused.
+    /// Converts this into the refusal of a step of the server.
     pub(super) fn refuse(self, replica: &Replica) -> Refusal {
         let Broken { property, detail } = self;
         Refusal::Property { property, detail, asked: replica.rules.asked() }
@@ -56,7 +57,7 @@ fn broken<T>(property: Property, detail: String) -> Result<T, Broken> {
     Err(Broken { property, detail })
 }
 
-/// What a leader has committed at an index.
+/// The entry that leaders have committed at an index.
 #[derive(Clone, Copy, Debug)]
 struct Decided {
     /// The term of the entry.
@@ -65,36 +66,37 @@ struct Decided {
     committed_in: Term,
 }
 
-/// What has happened in the cluster.
+/// The history of the cluster along the global order.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Whether there was something before the logs begin.
+    /// Whether the cluster ran before the logs begin.
     resumed: bool,
-    /// What was written at an index in a term: a hash of the entry and of the term before it.
+    /// The entry that was written at each index and term, as a hash of the entry and of the term
+    /// before it.
     entries: HashMap<LogPosition, u64>,
-    /// For each index what leaders have committed there; of what was before the logs begin, what is
-    /// known.
+    /// The entry that leaders have committed at each index. For the time before the logs begin, it
+    /// holds only the known entries.
     decided: BTreeMap<Index, Decided>,
     won: BTreeMap<Term, NodeId>,
 }
 
 impl History {
-    /// Nothing has happened; or what has happened is not known, if it was `resumed`.
+    /// Creates an empty history. With `resumed`, there is an earlier history, which is unknown.
     pub(super) fn new(resumed: bool) -> History {
         History { resumed, ..History::default() }
     }
 
-    /// How many elections were won.
+    /// Returns the number of elections that were won.
     pub(super) fn elections(&self) -> usize {
         self.won.len()
     }
 
-    /// The highest index that was committed.
+    /// Returns the highest index that was committed.
     pub(super) fn committed(&self) -> Index {
         self.decided.last_key_value().map_or(Index::ZERO, |(last, _)| *last)
     }
 
-    /// A server has started, perhaps not for the first time.
+    /// Checks the start of a server, the first one or a later one.
     pub(super) fn started(
         &mut self,
         replicas: &[Replica],
@@ -110,7 +112,7 @@ impl History {
         self.on_majority(replicas)
     }
 
-    /// A server has done a step.
+    /// Checks a step of a server.
     pub(super) fn stepped(
         &mut self,
         replicas: &mut [Replica],
@@ -173,7 +175,7 @@ impl History {
         }
     }
 
-    /// Entries are in a server's log from now on.
+    /// Records entries that a server has written to its log, and checks Log Matching.
     fn written(&mut self, first: Index, entries: &[Entry], log: &Log) -> Result<(), Broken> {
         let TermAt::Present(mut previous) = log.term_at(first.prev()) else { return Ok(()) };
         for (index, entry) in (first.0..).map(Index).zip(entries) {
@@ -203,12 +205,12 @@ impl History {
         }
     }
 
-    /// Whether an index was committed before the logs begin, if nothing else is known of it.
+    /// Returns whether an index without a known entry counts as committed before the logs begin.
     fn is_before_the_logs(&self, index: Index) -> bool {
         self.resumed && index <= self.committed()
     }
 
-    /// Election Safety, Leader Completeness, and Votes Are Facts.
+    /// Checks Election Safety, Leader Completeness, and Votes Are Facts, for a new leader.
     fn won(&mut self, replicas: &[Replica], node: &Node, term: Term) -> Result<(), Broken> {
         let id = node.id();
         if let Some(other) = self.won.get(&term) {
@@ -232,7 +234,7 @@ impl History {
         Ok(())
     }
 
-    /// Whether a leader has what was committed up to an index before its term.
+    /// Checks that a leader has the entry that was committed at an index before its term.
     fn has_committed(&self, leader: &Node, index: Index) -> Result<(), Broken> {
         let Some(decided) = self.decided.get(&index) else { return Ok(()) };
         if holds(&leader.log, index, decided.term) {
@@ -285,20 +287,20 @@ impl History {
         }
     }
 
-    /// What a server has applied before the logs begin was committed, at the earliest in the term of
-    /// the entry.
+    /// Records as committed the entries that a server had applied before the logs begin. Each was
+    /// committed in its own term at the earliest.
     fn assume(&mut self, node: &Node) {
         let base = node.log.base();
         let applied = (base.index.0..=node.last_applied.0).map(Index).filter(|index| index.0 > 0);
         for index in applied {
             if let TermAt::Present(term) = node.log.term_at(index) {
-                // If it contradicts, the check that follows says so.
+                // The check after this one reports a contradiction.
                 let _ = self.decide(index, term, term);
             }
         }
     }
 
-    /// Commit Is A Fact, and State Machine Safety.
+    /// Checks Commit Is A Fact, and State Machine Safety.
     fn commit_is_fact(&self, node: &Node) -> Result<(), Broken> {
         let commit = node.commit_index;
         if commit == Index::ZERO {
@@ -323,7 +325,8 @@ impl History {
         broken(Property::StateMachineSafety, detail)
     }
 
-    /// Committed On A Majority: the last index stands for those before it.
+    /// Checks Committed On A Majority for the last committed index, which implies it for earlier
+    /// ones.
     fn on_majority(&self, replicas: &[Replica]) -> Result<(), Broken> {
         let last = self.committed();
         let Some(decided) = self.decided.get(&last) else { return Ok(()) };
@@ -373,8 +376,8 @@ impl History {
     }
 }
 
-/// Whether a log holds the entry of that term at an index, which was committed: a snapshot that
-/// covers it counts.
+/// Returns whether a log holds the committed entry of an index and term. A snapshot that covers the
+/// index counts.
 fn holds(log: &Log, index: Index, term: Term) -> bool {
     match log.term_at(index) {
         TermAt::Compacted => true,
@@ -383,7 +386,7 @@ fn holds(log: &Log, index: Index, term: Term) -> bool {
     }
 }
 
-/// Monotonic, and Own-Term Commit.
+/// Checks Monotonic, and Own-Term Commit.
 fn goes_on(before: &Before, node: &Node) -> Result<(), Broken> {
     let (term, commit, applied) = (node.current_term, node.commit_index, node.last_applied);
     if term < before.term || commit < before.commit || applied < before.applied {
@@ -401,7 +404,7 @@ fn goes_on(before: &Before, node: &Node) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Match Is A Fact, for one follower.
+/// Checks Match Is A Fact, for one follower.
 fn match_is_fact(replicas: &[Replica], leader: &Node, follower: NodeId) -> Result<(), Broken> {
     let Role::Leader(leadership) = &leader.role else { return Ok(()) };
     let Some(progress) = leadership.followers.get(&follower) else { return Ok(()) };

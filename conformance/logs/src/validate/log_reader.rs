@@ -1,10 +1,11 @@
-//! Reading a node log, line by line, with the traces that a kill leaves in it.
+//! Reads a node log, line by line, including lines that a kill has cut short.
 //!
-//! A server that is killed may leave a last line that is cut short. The next start is appended to the
-//! same file, and so to the same line: `{"step":{"seq":7,"in{"schema":"raft-node-log",..`. No text
-//! inside a record can look like the beginning of a start, because its quotes would be escaped; so
-//! such a line is taken apart there. What is cut short is a line that ends too early, not one that is
-//! wrong, and only a start, or nothing, may follow it.
+//! A server that is killed may leave a last line that is cut short. The next start is appended to
+//! the same file, and so to the same line: `{"step":{"seq":7,"in{"schema":"raft-node-log",..`. The
+//! reader splits such a line where the start begins. No text inside a record can look like the
+//! beginning of a start, because its quotes would be escaped. A line counts as cut short only if it
+//! ends too early. Any other wrong line is an error. Only a start, or nothing, may follow a line
+//! that is cut short.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use raft_trace::{NODE_LOG_SCHEMA, NodeRecord};
 use serde::de::IgnoredAny;
 
-/// Why a log cannot be read.
+/// The reason why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be opened or read.
@@ -22,28 +23,28 @@ pub enum ReadError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A line is not one of a node log.
+    /// A line is not a line of a node log.
     #[error("{}:{line}: {what}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem with the line.
         what: String,
     },
     /// The logs do not belong together.
     #[error("{what}")]
     Mixed {
-        /// Why not.
+        /// The reason why they do not.
         what: String,
     },
 }
 
-/// A record and where it stands.
+/// A record and its line.
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) line: u64,
@@ -57,14 +58,14 @@ pub(super) struct LogReader {
     input: BufReader<File>,
     line: u64,
     buffer: Vec<u8>,
-    /// What is left of a line that held more than one record.
+    /// The remaining parts of a line that held more than one record.
     parts: VecDeque<String>,
     /// The lines that were cut short.
     cut: Vec<u64>,
-    /// Whether the last thing that was read was cut short.
+    /// Whether the last part that was read was cut short.
     after_cut: bool,
     bytes: u64,
-    /// Whether the end was reached: a file that grows meanwhile is read up to where it ended then.
+    /// Whether the end was reached. If the file grows after that, the new lines are not read.
     ended: bool,
 }
 
@@ -89,17 +90,17 @@ impl LogReader {
         &self.path
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes that were read.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The lines that were cut short, so far.
+    /// Returns the lines that were cut short so far.
     pub(super) fn cut_lines(&self) -> &[u64] {
         &self.cut
     }
 
-    /// The next record; none at the end of the file.
+    /// Returns the next record, or `None` at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Located>, ReadError> {
         loop {
             let found = match self.parts.pop_front() {
@@ -146,7 +147,7 @@ impl LogReader {
         }
     }
 
-    /// Reads what stands between two starts on one line; none if it is cut short.
+    /// Reads a part of a line, from one start to the next. Returns `None` if the part is cut short.
     fn read_part(&mut self, part: &str) -> Result<Option<NodeRecord>, ReadError> {
         match NodeRecord::parse(part) {
             Ok(record) => Ok(Some(record)),
@@ -161,18 +162,18 @@ impl LogReader {
         }
     }
 
-    /// What is wrong with a line of it.
+    /// Creates an error about a line of this log.
     pub(super) fn wrong(&self, line: u64, what: &str) -> ReadError {
         ReadError::Line { path: self.path.clone(), line, what: what.to_owned() }
     }
 }
 
-/// Whether a text would be JSON if it went on.
+/// Returns whether a text is an incomplete beginning of valid JSON.
 fn ends_early(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
-/// A line in parts, each but the first of which begins as a start does.
+/// Splits a line into parts. Each part after the first begins like a start record.
 fn split_at_starts(line: &str) -> impl Iterator<Item = &str> {
     let beginning = format!("{{\"schema\":\"{NODE_LOG_SCHEMA}\"");
     let starts: Vec<usize> = line.match_indices(&beginning).map(|(place, _)| place).collect();

@@ -1,34 +1,35 @@
-//! Whether the logs of a real cluster are a behaviour of the model.
+//! Decides whether the logs of a real cluster are a behaviour of the model.
 //!
-//! A node log says what each server was told, what it asked for, and where that left it
-//! ([`raft_trace::NodeRecord`]). There is no clock in it that servers share; what is known is the
-//! order of the steps of each server, and that a message is received after it was sent.
+//! A node log records each input of a server, the effects of the step, and the state after it
+//! ([`raft_trace::NodeRecord`]). The servers share no clock. Only two things are known: the order
+//! of the steps of each server, and that a message is received after it was sent.
 //!
-//! The logs are explained if all of the following holds, and refused at the first records for which
-//! it does not:
+//! The logs are explained if all of the following holds. Otherwise they are refused, at the first
+//! records for which it does not hold:
 //!
-//! - **The steps are the model's.** Each incarnation is repeated on `raft_core::step`, from what its
-//!   start says was on the disk; effects and digest of each step are equal, field by field.
-//! - **The lines are all there**: the steps of an incarnation are numbered without a gap. A line that
-//!   is cut short is one that a kill cut: it ends its incarnation, and is reported.
-//! - **The world is the model's** ([`EnvironmentRule`]): disks keep what they report durable, in order, and
-//!   state machines do what they are asked to do, in order.
-//! - **Messages are the model's**: whatever is received was sent, by that server to this one, and had
-//!   left it, which a message that confirms a write does only after that write is durable. It may
-//!   arrive any number of times, in any order, or never.
-//! - **There is a global order** of all steps of all servers in which that is so.
-//! - **The properties hold** along this order: Figure 3 and what the checker adds to it, checked in a
-//!   cheap form (the table is in `history.rs`).
+//! - **The steps are the model's.** Each incarnation is repeated with `raft_core::step`, from the
+//!   disk state in its start record. The effects and the digest of each step are equal to those in
+//!   the log, field by field.
+//! - **The lines are all there.** The steps of an incarnation are numbered without a gap. A line
+//!   that is cut short was cut by a kill: it ends its incarnation, and is reported.
+//! - **The environment is the model's** ([`EnvironmentRule`]). Disks keep the writes that they
+//!   report durable, in order. State machines do the tasks that they are given, in order.
+//! - **The messages are the model's.** Every message that a server receives was sent by its sender
+//!   to this server, and had left the sender. A message that confirms a write leaves only after
+//!   that write is durable. A message may arrive any number of times, in any order, or never.
+//! - **There is a global order** of all steps of all servers in which this holds.
+//! - **The properties hold** along this order: Figure 3 and the additional properties of the
+//!   checker, checked in a cheap form (the table is in `history.rs`).
 //!
-//! A server must write a step to its log before anything of the step can be seen outside of it;
-//! otherwise a kill can take away the explanation of what others have seen.
+//! A server must write a step to its log before any effect of the step is visible outside of the
+//! server. Otherwise a kill can remove the record that explains what other servers have received.
 //!
-//! # What goes unnoticed
+//! # Undetected changes
 //!
-//! A log that is another behaviour of the model. That is so if the last lines of an incarnation are
-//! missing and nobody has seen anything of them (this is what a kill does), if steps change places
-//! that do not depend on each other and are numbered accordingly, or if a message is put in the place
-//! of an equal one.
+//! A changed log is accepted if it is another behaviour of the model. There are three cases. The
+//! last lines of an incarnation are missing, and no other server has seen anything of them; a kill
+//! has the same effect. Steps that do not depend on each other have changed places, and are
+//! numbered accordingly. A message has been replaced by an equal one.
 
 mod diagnosis;
 mod difference;
@@ -51,29 +52,31 @@ pub use network::MessageCounts;
 pub use refusal::{Dependence, Refusal};
 pub use report::{Incomplete, Report, ServerReport};
 
-/// What is known about the logs beforehand.
+/// Options of the validation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// The logs begin in the middle of the cluster's life: the first start of each is believed.
+    /// Whether the logs begin in the middle of the cluster's life. If so, the first start of each
+    /// log is accepted as it is.
     pub resumed: bool,
 }
 
-/// How far the reading has come.
+/// The progress of the validation.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// How many records are explained.
+    /// The number of records that are explained.
     pub records: u64,
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub bytes: u64,
-    /// How many there are.
+    /// The number of bytes of all logs.
     pub total: u64,
 }
 
-/// Looks for an explanation of node logs, one file for each server, in any order.
+/// Decides whether node logs can be explained. There is one file for each server, in any order.
 ///
 /// # Errors
 ///
-/// A file cannot be read, a line is not one of a node log, or the logs do not belong together.
+/// Fails if a file cannot be read, a line is not a line of a node log, or the logs do not belong
+/// together.
 pub fn validate(
     logs: &[PathBuf],
     options: Options,

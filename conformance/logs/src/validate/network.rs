@@ -1,12 +1,14 @@
-//! What has been sent, and what of it has arrived.
+//! The messages that were sent, and which of them have arrived.
 //!
-//! The network of the model loses, repeats and reorders messages, so a message may arrive any number
-//! of times once it has left. Messages are told apart by 64-bit hashes; what they said is forgotten. The
-//! odds that two of a million are mixed up, and a wrong receipt perhaps missed, are 3 in 100 million.
+//! The network of the model loses, repeats and reorders messages, so a message may arrive any
+//! number of times once it has left. Messages are identified by 64-bit hashes, and their content is
+//! not kept. Among a million messages, the probability that two have the same hash, so that a wrong
+//! receipt may be missed, is 3 in 100 million.
 //!
-//! A transport may cut an AppendEntries with many bytes into several, each of which its sender could
-//! have sent under a smaller batch limit. Of those that are large enough for that, the hash of each
-//! entry is kept, so that any contiguous part of them is recognised.
+//! A transport may split an AppendEntries with many bytes into several messages. Each of these is a
+//! message that the sender could have sent under a smaller batch limit. For an AppendEntries that
+//! is large enough for this, the hash of each entry is kept, so that any contiguous part of it is
+//! recognised.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,8 +17,8 @@ use raft_core::{
     AppendEntries, Entry, Index, LogPosition, Message, NodeId, Payload, ReadRound, Term,
 };
 
-/// From how many bytes of commands on an AppendEntries may arrive in parts. Transports that cut have
-/// higher limits; nothing but memory speaks against a lower one.
+/// The number of bytes of commands from which on an AppendEntries may arrive in parts. Transports
+/// that split messages have higher limits. A lower value would only need more memory.
 const DIVISIBLE: usize = 64 << 10;
 
 /// The hash of a message.
@@ -30,13 +32,13 @@ impl Key {
 }
 
 fn hash(value: &impl Hash) -> u64 {
-    // Its keys are fixed: equal runs print equal things.
+    // The keys of this hasher are fixed, so equal runs print the same output.
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A message that may leave its server, as far as the network needs it.
+/// The data that the network needs about a message that may leave its server.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) to: NodeId,
@@ -57,7 +59,7 @@ impl Outgoing {
     }
 }
 
-/// Whether a message that was sent is the one that arrived, or the whole of which it is a part.
+/// Returns whether a sent message is the one that arrived, or contains it as a part.
 pub(super) fn may_arrive_as(sent: &Message, arrived: &Message) -> bool {
     if sent == arrived {
         return true;
@@ -65,7 +67,7 @@ pub(super) fn may_arrive_as(sent: &Message, arrived: &Message) -> bool {
     let (Message::AppendEntries(whole), Message::AppendEntries(part)) = (sent, arrived) else {
         return false;
     };
-    // Most are told apart without hashing their entries.
+    // This distinguishes most messages without hashing their entries.
     let alike = (whole.term, whole.leader_commit, whole.read_round)
         == (part.term, part.leader_commit, part.read_round);
     alike && is_divisible(whole) && Divisible::of(whole, Key::of(sent)).contains(part)
@@ -120,7 +122,7 @@ impl Divisible {
     }
 }
 
-/// How often a message was sent and received.
+/// The number of times that a message was sent and received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Traffic {
     sent: u32,
@@ -134,10 +136,10 @@ struct Link {
     divisible: Vec<Divisible>,
 }
 
-/// How many messages there were.
+/// Counts of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct MessageCounts {
-    /// They left their servers.
+    /// Messages that left their servers.
     pub sent: u64,
     /// Receipts of a message that had left.
     pub received: u64,
@@ -145,13 +147,13 @@ pub struct MessageCounts {
     pub repeated: u64,
     /// Receipts of a part of a large message.
     pub parts: u64,
-    /// They left and were not received, by the end of the logs.
+    /// Messages that left and were not received by the end of the logs.
     pub lost: u64,
-    /// They had to wait for a write that no log reports durable.
+    /// Messages that had to wait for a write that no log reports durable.
     pub never_left: u64,
 }
 
-/// All that was sent.
+/// All messages that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     links: HashMap<(NodeId, NodeId), Link>,
@@ -159,7 +161,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A message leaves its server.
+    /// Records that a message leaves its server.
     pub(super) fn send(&mut self, from: NodeId, outgoing: Outgoing) {
         let link = self.links.entry((from, outgoing.to)).or_default();
         let traffic = link.traffic.entry(outgoing.key).or_default();
@@ -167,7 +169,7 @@ impl Network {
         link.divisible.extend(outgoing.divisible.map(|divisible| *divisible));
     }
 
-    /// A message arrives; false if it has not left.
+    /// Records that a message arrives. Returns `false` if the message has not left its sender.
     pub(super) fn receive(
         &mut self,
         from: NodeId,
@@ -185,7 +187,7 @@ impl Network {
         let Message::AppendEntries(part) = message else {
             return false;
         };
-        // The one that arrives now left not long ago.
+        // A message that arrives now probably left recently, so search the newest ones first.
         let Some(whole) = link.divisible.iter().rev().find(|whole| whole.contains(part)) else {
             return false;
         };
@@ -196,7 +198,7 @@ impl Network {
         true
     }
 
-    /// What there was so far.
+    /// Returns the counts so far.
     pub(super) fn counts(&self) -> MessageCounts {
         let mut counts = MessageCounts { parts: self.parts, ..MessageCounts::default() };
         for traffic in self.links.values().flat_map(|link| link.traffic.values()) {
@@ -218,7 +220,7 @@ mod tests {
     const ONE: NodeId = NodeId(1);
     const TWO: NodeId = NodeId(2);
 
-    /// Four entries of terms 1, 1, 2 and 3 behind position 7 of term 1.
+    /// Returns a message with four entries of terms 1, 1, 2 and 3, after index 7 of term 1.
     fn append(size: usize) -> AppendEntries {
         let entry = |term: u64| Entry {
             term: Term(term),
@@ -233,7 +235,7 @@ mod tests {
         }
     }
 
-    /// The part of it behind a position.
+    /// Returns the part of this message after a log position.
     fn part(size: usize, term: u64, index: u64, count: usize) -> AppendEntries {
         let whole = append(size);
         let offset = usize::try_from(index - 7).expect("it is inside");

@@ -1,4 +1,4 @@
-//! Why the model refuses a step.
+//! The reasons why the model refuses a record.
 
 use raft_checker::properties::Property;
 use raft_checker::replay::Answer;
@@ -7,35 +7,35 @@ use raft_core::{NodeId, Rule};
 use super::difference::Difference;
 use super::environment::EnvironmentRule;
 
-/// Why a record of a log is not explained.
+/// The reason why a record of a log is not explained.
 #[derive(Clone, Debug)]
 pub enum Refusal {
     /// The steps of an incarnation are not numbered 1, 2, 3, ..
     Sequence {
-        /// The number that had to come.
+        /// The number that was expected.
         expected: u64,
-        /// The one that came.
+        /// The number that was found.
         found: u64,
     },
-    /// The disk, the state machine or the restart is not one of the model's world.
+    /// The disk, the state machine or the restart breaks a rule of the model's environment.
     Environment {
-        /// What was not kept.
+        /// The broken rule.
         rule: EnvironmentRule,
-        /// How.
+        /// The details.
         detail: String,
     },
-    /// The model does something else.
+    /// The model does something else in this step.
     Diverges {
         /// The first difference in the state after the step, and in the effects.
         differences: Vec<Difference>,
         /// The rules that the model asked in this step.
         asked: Vec<(Rule, Answer)>,
     },
-    /// The step breaks what must hold in the whole cluster.
+    /// The step breaks a property of the whole cluster.
     Property {
-        /// What.
+        /// The broken property.
         property: Property,
-        /// How.
+        /// The details.
         detail: String,
         /// The rules that the model asked in this step.
         asked: Vec<(Rule, Answer)>,
@@ -44,31 +44,32 @@ pub enum Refusal {
     NeverSent {
         /// The sender.
         from: NodeId,
-        /// Whether there is a log of it.
+        /// Whether there is a log of the sender.
         has_log: bool,
     },
-    /// A message was received that had to wait for a write, which its sender's log never reports
-    /// durable.
+    /// A message was received that had to wait for a write, but its sender's log never reports this
+    /// write durable.
     NotReleased {
         /// The sender.
         from: NodeId,
-        /// The line on which the sender's log asks for it.
+        /// The line of the sender's log that asks to send the message.
         line: u64,
-        /// The write.
+        /// The write for which the message waits.
         write: u64,
-        /// What the sender's log reports durable in that incarnation.
+        /// The newest write that the sender's log reports durable in that incarnation.
         durable: u64,
     },
-    /// A message was received that its sender sends only after this: a circle.
+    /// A message was received that its sender sends only after this receipt. This is a circle.
     Circle {
         /// Each receipt, and the sending that it depends on.
         links: Vec<Dependence>,
     },
-    /// Nothing is wrong with it by itself: it receives a message of a step that is not explained.
+    /// The record does not contradict the model by itself, but it receives a message of a step that
+    /// is not explained.
     Waits {
         /// The sender.
         from: NodeId,
-        /// The line of the sender's log with which it leaves, if there is one.
+        /// The line of the sender's log with which the message leaves, if there is one.
         line: Option<u64>,
     },
 }
@@ -78,16 +79,16 @@ pub enum Refusal {
 pub struct Dependence {
     /// The receiver.
     pub receiver: NodeId,
-    /// The line of the receipt in its log.
+    /// The line of the receipt in the receiver's log.
     pub received: u64,
     /// The sender.
     pub sender: NodeId,
-    /// The line of its log with which the message leaves.
+    /// The line of the sender's log with which the message leaves.
     pub sent: u64,
 }
 
 impl Refusal {
-    /// A word for what it is.
+    /// Returns the name of the refusal.
     pub const fn name(&self) -> &'static str {
         match self {
             Refusal::Sequence { .. } => "sequence",
@@ -101,7 +102,7 @@ impl Refusal {
         }
     }
 
-    /// What it says, in a sentence.
+    /// Returns the rule that the record breaks, as a sentence.
     pub const fn sentence(&self) -> &'static str {
         match self {
             Refusal::Sequence { .. } => {
@@ -124,12 +125,12 @@ impl Refusal {
         }
     }
 
-    /// Whether it contradicts the model by itself.
+    /// Returns whether the record contradicts the model by itself.
     pub const fn is_contradiction(&self) -> bool {
         !matches!(self, Refusal::Waits { .. })
     }
 
-    /// What exactly is wrong, a line for each thing.
+    /// Returns the details, one line for each.
     pub fn details(&self) -> Vec<String> {
         match self {
             Refusal::Sequence { expected, found } => {
@@ -159,7 +160,7 @@ impl Refusal {
         }
     }
 
-    /// The rules that the model asked.
+    /// Returns the rules that the model asked.
     pub fn asked(&self) -> &[(Rule, Answer)] {
         match self {
             Refusal::Diverges { asked, .. } | Refusal::Property { asked, .. } => asked,

@@ -1,4 +1,4 @@
-//! One server of the logs: the model's node, and what is around it.
+//! One server of the logs: the model's node, and its environment.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use super::environment::{BrokenRule, Environment, EnvironmentRule};
 use super::network::Outgoing;
 use super::refusal::Refusal;
 
-/// The paper's rules, with a memory of what was asked.
+/// The paper's rules. It records which rules were asked.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
     asked: RefCell<Vec<(Rule, Answer)>>,
@@ -33,7 +33,7 @@ impl Listening {
         self.asked.borrow_mut().clear();
     }
 
-    /// The rules that were asked, each once, with the first answer.
+    /// Returns the rules that were asked, each once, with the first answer.
     pub(super) fn asked(&self) -> Vec<(Rule, Answer)> {
         self.asked.borrow().clone()
     }
@@ -56,11 +56,11 @@ impl Rules for Listening {
 struct Waiting {
     after: Mark,
     outgoing: Outgoing,
-    /// The term in which it grants a vote, if it does.
+    /// The term in which the message grants a vote, if it does.
     grants: Option<Term>,
 }
 
-/// What a step can change, as it was before.
+/// The values that a step can change, as they were before the step.
 #[derive(Clone, Debug)]
 pub(super) struct Before {
     pub(super) leads: Option<Term>,
@@ -73,15 +73,15 @@ pub(super) struct Before {
     pub(super) begins: Option<ReadId>,
     /// The snapshot that the step offers the server.
     pub(super) offered: Option<Snapshot>,
-    /// Who answers the server.
+    /// The follower whose reply the step receives.
     pub(super) answers: Option<NodeId>,
 }
 
-/// What left the server in a step.
+/// The messages and the votes that left the server in a step.
 #[derive(Debug, Default)]
 pub(super) struct Released {
     pub(super) messages: Vec<Outgoing>,
-    /// Votes: the term, and for whom.
+    /// The term and the candidate of each vote.
     pub(super) votes: Vec<(Term, NodeId)>,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Replica {
     pub(super) counts: Counts,
 }
 
-/// What happened to a server.
+/// Counts of the events of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) incarnations: u64,
@@ -132,7 +132,7 @@ impl Replica {
         }
     }
 
-    /// The server starts. A first start may be `resumed`: then it is believed.
+    /// Starts the server. If the logs are `resumed`, the first start is accepted as it is.
     pub(super) fn start(
         &mut self,
         config: Config,
@@ -172,12 +172,12 @@ impl Replica {
         Ok(())
     }
 
-    /// How many of its messages had to wait for a write that was never reported.
+    /// Returns the number of its messages that had to wait for a write that was never reported.
     pub(super) fn never_left(&self) -> u64 {
         self.counts.never_left + self.waiting.len() as u64
     }
 
-    /// Whether the world can give this input as the next one.
+    /// Checks that a step with this number can come next.
     pub(super) fn expect(&self, seq: u64) -> Result<(), Refusal> {
         let expected = self.seq + 1;
         if seq != expected {
@@ -189,7 +189,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Does the step on the model's node and compares what comes out with what the log says.
+    /// Does the step on the model's node, and compares the result with the log.
     pub(super) fn replay(
         &mut self,
         input: Input,
@@ -216,7 +216,7 @@ impl Replica {
         Ok(before)
     }
 
-    /// Does what a step asked for, and lets go what may leave.
+    /// Executes the effects of a step, and returns the messages that may leave.
     pub(super) fn execute(&mut self, effects: &[Effect]) -> Released {
         let durable = self.world.durable();
         let mut released = Released::default();
@@ -288,12 +288,12 @@ impl Before {
     }
 }
 
-/// The term that a node leads.
+/// Returns the term that a node leads, if it leads one.
 pub(super) fn leads(node: &Node) -> Option<Term> {
     node.is_leader().then_some(node.current_term)
 }
 
-/// The term in which the node counts a vote of its own.
+/// Returns the term in which the node counts its own vote, if it does.
 pub(super) fn counts_own_vote(node: &Node) -> Option<Term> {
     let counted = match &node.role {
         Role::Follower { .. } => false,

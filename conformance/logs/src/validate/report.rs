@@ -1,4 +1,4 @@
-//! What came out, for people and for programs.
+//! The result of the validation, for people and for programs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,41 +16,41 @@ use super::network::MessageCounts;
 use super::refusal::Refusal;
 use super::replica::Replica;
 
-/// What became of the logs.
+/// The result for all logs.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The servers, in the order of their ids.
     pub servers: Vec<ServerReport>,
-    /// The messages.
+    /// The counts of messages.
     pub messages: MessageCounts,
-    /// How many elections were won.
+    /// The number of elections that were won.
     pub elections: u64,
     /// The highest index that a leader has committed.
     pub committed: u64,
 }
 
-/// What became of one log.
+/// The result for one log.
 #[derive(Clone, Debug)]
 pub struct ServerReport {
     /// The server.
     pub id: NodeId,
     /// The file.
     pub path: PathBuf,
-    /// How many steps were explained.
+    /// The number of steps that were explained.
     pub steps: u64,
-    /// How many incarnations have begun.
+    /// The number of incarnations that have begun.
     pub incarnations: u64,
     /// The lines that were cut short.
     pub cut_lines: Vec<u64>,
-    /// How many writes had reached the disk at a restart without having been reported.
+    /// The number of writes that had reached the disk at a restart without having been reported.
     pub kept_writes: u64,
-    /// How many had not.
+    /// The number of writes that had not reached the disk at a restart.
     pub lost_writes: u64,
-    /// How many reads were served.
+    /// The number of reads that were served.
     pub reads_served: u64,
-    /// How many snapshots the server took.
+    /// The number of snapshots that the server took.
     pub snapshots_taken: u64,
-    /// How many it got from a leader.
+    /// The number of snapshots that the server received from a leader.
     pub snapshots_installed: u64,
     /// The first record that is not explained, if there is one.
     pub incomplete: Option<Incomplete>,
@@ -59,11 +59,11 @@ pub struct ServerReport {
 /// The first record of a log that is not explained.
 #[derive(Clone, Debug)]
 pub struct Incomplete {
-    /// Its line, counted from 1.
+    /// The line of the record, counted from 1.
     pub line: u64,
-    /// What happens there, in short.
+    /// A short description of the record.
     pub record: String,
-    /// Why it is not explained.
+    /// The reason why the record is not explained.
     pub refusal: Refusal,
 }
 
@@ -80,12 +80,12 @@ impl Report {
         }
     }
 
-    /// Whether every record is explained.
+    /// Returns whether every record is explained.
     pub fn is_explained(&self) -> bool {
         self.servers.iter().all(|server| server.incomplete.is_none())
     }
 
-    /// The records that contradict the model by themselves.
+    /// Returns the records that contradict the model by themselves.
     pub fn contradictions(&self) -> impl Iterator<Item = (&ServerReport, &Incomplete)> {
         let incomplete = |server: &'_ ServerReport| server.incomplete.is_some();
         let servers = self.servers.iter().filter(move |server| incomplete(server));
@@ -93,12 +93,12 @@ impl Report {
         pairs.filter(|(_, incomplete)| incomplete.refusal.is_contradiction())
     }
 
-    /// How many steps were explained.
+    /// Returns the number of steps that were explained.
     pub fn steps(&self) -> u64 {
         self.servers.iter().map(|server| server.steps).sum()
     }
 
-    /// As JSON.
+    /// Returns the result as JSON.
     pub fn to_json(&self) -> Value {
         let servers: Vec<Value> = self.servers.iter().map(server_json).collect();
         json!({
@@ -111,7 +111,7 @@ impl Report {
         })
     }
 
-    /// Why the logs are refused, for people; empty if they are explained.
+    /// Explains to people why the logs are refused. The text is empty if they are explained.
     pub fn explain(&self) -> String {
         let mut out = String::new();
         let mut waiting: Vec<_> = Vec::new();
@@ -186,7 +186,7 @@ fn server(reading: &ExplainedPrefix, replica: &Replica) -> ServerReport {
     }
 }
 
-/// A record in one line.
+/// Describes a record in one line.
 fn describe(id: NodeId, record: &NodeRecord) -> String {
     let NodeRecord::Step { seq, input, .. } = record else {
         return format!("{id} starts");
@@ -204,7 +204,7 @@ fn describe(id: NodeId, record: &NodeRecord) -> String {
     clip(format!("{id} step {seq}: {what}"))
 }
 
-/// At most so many characters of what happened are shown.
+/// The number of characters of a description that are shown.
 const SHOWN: usize = 70;
 
 fn clip(text: String) -> String {

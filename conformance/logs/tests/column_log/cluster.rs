@@ -1,5 +1,5 @@
-//! A cluster of nodes that keep logs, in the hands of a test: messages wait until they are
-//! delivered, lost or repeated, writes until they are durable, entries until they are applied.
+//! A cluster of nodes that keep logs, controlled by a test. The test decides when a message is
+//! delivered, lost or repeated, when a write becomes durable, and when an entry is applied.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -66,7 +66,7 @@ impl Cluster {
         self.input(server, Input::Read { id: ReadId(self.reads) });
     }
 
-    /// A message of the network arrives; with `again` it stays there too.
+    /// Delivers a message of the network. With `again`, a copy stays in the network.
     pub(crate) fn deliver(&mut self, place: usize, again: bool) {
         let Sent { from, to, message } =
             if again { self.network[place].clone() } else { self.network.remove(place) };
@@ -74,7 +74,7 @@ impl Cluster {
         self.input(server, Input::Receive { from, message });
     }
 
-    /// All writes of a server become durable.
+    /// Makes all writes of a server durable.
     pub(crate) fn sync(&mut self, server: usize) {
         if let Some(mark) = self.members[server].sync() {
             self.input(server, Input::Durable { mark });
@@ -87,7 +87,7 @@ impl Cluster {
         }
     }
 
-    /// A server has stored a snapshot of what it has applied.
+    /// Reports to a server that a snapshot of its applied entries is stored.
     pub(crate) fn snapshot(&mut self, server: usize) {
         let node = &self.members[server].node;
         let index = node.last_applied;
@@ -97,12 +97,12 @@ impl Cluster {
         }
     }
 
-    /// A server crashes, with what is not durable, and starts again.
+    /// Crashes a server, which loses everything that is not durable, and starts it again.
     pub(crate) fn restart(&mut self, server: usize) {
         self.members[server].restart();
     }
 
-    /// Everything that can happen without a timer or a client happens.
+    /// Runs the cluster until nothing can happen without a timer or a client.
     pub(crate) fn settle(&mut self) {
         loop {
             let before: usize = self.members.iter().map(|member| member.log.len()).sum();
@@ -119,7 +119,7 @@ impl Cluster {
         }
     }
 
-    /// What each server's log says.
+    /// Returns the log of each server.
     pub(crate) fn logs(&self) -> Vec<Vec<NodeRecord>> {
         let records = |log: &[Logged]| log.iter().map(|logged| logged.record.clone()).collect();
         self.members.iter().map(|member| records(&member.log)).collect()
@@ -149,7 +149,7 @@ impl Member {
         self.next = 1;
     }
 
-    /// Steps and logs; returns the messages that leave.
+    /// Does a step and logs it. Returns the messages that leave.
     fn input(&mut self, input: Input) -> Vec<(NodeId, Message)> {
         let mut effects = Vec::new();
         step(&Paper, &mut self.node, input.clone(), &mut effects);

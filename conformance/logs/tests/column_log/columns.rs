@@ -1,4 +1,4 @@
-//! The picture fits, and every line stands for itself.
+//! Tests that the picture fits its width, and that every line is complete by itself.
 
 use raft_core::{Input, NodeId};
 use raft_logs::column_log::{Columns, Event, Filter, Flag, Layout, NARROWEST, Topic};
@@ -6,7 +6,7 @@ use raft_logs::column_log::{Columns, Event, Filter, Flag, Layout, NARROWEST, Top
 use crate::cluster::Cluster;
 use crate::support::{event_lines, lines, picture, whole_corpus};
 
-/// Logs of seven servers, with long commands.
+/// Writes logs of seven servers, with long commands.
 fn seven_logs() -> (tempfile::TempDir, Vec<std::path::PathBuf>) {
     let mut cluster = Cluster::new(7);
     cluster.input(6, Input::ElectionTimeout);
@@ -61,7 +61,7 @@ fn what_is_cut_says_so_and_what_is_wrapped_is_all_there() {
         event_lines(&text).iter().map(column).collect::<Vec<_>>()
     };
     assert!(columns(true)[0].ends_with(".."));
-    // Words that were broken are whole again.
+    // Without spaces and line breaks, broken words are whole again.
     let wrapped: String = columns(false).concat().split_whitespace().collect();
     assert_eq!(wrapped.matches("command").count(), 100, "{wrapped}");
 }

@@ -1,4 +1,4 @@
-//! Damaged files are shown up to the damage, and the damage is named.
+//! Tests that damaged files are shown up to the damage, and that the damage is reported.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use raft_logs::column_log::{Form, LogError, Options};
 use crate::cluster::Cluster;
 use crate::support::{corpus, lines, shown};
 
-/// A file of its own, as it says, and what is shown of it: the number of events, and the errors.
+/// Writes a text to a new file, and shows the file. Returns the number of events, and the errors.
 fn shown_of(text: &str) -> (usize, Vec<LogError>) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log.jsonl");
@@ -48,7 +48,7 @@ fn a_log_is_shown_up_to_a_damaged_line() {
 fn a_log_is_shown_up_to_a_cut_last_line() {
     let log = log_of_n1();
     let (whole, _) = shown_of(&log);
-    // Only the end of the line is missing: nothing is lost.
+    // Only the last line break is missing, so no record is lost.
     let (all, errors) = shown_of(log.trim_end());
     assert_eq!((all, errors.len()), (whole, 0));
     let (some, errors) = shown_of(&log[..log.len() - 10]);
@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn no_number_is_too_large_to_be_shown(seed in any::<prop::sample::Index>()) {
         let log = log_of_n1();
-        // One of the numbers of the log becomes the largest that there is.
+        // Replace one digit of the log by the largest number.
         let digit = |place: &usize| log.as_bytes()[*place].is_ascii_digit();
         let digits: Vec<usize> = (0..log.len()).filter(digit).collect();
         let place = digits[seed.index(digits.len())];

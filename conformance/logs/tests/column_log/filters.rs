@@ -1,4 +1,4 @@
-//! Filters show what they say, and count what they hide.
+//! Tests that filters show the selected events, and count the hidden ones.
 
 use raft_core::{NodeId, Term};
 use raft_logs::column_log::{Filter, Form, Layout, Options, Span, Topic};
@@ -8,7 +8,7 @@ use crate::support::{corpus, event_lines, picture, shown};
 
 const TRACE: &str = "read-over-a-leader-change.jsonl";
 
-/// The events that a filter shows, and the numbers at the end.
+/// Returns the events that a filter shows, and the numbers at the end.
 fn events(filter: Filter) -> (Vec<Value>, Value) {
     let options = Options { filter, form: Form::Json, follow: false };
     let (text, errors) = shown(&[corpus(TRACE)], &options);
@@ -21,7 +21,8 @@ fn events(filter: Filter) -> (Vec<Value>, Value) {
     (lines, end)
 }
 
-/// Checks that a filter shows exactly what `wanted` says, and something of it.
+/// Asserts that a filter shows exactly the events for which `wanted` is true, and that these are
+/// some events but not all.
 fn assert_shows(filter: Filter, wanted: impl Fn(&Value) -> bool) {
     let (all, _) = events(Filter::default());
     let (some, end) = events(filter);
@@ -113,7 +114,7 @@ fn the_numbers_of_the_statistics_are_those_of_the_events() {
         let logs = of_server.filter(|event| event["topic"] == "log").count();
         assert_eq!(numbers["events"]["log"], logs);
     }
-    // The trace is about n1, deposed by n2.
+    // In this trace, n1 leads and is deposed by n2.
     assert_eq!(stats["servers"]["1"]["elections_won"], 1);
     assert_eq!(stats["servers"]["2"]["elections_won"], 1);
     assert_eq!(stats["servers"]["3"]["campaigns"], 0);

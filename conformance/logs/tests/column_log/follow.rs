@@ -1,4 +1,4 @@
-//! Logs that grow are read as they grow.
+//! Tests that growing logs are read while they grow.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -11,11 +11,11 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::support::{corpus, lines, shown};
 
-/// What is done to the files each time that there is nothing new.
+/// A change to the files. One is made each time that there is nothing new.
 type Change<'a> = Box<dyn FnMut() + 'a>;
 
-/// Follows files, and changes them whenever nothing is new, until there are no changes any more.
-/// Returns the events.
+/// Follows files, and makes the next change whenever nothing is new, until no changes are left.
+/// Returns the events and the errors.
 fn follow(files: &[PathBuf], changes: Vec<Change>) -> (Vec<Value>, Vec<LogError>) {
     let options = Options { form: Form::Json, follow: true, ..Options::default() };
     let mut changes = changes.into_iter();
@@ -40,7 +40,7 @@ fn append(path: &PathBuf, text: &str) {
     file.write_all(text.as_bytes()).expect("it can be written");
 }
 
-/// Logs of an election, and the folder in which they will be.
+/// Returns a new folder, and the logs of an election, which are not written to it yet.
 fn an_election() -> (tempfile::TempDir, Vec<String>) {
     let mut cluster = Cluster::new(3);
     cluster.input(0, Input::ElectionTimeout);
@@ -70,7 +70,7 @@ fn a_file_that_does_not_exist_yet_is_waited_for_and_half_a_line_is_not_read() {
     ];
     let (followed, errors) = follow(std::slice::from_ref(&path), changes);
     assert!(errors.is_empty(), "{errors:?}");
-    // Afterwards the file is shown as it was while it grew.
+    // The complete file shows as many events as the growing file.
     let options = Options { form: Form::Json, ..Options::default() };
     let (text, _) = shown(&[path], &options);
     let whole = text.lines().filter(|line| line.contains("\"text\"")).count();
@@ -82,7 +82,7 @@ fn a_file_that_does_not_exist_yet_is_waited_for_and_half_a_line_is_not_read() {
 fn several_logs_are_merged_while_they_grow() {
     let (folder, texts) = an_election();
     let paths: Vec<PathBuf> = (1..=3).map(|n| folder.path().join(format!("n{n}.log"))).collect();
-    // The receivers' logs are there first; what they received is not shown before it was sent.
+    // The receivers' logs are there first. A receipt is not shown before the message was sent.
     append(&paths[1], &texts[1]);
     append(&paths[2], &texts[2]);
     let changes: Vec<Change> =

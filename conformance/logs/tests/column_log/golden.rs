@@ -1,4 +1,4 @@
-//! What the picture looks like, word for word.
+//! Compares the picture with its expected text, word for word.
 
 use std::path::PathBuf;
 

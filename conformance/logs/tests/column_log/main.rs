@@ -1,4 +1,4 @@
-//! The column log: what it shows of traces and node logs, and what it does with damaged ones.
+//! Tests of the column log: traces and node logs, complete and damaged.
 
 mod cluster;
 mod columns;

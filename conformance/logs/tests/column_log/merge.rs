@@ -1,4 +1,4 @@
-//! Logs of several servers are shown in an order that could have been.
+//! Tests that the logs of several servers are shown in a possible order.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use raft_trace::NodeRecord;
 use crate::cluster::Cluster;
 use crate::support::{in_memory, lines};
 
-/// What happens next, with a number that says to whom or to what.
+/// The next action of a run. A number beside it selects the server or the message.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Timeout,
@@ -43,7 +43,7 @@ fn moves(repeats: bool) -> impl Strategy<Value = Vec<(Move, usize)>> {
     prop::collection::vec((one, 0..1000_usize), 1..300)
 }
 
-/// A run, and how many messages it repeats.
+/// Runs the moves. Returns the cluster, and the number of messages that were repeated.
 fn run(servers: u64, moves: &[(Move, usize)]) -> (Cluster, usize) {
     let mut cluster = Cluster::new(servers);
     let mut repeated = 0;
@@ -71,7 +71,7 @@ fn run(servers: u64, moves: &[(Move, usize)]) -> (Cluster, usize) {
     (cluster, repeated)
 }
 
-/// The logs of a run as one. The order in which they are given must not matter.
+/// Merges the logs of a run. The order in which they are given must not matter.
 fn merged(logs: &[Vec<NodeRecord>], backwards: bool) -> Vec<Merged> {
     let logs = logs.iter().map(|log| in_memory("memory", lines(log)));
     let logs = if backwards { logs.rev().collect() } else { logs.collect() };
@@ -89,8 +89,8 @@ fn merged(logs: &[Vec<NodeRecord>], backwards: bool) -> Vec<Merged> {
     all
 }
 
-/// Goes through a merged run, with the messages that really left, and checks that each arrives
-/// after it was sent. Says how often one arrives more often than it was sent by then.
+/// Goes through a merged run, with the messages that really left, and checks that each message
+/// arrives after it was sent. Returns the number of arrivals beyond the number of sendings by then.
 fn repeated_arrivals(cluster: &Cluster, all: &[Merged]) -> usize {
     let mut on_the_way: HashMap<(NodeId, NodeId, Message), i64> = HashMap::new();
     let mut repeated = 0;
@@ -118,7 +118,7 @@ fn repeated_arrivals(cluster: &Cluster, all: &[Merged]) -> usize {
     repeated
 }
 
-/// That the merged run has every line of every log, in its order.
+/// Asserts that the merged run has every line of every log, in the order of the log.
 fn assert_nothing_is_missing(logs: &[Vec<NodeRecord>], all: &[Merged]) {
     let servers = (1..).map(NodeId);
     for (server, log) in servers.zip(logs) {
@@ -148,7 +148,8 @@ proptest! {
         let logs = cluster.logs();
         let all = merged(&logs, false);
         assert_nothing_is_missing(&logs, &all);
-        // Which arrival is the repeated one is a guess; that there is one is not.
+        // The choice of the repeated arrival is a guess. But only a run with repeated messages may
+        // have one.
         prop_assert!(repeated_arrivals(&cluster, &all) == 0 || repeated > 0);
     }
 
@@ -162,7 +163,7 @@ proptest! {
     }
 }
 
-/// An election and a command, with everything delivered.
+/// Runs an election and a command, and delivers all messages.
 fn quiet_run() -> Cluster {
     let mut cluster = Cluster::new(3);
     cluster.input(0, Input::ElectionTimeout);

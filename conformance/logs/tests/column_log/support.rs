@@ -1,4 +1,4 @@
-//! Files for the tests, and what is shown of them.
+//! Files for the tests, and functions that show them.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use raft_logs::column_log::{Filter, Form, Layout, LogError, NodeLog, Options, show};
 use raft_trace::NodeRecord;
 
-/// A file of the corpus.
+/// Returns the path of a file of the corpus.
 pub(crate) fn corpus(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/corpus").join(name)
 }
 
-/// All files of the corpus.
+/// Returns the paths of all files of the corpus.
 pub(crate) fn whole_corpus() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(corpus("")).expect("the corpus is there");
     let paths = folder.map(|entry| entry.expect("a file").path());
@@ -22,7 +22,7 @@ pub(crate) fn whole_corpus() -> Vec<PathBuf> {
     traces
 }
 
-/// Records as the lines of a log.
+/// Writes records as the lines of a log.
 pub(crate) fn lines(records: &[NodeRecord]) -> String {
     let mut bytes = Vec::new();
     for record in records {
@@ -31,19 +31,19 @@ pub(crate) fn lines(records: &[NodeRecord]) -> String {
     String::from_utf8(bytes).expect("JSON is text")
 }
 
-/// A log that is in memory.
+/// Creates a log in memory.
 pub(crate) fn in_memory(name: &str, text: String) -> NodeLog {
     NodeLog::new(Path::new(name), Box::new(Cursor::new(text)))
 }
 
-/// What is shown of files, and what was wrong with them.
+/// Shows files. Returns the output, and the errors in the files.
 pub(crate) fn shown(files: &[PathBuf], options: &Options) -> (String, Vec<LogError>) {
     let mut out = Vec::new();
     let errors = show(files, options, &mut out, &mut || panic!("nothing grows"));
     (String::from_utf8(out).expect("text"), errors.expect("memory takes it"))
 }
 
-/// What is shown of files with which nothing is wrong.
+/// Shows files without errors, in columns.
 pub(crate) fn picture(files: &[PathBuf], filter: Filter, layout: Layout) -> String {
     let options = Options { filter, form: Form::Columns(layout), follow: false };
     let (text, errors) = shown(files, &options);
@@ -51,7 +51,7 @@ pub(crate) fn picture(files: &[PathBuf], filter: Filter, layout: Layout) -> Stri
     text
 }
 
-/// The lines that show events.
+/// Returns the lines that show events.
 pub(crate) fn event_lines(text: &str) -> Vec<&str> {
     let step = |line: &&str| line.get(1..8).is_some_and(|step| step.trim().parse::<u64>().is_ok());
     text.lines().filter(step).collect()

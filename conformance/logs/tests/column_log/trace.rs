@@ -1,10 +1,10 @@
-//! What a replayed trace says beside what its actions say.
+//! Tests the events of a replayed trace that do not come directly from its actions.
 
 use raft_core::{Bytes, Index, Limits, NodeId};
 use raft_logs::column_log::{Event, Flag, Replayed, Topic};
 use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Settings};
 
-/// The events of a run.
+/// Returns the events of a run.
 fn events(servers: u64, limits: Limits, actions: Vec<Action>) -> Vec<Event> {
     let (disk, apply) = (DiskMode::Queued, ApplyMode::Separate);
     let settings = Settings { servers, limits, disk, apply };

@@ -1,4 +1,4 @@
-//! Logs of which each line is right by itself, and that do not fit together.
+//! Logs whose lines are correct by themselves, but do not fit together.
 
 use raft_core::{
     Index, Input, LogPosition, Mark, Message, Node, NodeId, Paper, PersistentState, RequestVote,
@@ -10,7 +10,7 @@ use raft_trace::{NodeDigest, NodeRecord};
 use crate::cluster::config;
 use crate::logs::Logs;
 
-/// The log of a server that was told all this since its first start.
+/// Returns the log of a server that received these inputs after its first start.
 fn told(id: u64, inputs: &[Input]) -> Vec<String> {
     let state = PersistentState::default();
     let mut records = vec![NodeRecord::Start { config: config(id), state, applied: Index::ZERO }];
@@ -47,7 +47,8 @@ fn durable(mark: u64) -> Input {
 
 #[test]
 fn two_servers_that_heard_of_a_term_from_each_other_are_a_circle() {
-    // Each refuses the other's old candidacy with a term that it has from the other's refusal.
+    // Each server refuses the other's old candidacy, with a term that it learned from the other's
+    // refusal.
     let side = |id, other| {
         told(
             id,
@@ -100,7 +101,7 @@ fn a_vote_that_nobody_gave_was_never_sent() {
 #[test]
 fn what_waits_for_something_that_is_refused_is_not_refused_itself() {
     let candidate = told(1, &[Input::ElectionTimeout, durable(1), hears(2, vote(1, true))]);
-    // The voter's disk reports a write that it was never asked for.
+    // The voter's disk reports a write that was never issued.
     let voter = told(2, &[hears(1, vote_wanted(1)), durable(1)]);
     let voter = voter.iter().map(|line| line.replace("{\"mark\":1}", "{\"mark\":2}")).collect();
     let logs = Logs { files: vec![candidate, voter] };

@@ -1,5 +1,6 @@
-//! A small cluster in memory that keeps node logs: the queues of a real shell, and a scheduler that
-//! loses, repeats and reorders messages, kills servers, and cuts the last lines of those it kills.
+//! A small cluster in memory that keeps node logs. It has the queues of a real shell. Its scheduler
+//! loses, repeats and reorders messages, kills servers, and cuts the last lines of the logs of
+//! killed servers.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,7 @@ use raft_trace::{NodeDigest, NodeRecord};
 
 use crate::logs::Logs;
 
-/// How many bytes of entries a transport of these tests sends in one piece.
+/// The number of bytes of entries that a transport of these tests sends in one piece.
 const PIECE: usize = 80 << 10;
 
 /// Random numbers: the `SplitMix64` generator.
@@ -26,12 +27,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `0..count`.
+    /// Returns one of `0..count`.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         usize::try_from(self.next() % count.max(1) as u64).expect("it is below a usize")
     }
 
-    /// True in `percent` of 100 cases.
+    /// Returns `true` in `percent` of 100 cases.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -50,12 +51,12 @@ struct Server {
     writes: VecDeque<(Mark, Write)>,
     waiting: VecDeque<(Mark, NodeId, Message)>,
     tasks: VecDeque<Task>,
-    /// What the state machine reflects.
+    /// The last index that the state machine reflects.
     applied: Index,
     seq: u64,
 }
 
-/// Three servers.
+/// A cluster of three servers.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     servers: Vec<Server>,
@@ -78,7 +79,7 @@ pub(crate) fn config(id: u64) -> Config {
 }
 
 impl Cluster {
-    /// Three servers that start for the first time.
+    /// Creates a cluster of three servers that start for the first time.
     pub(crate) fn boot(seed: u64, value_size: usize) -> Cluster {
         let mut cluster = Cluster {
             servers: Vec::new(),
@@ -95,7 +96,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster that has done a number of things.
+    /// Creates a cluster, and runs it for a number of steps.
     pub(crate) fn ran(seed: u64, steps: usize) -> Cluster {
         let mut cluster = Cluster::boot(seed, 8);
         cluster.run(steps);
@@ -222,8 +223,9 @@ impl Cluster {
         }
     }
 
-    /// A kill: any number of the oldest writes have reached the disk, the state machine has lost some
-    /// of what it did, and the log perhaps a part of its last line.
+    /// Kills a server, and starts it again. Any number of the oldest writes have reached the disk.
+    /// The state machine has lost some of its latest entries. The log may end with a line that is
+    /// cut short.
     fn kill(&mut self, place: usize) {
         let cut = if self.dice.chance(50) { self.cut_line(place) } else { String::new() };
         let kept = self.dice.below(self.servers[place].writes.len() + 1);
@@ -236,7 +238,7 @@ impl Cluster {
         self.servers[place] = self.start(place, disk, applied, &cut);
     }
 
-    /// All servers are stopped, what was on the network is lost, and the logs begin anew.
+    /// Stops all servers, drops all messages in the network, and begins new logs.
     pub(crate) fn stop_and_begin_new_logs(&mut self) {
         self.network.clear();
         self.logs = Logs::new(3);
@@ -247,14 +249,15 @@ impl Cluster {
         }
     }
 
-    /// The beginning of one more line of a server, of something that nobody has seen.
+    /// Returns the beginning of one more line of a server, for a step that no other server has
+    /// seen.
     pub(crate) fn cut_line(&mut self, place: usize) -> String {
         let whole = self.next_line(place);
         let length = 1 + self.dice.below(whole.len() - 1);
         whole[..length].to_owned()
     }
 
-    /// One more line of a server, of something that nobody has seen.
+    /// Returns one more line of a server, for a step that no other server has seen.
     pub(crate) fn next_line(&mut self, place: usize) -> String {
         let server = &self.servers[place];
         let (mut node, mut effects) = (server.node.clone(), Vec::new());
@@ -297,7 +300,7 @@ impl Cluster {
     }
 }
 
-/// What a transport makes of a large AppendEntries.
+/// Splits a large AppendEntries as a transport does.
 fn in_pieces(message: Message) -> Vec<Message> {
     let Message::AppendEntries(whole) = message else { return vec![message] };
     let bytes = |entry: &Entry| match &entry.payload {

@@ -5,7 +5,7 @@ use raft_logs::validate::{Options, ReadError, validate};
 use crate::cluster::Cluster;
 use crate::logs::Logs;
 
-/// Logs of which one ends with a line that is cut short, and where.
+/// Returns logs of which one ends with a line that is cut short, and the number of that line.
 fn cut_at_the_end(seed: u64, place: usize) -> (Logs, u64) {
     let mut cluster = Cluster::ran(seed, 800);
     let cut = cluster.cut_line(place);

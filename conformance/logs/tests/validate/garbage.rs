@@ -1,4 +1,4 @@
-//! Damaged files are refused, and nothing worse happens.
+//! Tests that damaged files are refused or make no difference, without a panic.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn damage(text: &mut Vec<u8>, dice: &mut Dice) {
             text.splice(to..to, copy);
         }
         3 => text.truncate(at),
-        // Numbers as large as they can be.
+        // A digit becomes the largest number.
         4 => {
             let digit = text[at..].iter().position(u8::is_ascii_digit);
             let at = digit.map_or(0, |digit| at + digit);

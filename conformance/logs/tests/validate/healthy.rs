@@ -1,4 +1,4 @@
-//! What a cluster has done is explained, with kills and whatever else happens to it.
+//! Tests that the logs of a correct cluster are explained, with kills and other faults.
 
 use raft_logs::validate::{Options, Report, validate};
 
@@ -14,7 +14,7 @@ fn explained(cluster: &Cluster) -> Report {
 fn healthy_logs_with_kills_are_explained() {
     let reports: Vec<Report> = (0..60).map(|seed| explained(&Cluster::ran(seed, 3000))).collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
-    // None of it is explained for lack of anything to explain.
+    // The logs must contain enough events for the explanation to mean something.
     assert!(sum(|r| r.elections) > 100);
     assert!(sum(|r| r.committed) > 1000);
     assert!(sum(|r| r.messages.repeated) > 100);

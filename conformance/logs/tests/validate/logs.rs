@@ -1,4 +1,4 @@
-//! Node logs as lines that a test can change, and what becomes of them.
+//! Node logs as lines that a test can change, and their validation.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,8 @@ pub(crate) struct Logs {
     pub(crate) files: Vec<Vec<String>>,
 }
 
-/// Where a log is contradicted: the server, counted from 0, the line, counted from 1, and why.
+/// A place where a log contradicts the model: the server, counted from 0, the line, counted from 1,
+/// and the reason.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) server: usize,
@@ -25,23 +26,23 @@ impl Logs {
         Logs { files: vec![Vec::new(); servers] }
     }
 
-    /// The record on a line, counted from 0, unless there is more or less than one on it.
+    /// Returns the record on a line, counted from 0, if the line holds exactly one.
     pub(crate) fn record(&self, server: usize, line: usize) -> Option<NodeRecord> {
         NodeRecord::parse(self.files[server].get(line)?).ok()
     }
 
-    /// Whether a line, counted from 0, holds a start.
+    /// Returns whether a line, counted from 0, holds a start.
     pub(crate) fn is_start(&self, server: usize, line: usize) -> bool {
         self.files[server].get(line).is_some_and(|line| line.contains("{\"schema\""))
     }
 
-    /// Whether a line, counted from 0, is a step after which its incarnation goes on.
+    /// Returns whether a line, counted from 0, is a step after which its incarnation continues.
     pub(crate) fn goes_on_after(&self, server: usize, line: usize) -> bool {
         let is_step = |line| matches!(self.record(server, line), Some(NodeRecord::Step { .. }));
         is_step(line) && is_step(line + 1)
     }
 
-    /// Writes the files, in a directory of their own.
+    /// Writes the files to a new directory.
     pub(crate) fn write(&self) -> (tempfile::TempDir, Vec<PathBuf>) {
         let directory = tempfile::tempdir().expect("there is room for files");
         let paths = self.files.iter().enumerate().map(|(place, lines)| {
@@ -62,7 +63,7 @@ impl Logs {
         validate(&paths, options, &mut |_| {})
     }
 
-    /// Where the logs, which can be read, are contradicted.
+    /// Returns the places where the logs contradict the model. All lines must be readable.
     pub(crate) fn contradictions(&self) -> Vec<Place> {
         let report = self.validate().expect("every line can be read");
         let place = |(server, incomplete): (
@@ -76,7 +77,7 @@ impl Logs {
         report.contradictions().map(place).collect()
     }
 
-    /// The only contradiction.
+    /// Returns the only contradiction.
     pub(crate) fn contradiction(&self) -> Place {
         let mut places = self.contradictions();
         assert_eq!(places.len(), 1, "{places:?}");

@@ -1,5 +1,5 @@
-//! Logs of clusters that are what they should be are explained; logs that were changed are refused
-//! where they were changed.
+//! Tests that the logs of correct clusters are explained, and that changed logs are refused where
+//! they were changed.
 
 mod circle;
 mod cluster;

@@ -24,7 +24,8 @@ fn steps_that_changed_places_with_their_numbers_are_noticed_at_the_first() {
     }
 }
 
-/// The node as it is before a line, repeated from the last start.
+/// Replays the log from the last start before a line, and returns the node as it is before this
+/// line.
 fn node_before(logs: &Logs, server: usize, line: usize) -> Option<Node> {
     let start = (0..line).rev().find(|line| logs.is_start(server, *line))?;
     let Some(NodeRecord::Start { config, state, applied }) = logs.record(server, start) else {
@@ -38,7 +39,8 @@ fn node_before(logs: &Logs, server: usize, line: usize) -> Option<Node> {
     Some(node)
 }
 
-/// Whether a node does with a record's input what the record says.
+/// Returns whether a node's step with the input of a record has the effects and the state in the
+/// record.
 fn does(node: &mut Node, record: &NodeRecord) -> bool {
     let NodeRecord::Step { input, effects, after, .. } = record else { return false };
     let mut found = Vec::new();
@@ -79,7 +81,7 @@ fn dependent_steps_that_changed_places_under_right_numbers_are_noticed_at_one_of
             let (Some(first), Some(second)) = (first, second) else { continue };
             let NodeRecord::Step { seq, .. } = first else { continue };
             if does(&mut node, &second) && does(&mut node, &first) {
-                // They do not depend on each other: nobody can tell.
+                // The steps do not depend on each other, so the change cannot be detected.
                 continue;
             }
             let mut changed = logs.clone();
@@ -90,7 +92,8 @@ fn dependent_steps_that_changed_places_under_right_numbers_are_noticed_at_one_of
                 places.iter().partition(|place| place.server == server);
             let [own] = own.as_slice() else { panic!("{places:?}") };
             assert!([line + 1, line + 2].contains(&own.line), "{line} {places:?}");
-            // Who receives before it sends what the other one waits for is in a circle with it.
+            // If this server now receives before it sends a message for which another server waits,
+            // the two servers are in a circle.
             let is_circle = |refusal: &Refusal| matches!(refusal, Refusal::Circle { .. });
             assert!(others.iter().all(|other| is_circle(&other.refusal)), "{places:?}");
             assert!(others.is_empty() || is_circle(&own.refusal), "{places:?}");

@@ -1,7 +1,7 @@
-//! A line that is missing, or there twice, is noticed where the numbers of the steps jump.
+//! Tests that a missing or repeated line is detected where the step numbers jump.
 //!
-//! The last step of an incarnation is the exception: if nobody has seen anything of it, a kill could
-//! have taken it away.
+//! The last step of an incarnation is an exception: if no other server has seen anything of it, a
+//! kill could have removed it.
 
 use raft_logs::validate::{ReadError, Refusal};
 
@@ -79,8 +79,8 @@ fn a_line_that_is_there_twice_is_noticed() {
     }
 }
 
-/// What others have seen of the last step of an incarnation gives it away, at whoever has seen it or
-/// at the next start.
+/// If another server has seen something of the last step of an incarnation, the missing step is
+/// detected at that server or at the next start.
 #[test]
 fn the_last_step_of_an_incarnation_is_missed_only_by_who_has_seen_it() {
     let (mut noticed, mut unseen) = (0, 0);

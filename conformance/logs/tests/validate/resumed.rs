@@ -32,7 +32,8 @@ fn otherwise_the_first_start_is_blank() {
     }
 }
 
-/// The log of a server that starts with entries of these terms, of which it has applied some.
+/// Returns the log of a server that starts with entries of these terms and has applied some of
+/// them.
 fn starts(id: u64, terms: &[u64], command: &str, applied: u64) -> Vec<String> {
     let entry = |term: &u64| Entry { term: Term(*term), payload: Payload::Command(command.into()) };
     let state = PersistentState {

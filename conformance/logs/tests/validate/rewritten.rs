@@ -1,4 +1,4 @@
-//! One value in one line was changed.
+//! Tests with one changed value in one line.
 
 use raft_logs::validate::{EnvironmentRule, Refusal};
 use raft_trace::NodeRecord;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, Dice};
 use crate::logs::Logs;
 
-/// So much that nothing else in these logs has the number.
+/// The amount by which numbers are changed. No other value in these logs is as large as the result.
 const FAR: u64 = 1_000_003;
 
-/// The places of all numbers, booleans and texts in a value.
+/// Collects the paths of all numbers, booleans and texts in a value.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -36,8 +36,8 @@ fn change(value: &mut Value) {
     };
 }
 
-/// Changes one value below `/step/{part}` of a line, counted from 0; none if there is nothing to
-/// change, or nothing comes out that can be read.
+/// Changes one value below `/{part}` of a line, counted from 0. Returns `None` if there is nothing
+/// to change, or if the changed line cannot be read.
 fn rewrite(logs: &Logs, server: usize, line: usize, part: &str, dice: &mut Dice) -> Option<Logs> {
     let mut value: Value = serde_json::from_str(&logs.files[server][line]).ok()?;
     let path = format!("/{part}");
@@ -52,7 +52,7 @@ fn rewrite(logs: &Logs, server: usize, line: usize, part: &str, dice: &mut Dice)
     changed.record(server, line).map(|_| changed)
 }
 
-/// Changes something below `part` at many places, and looks at what is said about it.
+/// Changes a value below `part` at many places, and checks each validation.
 fn at_many_places(part: &str, seed: u64, check: impl Fn(&Logs, &Logs, usize, usize) -> bool) {
     let mut dice = Dice(seed);
     let mut tried = 0;
@@ -116,7 +116,7 @@ fn an_effect_that_is_missing_is_noticed_in_its_line() {
     }
 }
 
-/// The line, counted from 1, on which the answer to a read stands.
+/// Returns the line, counted from 1, that holds the answer to a read.
 fn answer_to_read(logs: &Logs, server: usize, line: usize, id: u64) -> Option<usize> {
     let later = line..logs.files[server].len();
     let mut later = later.take_while(|at| *at == line || !logs.is_start(server, *at));
@@ -134,7 +134,7 @@ fn an_input_that_was_changed_is_noticed_in_its_line() {
         };
         let mut expected = Some(line + 1);
         if let raft_core::Input::Read { id } = input {
-            // The name of a read shows when it is answered.
+            // A changed read id is detected only when the read is answered.
             expected = answer_to_read(logs, server, line, id.0);
         }
         let places = changed.contradictions();

@@ -10,21 +10,21 @@ use super::http::{self, Reply};
 use crate::cluster::http::{HttpRequest, HttpResponse};
 use raft_linearizability::{Answer, Operation, Ticket};
 
-/// What a client is doing.
+/// The current activity of a client.
 #[derive(Debug)]
 pub(super) enum Doing {
     Thinking,
-    /// It opens its session.
+    /// The client opens its session.
     Opening,
     Asking {
         key: String,
         operation: Operation,
         ticket: Ticket,
         since: Duration,
-        /// Whether it asked before and does not know what became of that.
+        /// Whether the request was already sent and its outcome is unknown.
         in_doubt: bool,
     },
-    /// It sends something that is long answered, and nothing may come of it.
+    /// The client sends a request again that was answered long ago. This must have no effect.
     RetryingLate(HttpRequest),
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Client {
     pub(super) wants_session: bool,
     pub(super) serial: u64,
     pub(super) doing: Doing,
-    /// The number of what it did last, so that late answers are told from the one it waits for.
+    /// The number of its last attempt, which distinguishes late answers from the awaited one.
     pub(super) attempt: u64,
     pub(super) server: NodeId,
     /// The versions of keys that it saw last.
@@ -42,9 +42,9 @@ pub(super) struct Client {
     pub(super) answered: u64,
     /// The last request of its session that was answered.
     pub(super) last: Option<HttpRequest>,
-    /// An earlier one.
+    /// An earlier answered request of its session.
     pub(super) stale: Option<HttpRequest>,
-    /// The only servers that it reaches, if it does not reach all.
+    /// The only servers that it can reach; all if `None`.
     pub(super) reaches: Option<Vec<NodeId>>,
 }
 
@@ -69,7 +69,7 @@ impl Client {
         self.reaches.as_ref().is_none_or(|servers| servers.contains(&server))
     }
 
-    /// What it asks for.
+    /// Returns the current request.
     pub(super) fn request(&self) -> Option<HttpRequest> {
         match &self.doing {
             Doing::Thinking => None,
@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    /// Whether it does no harm to send its request again.
+    /// Returns whether it is safe to send the request again.
     pub(super) fn may_repeat(&self) -> bool {
         match &self.doing {
             Doing::Asking { operation, .. } => {
@@ -94,11 +94,11 @@ impl Client {
         }
     }
 
-    /// What an answer says to it.
+    /// Interprets an answer to the current request.
     ///
     /// # Errors
     ///
-    /// In words, an answer that it cannot have.
+    /// Describes an answer that the client cannot have.
     pub(super) fn understand(&self, response: &HttpResponse) -> Result<Reply, String> {
         let operation = match &self.doing {
             Doing::Asking { operation, .. } => Some(operation),
@@ -131,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Ends what it is doing.
+    /// Ends the current activity, and returns it.
     pub(super) fn finish(&mut self) -> Doing {
         std::mem::replace(&mut self.doing, Doing::Thinking)
     }

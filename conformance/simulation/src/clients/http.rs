@@ -1,7 +1,7 @@
-//! What a client asks for as an HTTP request, and what it makes of the answer.
+//! Makes the HTTP requests of a client, and interprets the answers.
 //!
-//! It does not use `raft_kv::client`, which forgives some of what a server must not say:
-//! an answer that is none to the request is a complaint here.
+//! The client does not use `raft_kv::client`, which tolerates some invalid answers of a server.
+//! Here, an answer that does not fit the request is a complaint.
 
 use raft_core::NodeId;
 use raft_kv::api::{CLIENT_HEADER, Deleted, Failure, Outcome, SERIAL_HEADER, Session, Written};
@@ -10,24 +10,24 @@ use raft_kv::command::RequestId;
 use crate::cluster::http::{HttpRequest, HttpResponse, server_at};
 use raft_linearizability::{Answer, Operation};
 
-/// What an answer says.
+/// The meaning of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// The operation was done.
     Answer(Answer),
     /// A session was opened.
     Session(u64),
-    /// Nothing was done, and the leader is perhaps this one.
+    /// Nothing was done. If the answer names a server, it may be the leader.
     NotDone(Option<NodeId>),
-    /// Nobody knows what became of it.
+    /// The outcome is unknown.
     Unknown,
-    /// There is no such session any more.
+    /// The session does not exist any more.
     SessionGone,
-    /// The session has gone on.
+    /// The session has already made a later request.
     Stale,
 }
 
-/// A request to open a session.
+/// Makes a request to open a session.
 pub(super) fn open_session() -> HttpRequest {
     HttpRequest {
         method: "POST",
@@ -37,7 +37,7 @@ pub(super) fn open_session() -> HttpRequest {
     }
 }
 
-/// A request for an operation.
+/// Makes a request for an operation.
 pub(super) fn request(key: &str, operation: &Operation, session: Option<RequestId>) -> HttpRequest {
     let (method, action, body) = match operation {
         Operation::Get => ("GET", "", Vec::new()),
@@ -60,11 +60,11 @@ pub(super) fn request(key: &str, operation: &Operation, session: Option<RequestI
     HttpRequest { method, path: format!("/v1/kv/{key}{action}"), headers, body }
 }
 
-/// What an answer to an operation says, or to the opening of a session.
+/// Interprets the answer to an operation, or to the opening of a session.
 ///
 /// # Errors
 ///
-/// In words, why it is no answer to that.
+/// Describes why the answer does not fit the request.
 pub(super) fn understand(
     operation: Option<&Operation>,
     response: &HttpResponse,
@@ -95,7 +95,7 @@ pub(super) fn understand(
     Ok(Reply::Answer(answer))
 }
 
-/// What an answer says that confirms nothing.
+/// Interprets an answer that does not confirm anything.
 fn refused(response: &HttpResponse) -> Result<Reply, String> {
     let Failure { outcome, .. } = parse(response)?;
     match (response.status, outcome) {

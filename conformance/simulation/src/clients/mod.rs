@@ -1,10 +1,10 @@
-//! Clients of a simulated cluster: they ask for something over HTTP, wait, try elsewhere, and remember
-//! what they were told.
+//! Clients of a simulated cluster. They send requests over HTTP, wait, try other servers, and
+//! record the answers.
 //!
-//! A client asks one thing at a time. What it asks twice carries the serial number of its session, so
-//! that it is done once. A client without a session asks again only if it was told that nothing was
-//! done; whatever else it was not answered is unknown. Everything goes into one history, which must be
-//! linearizable.
+//! A client has one request at a time. A repeated request carries a serial number of the client's
+//! session, so that it is performed only once. A client without a session repeats a write only if
+//! it was told that nothing was done. Otherwise, the outcome of a write without an answer is
+//! unknown. All requests go into one history, which must be linearizable.
 
 mod client;
 mod http;
@@ -28,26 +28,27 @@ use raft_linearizability::{Answer, History, Operation, Recorder};
 use workload::chance;
 pub use workload::{Burst, Kind, Values, Workload};
 
-/// How long a client waits that was told that nothing was done: there may be no leader for a while.
+/// The time that a client waits after it was told that nothing was done: there may be no leader for
+/// a while.
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A client has thought enough, unless it has begun something meanwhile.
+    /// A client's pause ends. It begins a request, unless it has begun one meanwhile.
     Begin { client: usize, attempt: u64 },
     /// A request arrives.
     Request { client: usize, attempt: u64, server: NodeId, request: HttpRequest },
     /// An answer arrives.
     Response { client: usize, attempt: u64, response: HttpResponse },
-    /// A client has waited long enough.
+    /// A client has waited too long for an answer.
     Impatient { client: usize, attempt: u64 },
-    /// A server learns that a client waits no longer.
+    /// A server learns that a client no longer waits.
     HangUp { server: NodeId, exchange: ExchangeId },
-    /// A client asks again.
+    /// A client sends its request again.
     Again { client: usize, attempt: u64 },
 }
 
-/// Clients, and what is under way between them and the servers.
+/// All clients, and the messages between them and the servers.
 pub struct Clients {
     workload: Workload,
     all: Vec<Client>,
@@ -56,21 +57,21 @@ pub struct Clients {
     random: SmallRng,
     servers: u64,
     recorder: Recorder<Operation, Answer>,
-    /// The requests that servers have: whose they are.
+    /// The client and the attempt of each request that a server has.
     exchanges: HashMap<ExchangeId, (usize, u64)>,
-    /// What has become of each client's last request: where it is.
+    /// The server and the exchange of each client's last request.
     under_way: BTreeMap<usize, (NodeId, ExchangeId)>,
     burst_ends: Duration,
-    /// Requests that were answered.
+    /// The number of requests that were answered.
     pub answered: u64,
-    /// Until when new requests are begun.
+    /// The time until which new requests are begun.
     pub stop_at: Duration,
-    /// Answers that no client can get.
+    /// The first answer that its client cannot have, in words.
     pub complaint: Option<String>,
 }
 
 impl Clients {
-    /// Clients that begin now.
+    /// Creates clients that begin now.
     pub fn new(workload: Workload, cluster: &Cluster, seed: u64) -> Clients {
         let servers = cluster.options.servers;
         let mut random = SmallRng::seed_from_u64(seed);
@@ -104,22 +105,23 @@ impl Clients {
         self.events.push(Reverse((time, self.planned, event)));
     }
 
-    /// What clients asked, and were told. What was not answered has an unknown outcome.
+    /// Returns the requests and the answers of the clients. A request without an answer has an
+    /// unknown outcome.
     pub fn into_history(self) -> History<Operation, Answer> {
         self.recorder.into_history()
     }
 
-    /// Whether nobody waits for an answer.
+    /// Returns whether no client waits for an answer.
     pub fn are_idle(&self) -> bool {
         self.all.iter().all(|client| matches!(client.doing, Doing::Thinking))
     }
 
-    /// From now on nothing is lost between clients and servers.
+    /// Stops the loss of messages between clients and servers.
     pub fn lose_nothing(&mut self) {
         self.workload.network.1 = 0;
     }
 
-    /// The clients that wait for an answer, in words.
+    /// Describes the clients that wait for an answer.
     pub fn busy(&self) -> Vec<String> {
         let busy = |(number, client): (usize, &Client)| match &client.doing {
             Doing::Thinking => None,
@@ -133,12 +135,12 @@ impl Clients {
         self.all[client].reaches = reaches;
     }
 
-    /// How many requests of a client were answered.
+    /// Returns the number of requests of a client that were answered.
     pub fn answered_to(&self, client: usize) -> u64 {
         self.all[client].answered
     }
 
-    /// From now on, for this long, there is much to do for everybody.
+    /// Begins a burst: for this long, all clients make many requests.
     pub fn burst(&mut self, now: Duration, time: Duration) {
         self.burst_ends = self.burst_ends.max(now + time);
         for number in 0..self.all.len() {
@@ -156,7 +158,7 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn run_until(&mut self, cluster: &mut Cluster, end: Duration) -> Result<(), Failure> {
         while cluster.now() < end {
             let own = self.events.peek().map(|Reverse((time, _, _))| *time);
@@ -165,7 +167,7 @@ impl Clients {
             if let Some(time) = own
                 && others.is_none_or(|other| time < other)
             {
-                // Nothing of the cluster's lies before it.
+                // No event of the cluster is earlier than this one.
                 cluster.step(time.max(cluster.now()))?;
                 let Some(Reverse((_, _, event))) = self.events.pop() else { continue };
                 self.happen(cluster, event)?;
@@ -211,7 +213,7 @@ impl Clients {
             Event::Again { client, attempt } if self.all[client].attempt == attempt => {
                 self.ask_again(now, client);
             }
-            // The client has gone on.
+            // The client has already begun another attempt.
             Event::Begin { .. }
             | Event::Response { .. }
             | Event::Impatient { .. }
@@ -220,7 +222,7 @@ impl Clients {
         Ok(())
     }
 
-    /// A client begins something new.
+    /// Lets a client begin a new request.
     fn begin(&mut self, now: Duration, number: usize) {
         if now >= self.stop_at || self.all[number].serial >= self.workload.requests {
             return;
@@ -264,7 +266,7 @@ impl Clients {
         self.ask(now, number);
     }
 
-    /// Sends the request, and plans to lose patience.
+    /// Sends the request, and plans the end of the client's patience.
     fn ask(&mut self, now: Duration, number: usize) {
         let burst = self.is_burst(now);
         let patience = if burst { self.workload.burst.patience } else { self.workload.patience };
@@ -284,7 +286,7 @@ impl Clients {
         }
     }
 
-    /// A server has answered.
+    /// Sends the answer of a server to its client.
     fn send_back(&mut self, now: Duration, answered: Answered) {
         let Answered { server, exchange, response } = answered;
         if let Some((client, attempt)) = self.exchanges.remove(&exchange)
@@ -294,7 +296,7 @@ impl Clients {
         }
     }
 
-    /// An answer has arrived.
+    /// Lets a client handle an answer that has arrived.
     fn hear(&mut self, now: Duration, number: usize, response: &HttpResponse) {
         let client = &mut self.all[number];
         match client.understand(response) {
@@ -325,7 +327,7 @@ impl Clients {
         }
     }
 
-    /// A client was told that nothing was done.
+    /// Lets a client give up, or ask the leader after a pause, because nothing was done.
     fn try_the_leader(&mut self, now: Duration, number: usize, leader: Option<NodeId>) {
         let leaves_it = chance(&mut self.random, self.workload.leaves_it);
         let client = &mut self.all[number];
@@ -351,7 +353,7 @@ impl Clients {
         self.plan(time, Event::Begin { client: number, attempt });
     }
 
-    /// A client has waited long enough.
+    /// Lets a client hang up, and try another server, because it has waited too long.
     fn lose_patience(&mut self, now: Duration, number: usize) {
         if let Some((server, exchange)) = self.under_way.remove(&number) {
             self.travel(now, Event::HangUp { server, exchange });
@@ -361,7 +363,7 @@ impl Clients {
         self.try_again_if_harmless(now, number);
     }
 
-    /// A client does not know what became of its request.
+    /// Lets a client repeat its request if that is safe, because the outcome is unknown.
     fn try_again_if_harmless(&mut self, now: Duration, number: usize) {
         let client = &mut self.all[number];
         if client.may_repeat() {
@@ -370,12 +372,12 @@ impl Clients {
             }
             self.ask_again(now, number);
         } else {
-            // Once more could be once too often. It will never know.
+            // A repetition could be performed twice, so the outcome stays unknown.
             self.think(now, number);
         }
     }
 
-    /// What may be asked again is, for a while.
+    /// Sends a request again, unless the client has already tried for too long.
     fn ask_again(&mut self, now: Duration, number: usize) {
         let since = match &self.all[number].doing {
             Doing::Thinking => return,

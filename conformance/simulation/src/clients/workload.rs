@@ -1,4 +1,4 @@
-//! What clients do: how many they are, what they ask for, and how patient they are.
+//! The workload of clients: their number, their requests, and their patience.
 
 use std::time::Duration;
 
@@ -8,63 +8,63 @@ use rand::{Rng, RngExt};
 
 use crate::cluster::{PerMille, Span};
 
-/// What clients do.
+/// The workload of clients.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// How many clients.
+    /// The number of clients.
     pub clients: u64,
-    /// How many keys they share.
+    /// The number of keys that they share.
     pub keys: u64,
-    /// How long a client thinks between two requests.
+    /// The pause of a client between two requests.
     pub think: Span,
-    /// How long it waits for an answer before it asks again or gives up.
+    /// The time that a client waits for an answer before it asks again or gives up.
     pub patience: Duration,
-    /// For how long it asks again.
+    /// The time during which a client repeats a request.
     pub persistence: Duration,
-    /// How long a request or an answer takes, and how many in a thousand are lost.
+    /// The time that a request or an answer takes, and the number in a thousand that are lost.
     pub network: (Span, PerMille),
-    /// Of how many clients one has no session.
+    /// Every client whose number, counted from 1, is a multiple of this has no session.
     pub without_session: u64,
-    /// What they ask for, picked evenly.
+    /// The kinds of requests, each picked with the same probability.
     pub mix: Vec<Kind>,
-    /// How many requests each client makes.
+    /// The greatest number of requests of each client.
     pub requests: u64,
-    /// How long values are.
+    /// The lengths of values.
     pub values: Values,
-    /// How often a client leaves it at that when it is told that nothing was done.
+    /// The probability that a client gives up a request when it is told that nothing was done.
     pub leaves_it: PerMille,
-    /// How often a client asks a server that it picks, not the one that answered last.
+    /// The probability that a client asks a server that it picks, instead of its last one.
     pub wanders: PerMille,
-    /// What they do in a [burst](super::Clients::burst).
+    /// The workload in a [burst](super::Clients::burst).
     pub burst: Burst,
 }
 
-/// What clients do when there is much to do.
+/// The workload of clients in a burst.
 #[derive(Clone, Debug)]
 pub struct Burst {
-    /// How long a client thinks between two requests.
+    /// The pause of a client between two requests.
     pub think: Span,
-    /// How long it waits for an answer.
+    /// The time that a client waits for an answer.
     pub patience: Duration,
-    /// How often it reads; otherwise it asks as always.
+    /// The probability that a request is a read. Otherwise it is one of the usual kinds.
     pub reads: PerMille,
-    /// How often it asks a server that it picks.
+    /// The probability that a client asks a server that it picks.
     pub wanders: PerMille,
 }
 
-/// How long values are.
+/// The lengths of values.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Values {
-    /// How often one is empty.
+    /// The probability that a value is empty.
     pub empty: PerMille,
-    /// How often one is long.
+    /// The probability that a value is long.
     pub long: PerMille,
-    /// How many bytes a long one has at most.
+    /// The greatest length of a long value, in bytes.
     pub longest: usize,
 }
 
 impl Values {
-    /// A value that no other client writes, unless it is empty.
+    /// Picks a value that no other client writes, unless it is empty.
     pub(super) fn pick(self, unique: String, random: &mut SmallRng) -> Vec<u8> {
         if chance(random, self.empty) {
             return Vec::new();
@@ -90,7 +90,8 @@ pub enum Kind {
     CompareAndSet,
     /// Remove a key.
     Delete,
-    /// Send a request again whose session has gone on since, as an old connection may.
+    /// Send a request again after its session has made a later request, as an old connection may
+    /// do.
     StaleRetry,
 }
 

@@ -1,9 +1,9 @@
-//! What is checked at every step of a simulated cluster: the properties of the paper's Figure 3, over
-//! the whole run, as cheaply as a simulation needs it.
+//! The checks at every step of a simulated cluster: the properties of the paper's Figure 3, over
+//! the whole run, in a form that is cheap enough for a simulation.
 //!
-//! Each server's steps are watched as they happen, with the node as it is then. What needs several
-//! servers at one moment is checked when something happened that it depends on: a leader was elected,
-//! or something was decided.
+//! Each step of a server is checked when it happens, with the node as it is then. A property of
+//! several servers at one moment is checked after an event on which it depends: a leader was
+//! elected, or an entry was committed.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,13 +20,13 @@ use super::http::HttpResponse;
 /// A property that does not hold, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Its name, as the checker has it.
+    /// The name of the property in the checker.
     pub property: &'static str,
-    /// What happened.
+    /// A description of the violation.
     pub what: String,
 }
 
-/// What a server was at its last step.
+/// The state of a server after its last step.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     leads: bool,
@@ -36,54 +36,55 @@ struct Seen {
     durable: Mark,
 }
 
-/// What has been seen of a cluster's run.
+/// The observations of a cluster's run.
 #[derive(Debug, Default)]
 pub struct Checks {
-    /// For each index, what was decided there first.
+    /// The first committed entry of each index.
     pub decided: Vec<Entry>,
-    /// The term of the leader that committed it first, where a leader did.
+    /// The lowest term in which a leader committed each entry, where a leader did.
     committed_in: Vec<Option<Term>>,
     won: BTreeMap<Term, NodeId>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
     /// Votes that wait for a write before they leave.
     waiting_votes: Vec<(NodeId, Mark, Term, NodeId)>,
     seen: BTreeMap<NodeId, Seen>,
-    /// The first thing that was broken.
+    /// The first broken property.
     pub broken: Option<Broken>,
-    /// Steps so far.
+    /// The number of steps so far.
     pub steps: u64,
-    /// Elections so far.
+    /// The number of elections so far.
     pub elections: u64,
-    /// Up to where it was checked that what is decided is on a majority.
+    /// The index up to which committed entries were checked to be on a majority.
     pub durable_checked: Index,
-    /// Somebody was elected and was not looked at yet.
+    /// The leaders that were elected and not checked yet.
     pub elected: Vec<NodeId>,
-    /// What happened, if it is kept.
+    /// The actions of the run, if they are recorded.
     pub recorded: Option<Vec<Action>>,
     /// The logs that servers with a trace log would write, if they are kept.
     pub node_logs: Option<BTreeMap<NodeId, Vec<NodeRecord>>>,
-    /// Requests that servers asked to have sent: for votes, with entries, with snapshots.
+    /// The number of requests that servers asked to send: for votes, with entries, with snapshots.
     pub calls: u64,
     hash: DefaultHasher,
 }
 
 impl Checks {
-    /// A number that stands for everything that all servers were given and asked for, in order.
+    /// Returns a hash of all inputs and effects of the servers and of all answers to clients, in
+    /// order.
     pub fn hash(&self) -> u64 {
         self.hash.finish()
     }
 
-    /// Notes that something is broken. The first counts.
+    /// Records a broken property. Only the first one is kept.
     pub fn complain(&mut self, property: &'static str, what: String) {
         self.broken.get_or_insert(Broken { property, what });
     }
 
-    /// A client is answered.
+    /// Records an answer to a client.
     pub fn note_response(&mut self, id: NodeId, response: &HttpResponse) {
         (id, response).hash(&mut self.hash);
     }
 
-    /// A server starts, with this log.
+    /// Records the start of a server, and checks that its term is not higher than before.
     pub fn started(&mut self, node: &Node) {
         self.waiting_votes.retain(|(id, ..)| *id != node.id());
         let (term, commit, applied) = (node.current_term, node.commit_index, node.last_applied);
@@ -99,7 +100,7 @@ impl Checks {
         self.seen.insert(node.id(), Seen { leads: false, term, commit, applied, durable });
     }
 
-    /// Keeps what stands in a server's log when it starts.
+    /// Records the start in the node log of a server.
     pub fn log_start(&mut self, config: Config, state: PersistentState, applied: Index) {
         if let Some(logs) = &mut self.node_logs {
             let log = logs.entry(config.id).or_default();
@@ -198,8 +199,8 @@ impl Checks {
         }
     }
 
-    /// Keeps an input as the action of the model that it is. What the state machine has done is kept
-    /// where it is done.
+    /// Records an input as an action of the model. The tasks of the state machine are recorded
+    /// elsewhere, when they are done.
     fn record_input(&mut self, server: NodeId, input: &Input, durable: Mark) {
         let Some(recorded) = &mut self.recorded else { return };
         recorded.push(match input.clone() {
@@ -231,7 +232,7 @@ impl Checks {
         }
     }
 
-    /// A server's commit index has moved on from `before`.
+    /// Records and checks the entries that a server has committed after `before`.
     fn decide(&mut self, before: Index, node: &Node) {
         let (id, log) = (node.id(), &node.log);
         let leads = node.is_leader().then_some(node.current_term);
@@ -260,7 +261,7 @@ impl Checks {
         }
     }
 
-    /// Whether a new leader has everything that was committed in earlier terms.
+    /// Checks that a new leader has all entries that were committed in earlier terms.
     pub fn check_leader(&mut self, node: &Node) {
         for (place, committed_in) in self.committed_in.iter().enumerate() {
             let index = Index(place as u64 + 1);

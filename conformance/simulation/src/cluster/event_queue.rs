@@ -1,4 +1,4 @@
-//! What is going to happen in a simulated cluster, in the order of time.
+//! The future events of a simulated cluster, ordered by time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,10 +8,10 @@ use raft_core::NodeId;
 
 use super::http::ExchangeId;
 
-/// Something that is going to happen.
+/// A future event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
-    /// A server has something to do.
+    /// A server wakes up, because something is due.
     Wake(NodeId),
     /// Frames arrive.
     Arrive { from: NodeId, to: NodeId, bytes: Vec<u8> },
@@ -21,13 +21,14 @@ pub(super) enum Event {
     Apply { server: NodeId, incarnation: u64 },
     /// A snapshot is written.
     Store { server: NodeId, incarnation: u64 },
-    /// A snapshot's transfer goes on.
+    /// The transfer of a snapshot continues.
     Transfer(u64),
-    /// By now a client's request is answered.
+    /// The time is over within which a client's request must be answered.
     Deadline { server: NodeId, incarnation: u64, exchange: ExchangeId },
 }
 
-/// Events to come. Of several at one time, the one that was planned first comes first.
+/// The future events. Of several events at the same time, the one that was planned first comes
+/// first.
 #[derive(Default)]
 pub(super) struct Events {
     queue: BinaryHeap<Reverse<(Duration, u64, Event)>>,

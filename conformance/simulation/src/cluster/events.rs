@@ -1,4 +1,4 @@
-//! What happens in a simulated cluster when its time has come.
+//! Handles the events of a simulated cluster when their time has come.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The process ends by itself.
+    /// Ends a process that stops by itself.
     pub(super) fn stop(&mut self, id: NodeId, failure: &Failure) {
         let failed = self.hosts[place(id)].disk.failed() > 0;
         if !failed {
@@ -84,7 +84,7 @@ impl Cluster {
         }
     }
 
-    /// A snapshot has arrived whole, and its message with it.
+    /// Passes the message of a snapshot that has arrived completely to the receiver.
     pub(super) fn arrive_snapshot(&mut self, from: NodeId, to: NodeId, message: Message) {
         self.counters.snapshots += 1;
         let host = &mut self.hosts[place(to)];
@@ -155,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// Lets a server do what is due, and sees to what it wants done.
+    /// Lets a server do everything that is due, and handles its orders.
     pub(super) fn touch(&mut self, id: NodeId) {
         let sending = self.transfers.sending(id, self.now);
         let host = &mut self.hosts[place(id)];
@@ -234,7 +234,7 @@ impl Cluster {
         }
     }
 
-    /// For how long these frames are held up if they are a reply.
+    /// Picks the additional delay of these frames if they are a reply.
     fn reply_holdup(&mut self, bytes: &[u8]) -> Duration {
         let (often, span) = self.network.reply_holdup;
         let is_reply = |bytes| {
@@ -305,7 +305,7 @@ impl Cluster {
         }
     }
 
-    /// A server that is up has answered every request within its time.
+    /// Checks that a server that is up has answered a request within its time.
     fn check_deadline(&mut self, id: NodeId, exchange: ExchangeId) {
         self.http_clock.advance_to(self.now);
         self.let_routes_go_on(id);
@@ -317,7 +317,7 @@ impl Cluster {
         }
     }
 
-    /// What needs several servers at one moment.
+    /// Checks the properties of several servers at one moment.
     fn check_cluster(&mut self) {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         for id in std::mem::take(&mut checks.elected) {

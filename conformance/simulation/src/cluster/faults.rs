@@ -1,5 +1,5 @@
-//! What is wrong with a server's machine: it stands still, ends, loses its power, or its disk fails or
-//! forgets; and what is checked of each server by itself when all is well again.
+//! A flipped bit in the log of a server, and the checks of each server by itself after all faults
+//! have ended.
 
 use raft_core::NodeId;
 use raft_node::start::{LOG_FILES, WITNESS_FILE};
@@ -13,13 +13,13 @@ use crate::failure::Failure;
 use crate::server::open_log;
 
 impl Cluster {
-    /// Kills a server, and tries how it would start if a bit of its log had flipped: it must notice, or
-    /// nothing may come of it. Nothing if a transaction is on its way to the disk: nobody can tell a
-    /// flipped bit from its end.
+    /// Kills a server, flips a bit in a copy of its log, and opens the copy like a start would. The
+    /// start must fail, or have the same state. Does nothing if a transaction is on its way to the
+    /// disk, because a flipped bit could then look like the end of an incomplete transaction.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn flip_bit(&mut self, id: NodeId) -> Result<(), Failure> {
         let host = &self.hosts[place(id)];
         if host.running.is_none() || host.committing > 0 {
@@ -33,7 +33,7 @@ impl Cluster {
         let file = disk.root().directory("node")?.open(name)?;
         let mut bytes = vec![0; usize::try_from(file.len()?)?];
         file.read(0, &mut bytes)?;
-        // Most of a file may be room for what is still to come.
+        // Most of a file may be empty space for later records.
         let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         let Some(at) = used.choose(&mut self.random).copied() else { return Ok(()) };
         let flipped = bytes[at] ^ (1 << self.random.random_range(0..8));
@@ -51,12 +51,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether a client waits for the replica of a server that is up.
+    /// Returns whether a client waits for the replica of a server that is up.
     pub fn owes_answers(&self) -> bool {
         self.hosts.iter().any(Host::owes_answers)
     }
 
-    /// Compares each server's state machine with what the entries that it has applied make.
+    /// Compares each server's state machine with the state after the entries that it has applied.
     pub fn check_states(&self) {
         for what in self.hosts.iter().filter_map(|host| host.compare_state().err()) {
             self.checks().complain("state-machine-safety", what);

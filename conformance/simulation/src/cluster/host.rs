@@ -1,4 +1,4 @@
-//! A machine of a simulated cluster: a disk, a clock, and now and then a process.
+//! A machine of a simulated cluster: a disk, a clock, and at times a process.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,62 +17,62 @@ use crate::failure::Failure;
 use crate::reference_store::Reference;
 use crate::server::{Running, Setup, open_log};
 
-/// What a crash leaves of what was not synced.
+/// The part of the unsynced data that survives a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survives {
-    /// Everything: only the process is gone.
+    /// Everything: only the process is killed.
     All,
-    /// Nothing: the power is gone.
+    /// Nothing: the machine loses its power.
     Nothing,
-    /// Anything, sector by sector.
+    /// A random part, sector by sector: the machine loses its power.
     Anything,
 }
 
-/// A machine.
+/// A machine of the cluster.
 pub struct Host {
-    /// How its server is set up.
+    /// The set-up of its server.
     pub setup: Setup,
     /// Its disk.
     pub disk: Disk,
     /// The process, if it is up.
     pub running: Option<Running>,
-    /// What serves its clients, from the first request on.
+    /// The HTTP server of its clients, from the first request on.
     pub(super) http: Option<HttpServer>,
-    /// How often it was started.
+    /// The number of times that it was started.
     pub incarnation: u64,
-    /// Whether the process stands still.
+    /// Whether the process is paused.
     pub paused: bool,
-    /// Why the process stopped by itself.
+    /// The reason why the process stopped by itself.
     pub stopped: Option<String>,
-    /// What would have happened to the process while it stood still.
+    /// The events for the process that wait until it is not paused any more.
     pub(super) held: Vec<Event>,
-    /// What the state machine should hold.
+    /// The expected state of the state machine.
     pub reference: Reference,
-    /// Commands that clients gave it and that are not answered.
+    /// Commands of clients that are not answered.
     pub(super) proposed: Proposed,
-    /// Commands that it said it has applied.
+    /// Commands that the server reported as applied.
     pub(super) done: HashSet<ProposalId>,
-    /// What was reported to be on the disk.
+    /// The state of the disk that was reported durable.
     pub(super) durable: PersistentState,
-    /// What was on the disk when the process ended.
+    /// The state of the disk when the process ended.
     pub left: PersistentState,
-    /// When it is going to be woken.
+    /// The time of its next wake-up.
     pub(super) wakes_at: Duration,
-    /// Where in the record its last crash stands.
+    /// The position of its last crash in the record.
     pub(super) crashed_at: Option<usize>,
-    /// How many writes are being made durable.
+    /// The number of writes that are being made durable.
     pub(super) committing: usize,
     /// Whether a snapshot is being written.
     pub(super) storing: bool,
     /// The entries that the state machine applied last, with its answers.
     pub(super) last_applied: Vec<(Entry, Bytes)>,
-    /// How many sessions of clients it remembers.
+    /// The greatest number of client sessions that it keeps.
     sessions: u64,
-    /// The election timeouts that it has drawn: how many, the shortest and the longest.
+    /// The election timeouts that it has drawn: their number, the shortest and the longest.
     timeouts: Option<(u64, Duration, Duration)>,
-    /// When its election timer runs out, as of the last look.
+    /// The time at which its election timer runs out, as of the last look.
     election: Duration,
-    /// How fast its clock goes, in millionths.
+    /// The speed of its clock, in millionths.
     rate: u32,
 }
 
@@ -105,12 +105,13 @@ impl Host {
         }
     }
 
-    /// Who it is.
+    /// Returns the id of its server.
     pub fn id(&self) -> NodeId {
         self.setup.id
     }
 
-    /// Whether an entry of that term is on its disk, or a snapshot that covers it.
+    /// Returns whether the entry of this index and term is on its disk, or a snapshot that covers
+    /// it.
     pub(super) fn has_durably(&self, index: Index, term: Term) -> bool {
         let (log, durable) = match &self.running {
             Some(running) => {
@@ -122,12 +123,12 @@ impl Host {
         index <= log.base().index || index <= durable && log.term_at(index) == TermAt::Present(term)
     }
 
-    /// What its clock says.
+    /// Returns the time on its clock.
     pub(super) fn clock(&self, now: Duration) -> Duration {
         scale(now, self.rate, 1_000_000)
     }
 
-    /// When its clock will say that, or a little later.
+    /// Returns the time at which its clock shows `clock`, or a little later.
     pub(super) fn when(&self, clock: Duration) -> Duration {
         scale(clock, 1_000_000, self.rate) + Duration::from_micros(1)
     }
@@ -157,8 +158,8 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the process. How many of the writes that were on their way the disk has kept, or what is
-    /// wrong with it.
+    /// Ends the process. Returns the number of pending writes that the disk has kept, or a
+    /// description of a wrong state of the disk.
     pub(super) fn crash(
         &mut self,
         left: Survives,
@@ -199,7 +200,7 @@ impl Host {
         }))
     }
 
-    /// The oldest writes become durable, which is reported.
+    /// Makes the oldest writes durable, and reports this.
     pub(super) fn commit(&mut self, clock: Duration, count: usize) -> Result<(), Failure> {
         let Some(running) = &mut self.running else { return Ok(()) };
         running.free.disk = true;
@@ -212,8 +213,8 @@ impl Host {
         Ok(())
     }
 
-    /// Requests that clients have waited for too long, or that the replica does not know of any more,
-    /// in words.
+    /// Describes requests for which clients have waited too long, or which the replica does not
+    /// know any more.
     pub(super) fn forgotten_requests(&self, clock: Duration) -> Option<String> {
         let timeout = self.setup.bounds.request_timeout;
         if let Some((id, (since, _))) = self.proposed.first_key_value()
@@ -232,18 +233,19 @@ impl Host {
         Some(format!("{}: {}", self.id(), commands.or(reads)?))
     }
 
-    /// Whether a client waits for its replica.
+    /// Returns whether a client waits for the replica.
     pub fn owes_answers(&self) -> bool {
         !self.proposed.is_empty() || self.http.as_ref().is_some_and(|http| http.waiting.reads() > 0)
     }
 
-    /// Compares the state machine with what these entries make, all of which it should reflect.
+    /// Compares the state machine with the state after these entries, which it should reflect
+    /// exactly.
     pub(super) fn check_state(&mut self, entries: &[Entry]) -> Result<(), String> {
         self.reference = Reference::new(self.sessions).after(entries);
         self.compare_state()
     }
 
-    /// Compares the state machine with the reference: each holds what the other one does.
+    /// Compares the state machine with the reference. The two must be equal.
     pub(super) fn compare_state(&self) -> Result<(), String> {
         let Some(running) = &self.running else { return Ok(()) };
         let found = running.reader.whole().map_err(|error| error.to_string())?;
@@ -253,7 +255,8 @@ impl Host {
         }
     }
 
-    /// Looks at the election timer after a step, when its clock shows `clock`.
+    /// Records the election timeout if a new one was drawn in a step. `clock` is the time on its
+    /// clock.
     pub(super) fn look_at_timer(&mut self, clock: Duration) {
         let Some(running) = self.running.as_ref().filter(|running| !running.replica.leads()) else {
             return;
@@ -268,9 +271,10 @@ impl Host {
         self.timeouts = Some((count + 1, shortest.min(drawn), longest.max(drawn)));
     }
 
-    /// Whether election timeouts come from the whole range; if not, what came, in words.
+    /// Checks that election timeouts vary enough. The error describes the timeouts.
     pub(super) fn timeouts_vary(&self) -> Result<(), String> {
-        /// By then it is all but impossible that all are alike by chance.
+        /// With this many timeouts, it is almost impossible that all of them are close together by
+        /// chance.
         const ENOUGH: u64 = 30;
         let Some((count, shortest, longest)) = self.timeouts else { return Ok(()) };
         let timing = self.setup.timing;
@@ -285,7 +289,7 @@ impl Host {
     }
 }
 
-/// How many of the writes are on the disk.
+/// Returns the number of the writes that are on the disk, or `None` if the disk has another state.
 fn kept(mut state: PersistentState, pending: &[Write], found: &PersistentState) -> Option<usize> {
     for (count, write) in pending.iter().enumerate() {
         if state == *found {
@@ -296,7 +300,7 @@ fn kept(mut state: PersistentState, pending: &[Write], found: &PersistentState) 
     (state == *found).then_some(pending.len())
 }
 
-/// Where a disk stands, in a line.
+/// Describes the state of a disk in one line.
 fn summary(state: &PersistentState) -> String {
     let PersistentState { current_term, voted_for, log } = state;
     let vote = voted_for.map_or_else(|| "no vote".to_owned(), |vote| format!("a vote for {vote}"));

@@ -1,8 +1,8 @@
-//! The HTTP service of a simulated server: the routes that `raftd` serves, and the way from there
+//! The HTTP service of a simulated server: the routes that `raftd` serves, and the path from there
 //! to the replica and back, without sockets and threads.
 //!
 //! The routes wait for answers and for time-outs as they do in production. Their futures are polled
-//! when something woke them, and tokio's clock stands still until the simulation moves it.
+//! after they were woken. Tokio's clock stands still until the simulation moves it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,24 +33,24 @@ use tower_service::Service;
 
 use crate::failure::Failure;
 
-/// How many requests may wait for the replica, as in production.
+/// The number of requests that may wait for the replica, as in production.
 const REQUESTS: usize = 8192;
 
-/// Where clients reach a server.
+/// Returns the address at which clients reach a server.
 pub fn client_address(id: NodeId) -> String {
     format!("{id}:7101")
 }
 
-/// The server that clients reach at a URL.
+/// Returns the server that clients reach at a URL.
 pub fn server_at(url: &str) -> Option<NodeId> {
     let (name, _) = url.strip_prefix("http://")?.split_once(':')?;
     Some(NodeId(name.strip_prefix('n')?.parse().ok()?))
 }
 
-/// Commands that wait for an answer: when they came by the server's clock, and what they are.
+/// Commands that wait for an answer, each with the time of its arrival on the server's clock.
 pub(super) type Proposed = BTreeMap<ProposalId, (Duration, Bytes)>;
 
-/// A request as it travels.
+/// An HTTP request of a client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpRequest {
     /// Its method.
@@ -63,7 +63,7 @@ pub struct HttpRequest {
     pub body: Vec<u8>,
 }
 
-/// An answer as it travels.
+/// An HTTP response of a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpResponse {
     /// Its status.
@@ -76,11 +76,11 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-/// A request that arrived at a server, from then until it is answered or its client hangs up.
+/// The id of a request at a server, from its arrival until it is answered or its client hangs up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u64);
 
-/// Tokio's clock, which shows the simulation's time as of the last time that it was moved.
+/// Tokio's clock, which shows the simulation's time as of the last move.
 pub(super) struct HttpClock {
     runtime: Runtime,
     shown: Duration,
@@ -93,7 +93,7 @@ impl HttpClock {
         Ok(HttpClock { runtime, shown: Duration::ZERO })
     }
 
-    /// Moves the clock. Time-outs that are due wake those who wait for them.
+    /// Moves the clock. Time-outs that are due wake the futures that wait for them.
     pub(super) fn advance_to(&mut self, now: Duration) {
         let time = now.saturating_sub(self.shown);
         if !time.is_zero() {
@@ -117,7 +117,7 @@ struct Exchange {
     woken: Arc<Woken>,
 }
 
-/// What serves the clients of one process.
+/// The HTTP server of one process.
 pub(super) struct HttpServer {
     router: Router,
     address: String,
@@ -146,7 +146,7 @@ impl HttpServer {
         })
     }
 
-    /// A request arrives.
+    /// Passes a request that arrives to the routes.
     pub(super) fn receive(&mut self, id: ExchangeId, request: &HttpRequest) -> Result<(), Failure> {
         let HttpRequest { method, path, headers, body } = request;
         let mut builder = Request::builder().method(*method).uri(path);
@@ -171,23 +171,23 @@ impl HttpServer {
         Ok(())
     }
 
-    /// The client is gone.
+    /// Drops a request whose client is gone.
     pub(super) fn hang_up(&mut self, id: ExchangeId) {
         self.exchanges.remove(&id);
     }
 
-    /// Whether a request is still to be answered.
+    /// Returns whether a request is not answered yet.
     pub(super) fn has(&self, id: ExchangeId) -> bool {
         self.exchanges.contains_key(&id)
     }
 
-    /// The next request of the routes to the replica.
+    /// Returns the next request of the routes to the replica.
     pub(super) fn next_request(&mut self) -> Option<node::Request> {
         self.requests.try_recv().ok()
     }
 
-    /// Gives a request of the routes to the replica, as the owner task does in production. A command
-    /// that the replica has taken is kept among `proposed`.
+    /// Passes a request of the routes to the replica, as the owner task does in production. A
+    /// command that the replica has accepted is kept among `proposed`.
     pub(super) fn ask(
         &mut self,
         replica: &mut Replica,
@@ -208,12 +208,12 @@ impl HttpServer {
                 replica.take_snapshot();
                 let _ = answer.send(replica.shell().node().last_applied);
             }
-            // No route asks for it.
+            // No route sends this request.
             node::Request::Shutdown => {}
         }
     }
 
-    /// Lets everybody go on who was woken. Returns the answers that are ready.
+    /// Polls the futures that were woken. Returns the answers that are ready.
     pub(super) fn poll(&mut self, clock: &HttpClock) -> Vec<(ExchangeId, HttpResponse)> {
         let _context = clock.runtime.enter();
         let mut ready = Vec::new();
@@ -238,7 +238,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-/// A configuration file of this cluster, as far as the routes look at it.
+/// Returns a configuration of this cluster, with the settings that the routes read.
 fn config(id: NodeId, servers: u64, request_timeout: Duration) -> Result<Config, Failure> {
     let member = |id| json!({ "id": id, "peer": format!("n{id}:7201"), "client": client_address(NodeId(id)) });
     Ok(serde_json::from_value(json!({

@@ -1,10 +1,9 @@
 //! A whole cluster of production servers in one thread: simulated disks, a simulated network, and a
-//! clock that jumps to the next thing that happens.
+//! clock that jumps to the next event.
 //!
-//! Everything that is random comes from one seed, so a run can be had again. Time passes only between
-//! events; what takes time, like a sync of the disk, is an event at its end. Whoever uses a cluster
-//! does to it what a test does to a laboratory: cuts connections, crashes and starts servers, and looks
-//! at what clients are told.
+//! All random choices come from one seed, so a run can be repeated. Time passes only between
+//! events. An action that takes time, such as a sync of the disk, is an event at its end. The user
+//! of a cluster cuts connections, crashes and starts servers, and reads the answers to clients.
 
 pub mod checks;
 mod event_queue;
@@ -41,41 +40,41 @@ use network::place;
 pub use network::{Network, PerMille, Span};
 use snapshot_transfer::Transfers;
 
-/// How a cluster is set up.
+/// The options of a cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many servers.
+    /// The number of servers.
     pub servers: u64,
-    /// Everything random comes from this.
+    /// The seed of all random choices.
     pub seed: u64,
     /// Election timeouts and heartbeats.
     pub timing: Timing,
-    /// When snapshots are taken, and what is refused.
+    /// The bounds for snapshots and for requests.
     pub bounds: Bounds,
-    /// What may be under way to one follower.
+    /// The limits of the nodes: entries per message and per follower, and reads.
     pub limits: Limits,
-    /// How many bytes of entries one frame carries.
+    /// The number of bytes of entries in one frame.
     pub batch_bytes: usize,
     /// The sizes of the logs' files.
     pub log_sizes: Sizes,
-    /// How long a transaction on the disk takes.
+    /// The time that a transaction on the disk takes.
     pub disk: Span,
-    /// How long a task of the state machine takes.
+    /// The time that a task of the state machine takes.
     pub apply: Span,
-    /// After how long a server gives up on a client's request.
+    /// The time after which a server gives up a client's request.
     pub request_timeout: Duration,
-    /// How many sessions of clients a server remembers.
+    /// The greatest number of client sessions that a server keeps.
     pub sessions: u64,
-    /// By how much clocks are wrong: the most parts in a thousand that one gains or loses.
+    /// The greatest error of a clock, in thousandths.
     pub drift: u32,
-    /// Whether to keep what happens, as a trace.
+    /// Whether to record the actions of the run, as a trace.
     pub record: bool,
-    /// Whether to keep the log that each server would write.
+    /// Whether to record the node log that each server would write.
     pub node_logs: bool,
 }
 
 impl Options {
-    /// Production's times, good disks and clocks.
+    /// Returns options with the timing of production, and with good disks and clocks.
     pub fn new(servers: u64, seed: u64) -> Options {
         Options {
             servers,
@@ -96,27 +95,27 @@ impl Options {
     }
 }
 
-/// What has been counted.
+/// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Messages that servers sent.
+    /// The number of messages that servers sent.
     pub messages: u64,
-    /// Their bytes, and those of snapshots.
+    /// The number of bytes of these messages, and of snapshots.
     pub bytes: u64,
-    /// Messages that arrived.
+    /// The number of messages that arrived.
     pub delivered: u64,
-    /// Snapshots that arrived.
+    /// The number of snapshots that arrived.
     pub snapshots: u64,
-    /// Crashes, of all kinds.
+    /// The number of crashes, of all kinds.
     pub crashes: u64,
 }
 
 /// A server's answer to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// By whom.
+    /// The server that answered.
     pub server: NodeId,
-    /// To which request.
+    /// The request that was answered.
     pub exchange: ExchangeId,
     /// The answer.
     pub response: HttpResponse,
@@ -124,11 +123,11 @@ pub struct Answered {
 
 /// A simulated cluster.
 pub struct Cluster {
-    /// How it is set up.
+    /// The options of the cluster.
     pub options: Options,
     /// The network.
     pub network: Network,
-    /// What has been counted.
+    /// The counts of events.
     pub counters: Counters,
     hosts: Vec<Host>,
     now: Duration,
@@ -142,11 +141,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster whose servers start for the first time.
+    /// Creates a cluster whose servers start for the first time.
     ///
     /// # Errors
     ///
-    /// A server does not start.
+    /// Fails if the simulation itself fails.
     pub fn new(options: Options) -> Result<Cluster, Failure> {
         let mut random = SmallRng::seed_from_u64(options.seed);
         let voters: BTreeSet<NodeId> = (1..=options.servers).map(NodeId).collect();
@@ -185,63 +184,63 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// What time it is.
+    /// Returns the time in the simulation.
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// All servers.
+    /// Returns the ids of all servers.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..=self.options.servers).map(NodeId)
     }
 
-    /// A server.
+    /// Returns the machine of a server.
     pub fn host(&self, id: NodeId) -> &Host {
         &self.hosts[place(id)]
     }
 
-    /// The process of a server that is up.
+    /// Returns the process of a server that is up.
     pub fn running(&self, id: NodeId) -> Option<&Running> {
         self.host(id).running.as_ref()
     }
 
-    /// Whether a server runs.
+    /// Returns whether a server runs.
     pub fn is_up(&self, id: NodeId) -> bool {
         self.running(id).is_some()
     }
 
-    /// The servers that believe to lead, with the term.
+    /// Returns the servers that believe that they lead.
     pub fn leaders(&self) -> Vec<NodeId> {
         let leads = |id: &NodeId| self.running(*id).is_some_and(|running| running.replica.leads());
         self.ids().filter(leads).collect()
     }
 
-    /// What has been checked.
+    /// Returns the checks of the run.
     pub fn checks(&self) -> MutexGuard<'_, Checks> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first property that does not hold.
+    /// Returns the first property that does not hold.
     pub fn broken(&self) -> Option<Broken> {
         self.checks().broken.clone()
     }
 
-    /// A number that stands for everything that happened to servers.
+    /// Returns a hash of everything that happened to the servers.
     pub fn hash(&self) -> u64 {
         self.checks().hash()
     }
 
-    /// The answers that clients were given since the last call.
+    /// Returns the answers that clients were given since the last call.
     pub fn take_answered(&mut self) -> Vec<Answered> {
         std::mem::take(&mut self.answered)
     }
 
-    /// Whether a server that is up has told a client that this command was applied.
+    /// Returns whether a server that is up has told a client that this command was applied.
     pub fn has_done(&self, id: NodeId, proposal: ProposalId) -> bool {
         self.host(id).done.contains(&proposal)
     }
 
-    /// When something happens next by itself.
+    /// Returns the time of the next event.
     pub fn next(&self) -> Option<Duration> {
         self.events.next()
     }
@@ -250,7 +249,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn step(&mut self, end: Duration) -> Result<(), Failure> {
         let Some((time, event)) = self.events.pop_until(end) else {
             self.now = self.now.max(end);
@@ -260,11 +259,11 @@ impl Cluster {
         self.happen(event)
     }
 
-    /// Lets time pass.
+    /// Lets this much time pass.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
         let end = self.now + time;
         while self.now < end {
@@ -273,11 +272,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// A client asks a server to replicate a command.
+    /// Lets a client ask a server to replicate a command.
     ///
     /// # Errors
     ///
-    /// The server is not there (none), or refuses.
+    /// `None` if the server is down or paused, otherwise the reason why it refuses.
     pub fn propose(
         &mut self,
         id: NodeId,
@@ -292,11 +291,12 @@ impl Cluster {
         Ok(proposal)
     }
 
-    /// A client's request arrives at a server. None if the server is not there.
+    /// Delivers a client's request to a server. Returns `None` if the server is down or paused, or
+    /// stops because its store cannot be opened.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn request(
         &mut self,
         id: NodeId,
@@ -330,30 +330,30 @@ impl Cluster {
         Ok(Some(exchange))
     }
 
-    /// A client no longer waits for an answer.
+    /// Lets a client hang up, because it no longer waits for an answer.
     pub fn hang_up(&mut self, id: NodeId, exchange: ExchangeId) {
         if let Some(http) = &mut self.hosts[place(id)].http {
             http.hang_up(exchange);
         }
     }
 
-    /// What a server's state machine holds for a key.
+    /// Returns the value of a key in a server's state machine.
     ///
     /// # Errors
     ///
-    /// The server is down, or cannot read.
+    /// Fails if the server is down, or cannot read.
     pub fn get(&self, id: NodeId, key: &[u8]) -> Result<Option<Versioned>, Failure> {
         self.running(id).ok_or("the server is down")?.reader.get(key)
     }
 
-    /// Has a server take a snapshot.
+    /// Lets a server take a snapshot.
     pub fn take_snapshot(&mut self, id: NodeId) {
         if let Some(running) = &mut self.hosts[place(id)].running {
             running.replica.take_snapshot();
         }
     }
 
-    /// Stops a server without its noticing, or lets it go on.
+    /// Pauses a server, which does not notice it, or lets the server continue.
     pub fn set_paused(&mut self, id: NodeId, paused: bool) {
         let host = &mut self.hosts[place(id)];
         host.paused = paused;
@@ -365,12 +365,12 @@ impl Cluster {
         }
     }
 
-    /// Ends a server's process, the hard way: the power goes, or only the process is killed. That what
-    /// is left is nothing that a crash may leave is a property that does not hold.
+    /// Ends a server's process by a kill or a power loss. If a crash cannot leave the disk in its
+    /// new state, this is a broken property.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn crash(&mut self, id: NodeId, left: Survives) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         if host.running.is_none() {
@@ -383,7 +383,7 @@ impl Cluster {
                 self.checks().complain("disk-is-fact", what);
             }
             Ok(Ok(writes_kept)) => {
-                // Until the next start says better.
+                // The next start replaces this by the real value.
                 let applied_kept = self.host(id).left.log.base().index;
                 let action = Action::Crash { server: id, writes_kept, applied_kept };
                 self.hosts[place(id)].crashed_at = self.record(action);
@@ -394,11 +394,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a server that is down. That it does not start is a property that does not hold.
+    /// Starts a server that is down. If it does not start, this is a broken property.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
         let host = &mut self.hosts[place(id)];
         if host.running.is_some() {
@@ -439,17 +439,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// A server's disk works again.
+    /// Makes a server's disk work again.
     pub fn fix_disk(&mut self, id: NodeId) {
         self.hosts[place(id)].disk.fail(None);
     }
 
-    /// Makes a server's disk fail, at the operation after so many others.
+    /// Makes one operation of a server's disk fail, after `after` others.
     pub fn fail_disk(&mut self, id: NodeId, after: u64) {
         self.hosts[place(id)].disk.fail(Some(crate::disk::Fault::Once(after)));
     }
 
-    /// Keeps an action, if actions are kept; at which place.
+    /// Records an action, if actions are recorded. Returns its position.
     fn record(&self, action: Action) -> Option<usize> {
         let mut checks = self.checks();
         let recorded = checks.recorded.as_mut()?;

@@ -1,4 +1,4 @@
-//! A network that loses, repeats, delays and reorders, and that can be cut anywhere.
+//! A network that loses, repeats, delays and reorders messages. Any connection of it can be cut.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use raft_core::NodeId;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt};
 
-/// One chance in a thousand.
+/// A probability, in thousandths.
 pub type PerMille = u32;
 
-/// A span from which times are picked.
+/// A span of time, from its shortest to its longest value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration, pub Duration);
 
 impl Span {
-    /// A time out of the span.
+    /// Picks a time from the span.
     pub fn pick(self, random: &mut impl Rng) -> Duration {
         let Span(least, most) = self;
         let spread = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX);
@@ -22,32 +22,34 @@ impl Span {
     }
 }
 
-/// What happens to messages.
+/// The behaviour of the network.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// How long a message takes.
+    /// The time that a message takes.
     pub delay: Span,
-    /// How often a message is lost.
+    /// The probability that a message is lost.
     pub loss: PerMille,
-    /// How often a message comes twice.
+    /// The probability that a message arrives twice.
     pub duplication: PerMille,
-    /// How often a message is held up, and for how long.
+    /// The probability that a message is delayed, and the delay.
     pub holdup: (PerMille, Span),
-    /// How often a reply is held up, and for how long.
+    /// The probability that a reply is delayed, and the delay.
     pub reply_holdup: (PerMille, Span),
-    /// After how long a connection sends again what was lost of a snapshot. Without, it breaks.
+    /// The time after which a connection sends a lost frame of a snapshot again. Without it, the
+    /// connection breaks.
     pub resend: Option<Duration>,
-    /// After how many frames of a snapshot its connection breaks; never, without.
+    /// The number of frames of a snapshot after which its connection breaks. Without it, the
+    /// connection does not break.
     pub snapshot_frames: Option<u64>,
-    /// By how much longer what comes from or goes to a slow server takes.
+    /// The additional time that a message from or to a slow server takes.
     pub slowness: Duration,
     slow: Vec<bool>,
-    /// Whether nothing gets from one server to another.
+    /// Whether the direction from one server to another is cut.
     cut: Vec<Vec<bool>>,
 }
 
 impl Network {
-    /// A good network between this many servers.
+    /// Creates a network without faults between this many servers.
     pub fn new(servers: usize) -> Network {
         Network {
             delay: Span(Duration::from_micros(200), Duration::from_millis(2)),
@@ -88,12 +90,12 @@ impl Network {
         self.slow[place(id)] = slow;
     }
 
-    /// Whether something gets through.
+    /// Returns whether messages from one server reach another.
     pub fn connects(&self, from: NodeId, to: NodeId) -> bool {
         !self.cut[place(from)][place(to)]
     }
 
-    /// How long each copy of a message takes that arrives.
+    /// Returns the latency of each copy of a message that arrives.
     pub fn arrivals(&self, from: NodeId, to: NodeId, random: &mut SmallRng) -> Vec<Duration> {
         if !self.connects(from, to) || random.random_range(0..1000) < self.loss {
             return Vec::new();
@@ -102,7 +104,7 @@ impl Network {
         (0..copies).map(|_| self.latency(from, to, random)).collect()
     }
 
-    /// How long something takes that arrives.
+    /// Picks the latency of a message that arrives.
     pub fn latency(&self, from: NodeId, to: NodeId, random: &mut SmallRng) -> Duration {
         let mut time = self.delay.pick(random);
         if random.random_range(0..1000) < self.holdup.0 {
@@ -115,7 +117,7 @@ impl Network {
     }
 }
 
-/// The place of a server in lists: n1 is the first.
+/// Returns the position of a server in lists: n1 is the first.
 pub fn place(id: NodeId) -> usize {
     usize::try_from(id.0.saturating_sub(1)).unwrap_or(usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! Snapshots on their way between simulated servers, one frame at a time.
+//! Transfers snapshots between simulated servers, one frame at a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,26 +15,27 @@ use super::network::place;
 use crate::failure::Failure;
 use crate::server::{SMALL_CHUNK, over_the_wire};
 
-/// How long to wait after a snapshot did not arrive.
+/// The waiting time after a transfer that failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How long the connection takes to notice that the other side is gone.
+/// The time after which a connection notices that the other side is gone.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// How long a leader keeps what follows a snapshot whose connection broke.
+/// The time for which a leader keeps the entries after a snapshot whose connection broke.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// About how many frames a snapshot takes, unless it is small.
+/// The approximate number of frames of a snapshot, unless it is small.
 const FRAMES: u64 = 20;
 
 /// A transfer over one connection.
 struct Transfer {
     from: NodeId,
     to: NodeId,
-    /// None when the connection broke; another one may begin after this.
+    /// The attempt; `None` after the connection broke. Another attempt may begin when this transfer
+    /// ends.
     attempt: Option<Attempt>,
     receiving: Option<Receiving>,
-    /// How many frames the connection has carried.
+    /// The number of frames that the connection has carried.
     frames: u64,
 }
 
@@ -43,13 +44,14 @@ struct Transfer {
 pub(super) struct Transfers {
     under_way: BTreeMap<u64, Transfer>,
     outbound: BTreeMap<(NodeId, NodeId), Outbound>,
-    /// Until when connections that broke are expected to be gone on with.
+    /// The time until which a transfer whose connection broke is expected to continue.
     expected: BTreeMap<(NodeId, NodeId), Duration>,
     begun: u64,
 }
 
 impl Transfers {
-    /// Whether somebody receives a snapshot from this server, or is about to go on with one.
+    /// Returns whether a server receives a snapshot from this server, or is expected to continue
+    /// with one.
     pub(super) fn sending(&self, from: NodeId, now: Duration) -> bool {
         let receives = |transfer: &Transfer| transfer.from == from && transfer.receiving.is_some();
         let expected =
@@ -57,7 +59,7 @@ impl Transfers {
         self.under_way.values().any(receives) || self.expected.iter().any(expected)
     }
 
-    /// A server is gone, and with it its connections.
+    /// Breaks the connections of a server that is gone.
     pub(super) fn forget(&mut self, id: NodeId) {
         self.under_way.retain(|_, transfer| transfer.from != id);
         self.outbound.retain(|(from, _), _| *from != id);
@@ -70,7 +72,7 @@ impl Transfers {
         }
     }
 
-    /// The connection of a transfer breaks, and another one may begin later.
+    /// Breaks the connection of a transfer. Another one may begin later.
     fn break_off(&mut self, transfer: &mut Transfer, now: Duration) {
         let link = (transfer.from, transfer.to);
         let received = transfer.receiving.take().is_some();
@@ -85,7 +87,8 @@ impl Transfers {
 }
 
 impl Cluster {
-    /// Begins to send a snapshot, or goes on with an unfinished one, unless one is on its way.
+    /// Begins to send a snapshot, or continues with an unfinished one, unless one is already under
+    /// way.
     pub(super) fn begin_transfer(&mut self, from: NodeId, to: NodeId, offer: InstallSnapshot) {
         let busy = |transfer: &Transfer| transfer.from == from && transfer.to == to;
         if self.transfers.under_way.values().any(busy) {
@@ -93,7 +96,7 @@ impl Cluster {
         }
         let Some(running) = &self.hosts[place(from)].running else { return };
         let outbound = self.transfers.outbound.entry((from, to)).or_default();
-        // The log may have moved on, and the file with it.
+        // The leader may have removed the file of the snapshot, because its log has moved on.
         let chunk = SnapshotName::of(&offer.snapshot).map_or(0, |name| name.length / FRAMES);
         let chunk = usize::try_from(chunk).unwrap_or(usize::MAX).max(SMALL_CHUNK * 4);
         let attempt = outbound.attempt(offer, &running.snapshots, chunk);
@@ -137,7 +140,7 @@ impl Cluster {
                 self.events.push(self.now + time, Event::Transfer(number));
             }
             Err(_) => {
-                // Until then nothing else is sent there.
+                // Until this event, no other snapshot is sent there.
                 let failed = self.hosts[place(to)].disk.failed() > 0;
                 self.transfers.break_off(&mut transfer, self.now);
                 self.transfers.under_way.insert(number, transfer);
@@ -151,7 +154,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The next frame arrives; true if that was all, and it is stored.
+    /// Delivers the next frame. Returns whether it was the last one and the snapshot is stored.
     fn transfer_frame(&mut self, transfer: &mut Transfer) -> Result<bool, Failure> {
         let host = &mut self.hosts[place(transfer.to)];
         let running = host.running.as_mut().ok_or("nobody is there")?;

@@ -1,10 +1,11 @@
-//! Whole clusters of production servers under faults, a seed at a time.
+//! Runs whole clusters of production servers under faults, one seed at a time.
 //!
-//! A run has three parts. First things go wrong: what and when comes from the seed. Then a majority is
-//! made whole while the rest stays broken, and within a bounded time a new command must be committed:
-//! this is the liveness that Raft promises. Then all is made whole, and all servers must come to hold
-//! the same. The properties of the paper are checked at every step, every request is answered within its
-//! time, and what clients saw over HTTP must be linearizable.
+//! A run has three parts. In the first part, faults occur; the seed determines which faults, and
+//! when. In the second part, a majority is healed while the other servers stay broken. Within a
+//! bounded time, the majority must commit a new command: this is the liveness that Raft promises.
+//! In the third part, all servers are healed, and all of them must reach the same state. The
+//! properties of the paper are checked at every step. Every request must be answered within its
+//! time. The history of the clients, which use HTTP, must be linearizable.
 
 pub mod plan;
 pub mod shrink;
@@ -22,14 +23,14 @@ use crate::failure::Failure;
 use plan::{Fault, Plan};
 use raft_linearizability::{Answer, History, KvModel, Limit, Operation as Asked, check};
 
-/// How long a run is.
+/// The lengths of the parts of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
-    /// For how long things go wrong.
+    /// The time during which faults occur.
     pub chaos: Duration,
-    /// How long a majority may take to commit something new.
+    /// The time within which a majority must commit a new command.
     pub recovery: Duration,
-    /// How long all may take to hold the same.
+    /// The time within which all servers must reach the same state.
     pub convergence: Duration,
 }
 
@@ -43,27 +44,28 @@ impl Default for Length {
     }
 }
 
-/// Which run: a seed's, or a smaller one like it.
+/// The run of a seed, or a smaller variant of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// The seed.
     pub seed: u64,
-    /// How many servers there are.
+    /// The number of servers.
     pub servers: u64,
-    /// The faults that the seed picks and that are left out.
+    /// The faults of the seed that are left out.
     pub without: Vec<Fault>,
-    /// How many clients there are at most.
+    /// The greatest number of clients.
     pub clients: u64,
-    /// How many keys they share at most.
+    /// The greatest number of keys that the clients share.
     pub keys: u64,
-    /// For how long things go wrong at most.
+    /// The longest time during which faults occur.
     pub chaos: Duration,
-    /// What is drawn anew, but for the plan; 0 is what the seed has.
+    /// The number of a new draw of all random choices, except for the plan; 0 is the draw of the
+    /// seed.
     pub chance: u64,
 }
 
 impl Variant {
-    /// The run that belongs to a seed.
+    /// Returns the run of a seed.
     pub fn of(seed: u64, servers: u64) -> Variant {
         Variant {
             seed,
@@ -89,34 +91,34 @@ impl Variant {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Which run it was.
+    /// The run.
     pub variant: Variant,
-    /// What could be under way to one follower.
+    /// The limits of the servers.
     pub limits: Limits,
-    /// What could go wrong.
+    /// The kinds of faults that could occur.
     pub faults: Vec<Fault>,
-    /// A number that stands for everything that happened.
+    /// A hash of everything that happened.
     pub hash: u64,
-    /// How much time has passed in the simulation.
+    /// The time that has passed in the simulation.
     pub simulated: Duration,
-    /// Steps of raft-core.
+    /// The number of steps of raft-core.
     pub steps: u64,
-    /// Elections won.
+    /// The number of elections that were won.
     pub elections: u64,
-    /// Requests of clients that were answered.
+    /// The number of client requests that were answered.
     pub answered: u64,
-    /// What was counted.
+    /// Other counts.
     pub counters: Counters,
-    /// What is wrong.
+    /// The broken property, if there is one.
     pub broken: Option<Broken>,
-    /// What happened, if it was to be kept.
+    /// The actions of the run, if they were recorded.
     pub recorded: Vec<Action>,
-    /// Everything that was decided, for reading the record.
+    /// All committed entries, for reading the record.
     pub decided: Vec<raft_core::Entry>,
-    /// What clients saw, if that is what is wrong.
+    /// The history of the clients, if it is not linearizable.
     pub history: Option<History<Asked, Answer>>,
 }
 
@@ -125,7 +127,7 @@ pub fn run(seed: u64, servers: u64, length: Length, record: bool) -> Outcome {
     run_variant(&Variant::of(seed, servers), length, record)
 }
 
-/// Runs one seed, or something smaller like it.
+/// Runs one seed, or a smaller variant of it.
 pub fn run_variant(variant: &Variant, length: Length, record: bool) -> Outcome {
     let mut plan = variant.plan(length, record);
     let variant = variant.clone();
@@ -175,17 +177,17 @@ pub fn run_variant(variant: &Variant, length: Length, record: bool) -> Outcome {
     }
 }
 
-/// What clients saw.
+/// The results of the clients.
 #[derive(Default)]
 struct Seen {
     answered: u64,
     history: Option<History<Asked, Answer>>,
 }
 
-/// How often it is looked whether something is broken already, so that a record ends soon after.
+/// The time between two checks whether a property is broken, so that a record ends soon after that.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Lets time pass, as long as nothing is broken.
+/// Lets time pass until `end`, or until a property is broken.
 fn pass(cluster: &mut Cluster, clients: &mut Clients, end: Duration) -> Result<(), Failure> {
     while cluster.now() < end && cluster.broken().is_none() {
         clients.run_until(cluster, end.min(cluster.now() + GLANCE))?;
@@ -231,7 +233,7 @@ fn run_on(
     Ok(())
 }
 
-/// A majority that is whole commits something new in time.
+/// Checks that a healed majority commits a new command in time.
 fn recover(
     cluster: &mut Cluster,
     clients: &mut Clients,
@@ -266,7 +268,7 @@ fn recover(
     Ok(())
 }
 
-/// All servers come to hold the same.
+/// Checks that all servers reach the same state in time.
 fn converge(cluster: &mut Cluster, clients: &mut Clients, length: Length) -> Result<(), Failure> {
     let end = cluster.now() + length.convergence;
     while cluster.now() < end && cluster.broken().is_none() {

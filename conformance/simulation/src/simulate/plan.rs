@@ -1,7 +1,7 @@
-//! What goes wrong in a run: a random choice of faults, and then faults at random times.
+//! The faults of a run. A run has a random choice of kinds of faults, which occur at random times.
 //!
-//! Most bugs need few kinds of faults, and other kinds only get in their way; so each run has a few of
-//! them (a *swarm*: Groce et al., Swarm Testing, 2012).
+//! Most bugs need few kinds of faults, and the other kinds only make these bugs less likely. So
+//! each run has only a few kinds (a *swarm*: Groce et al., Swarm Testing, 2012).
 
 use std::time::Duration;
 
@@ -20,19 +20,19 @@ use crate::failure::Failure;
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Messages are lost, more or less of them.
+    /// Messages are lost, at a rate that changes.
     Loss,
-    /// Messages come twice.
+    /// Messages arrive twice.
     Duplication,
-    /// Messages are held up, and overtaken by later ones.
+    /// Messages are delayed, and overtaken by later ones.
     Reordering,
-    /// The servers are cut into groups.
+    /// The servers are split into two groups.
     Partition,
     /// Some connections are cut, in one direction or in both.
     Cuts,
-    /// The leader is cut off.
+    /// The leader is isolated.
     LostLeader,
-    /// A process stands still.
+    /// A process is paused.
     Pause,
     /// A process is killed.
     Kill,
@@ -44,31 +44,32 @@ pub enum Fault {
     DiskError,
     /// Disks are slow.
     SlowDisks,
-    /// Some servers are slow to reach.
+    /// Messages from and to some servers are slow.
     SlowServers,
-    /// Clocks are wrong.
+    /// Clocks are too fast or too slow.
     Drift,
     /// Answers to clients are lost.
     LostAnswers,
-    /// Replies are held up just before the leader is cut off, and reach it when there is another one.
+    /// Replies are delayed just before the leader is isolated, and reach it when there is another
+    /// leader.
     LateReplies,
     /// State machines are slow.
     SlowMachines,
-    /// A bit of a log flips while its server is down.
+    /// A server is killed, and a copy of its log with a flipped bit is opened.
     BitRot,
 }
 
-/// What goes wrong next, because of what went wrong last.
+/// A fault that follows from the one before.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     /// All machines lose their power.
     Blackout,
-    /// Leaders are cut off, and replies are in time again.
+    /// Leaders are isolated, and new replies are not delayed any more.
     CutLeaders,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds of faults.
     pub const ALL: [Fault; 18] = [
         Fault::Loss,
         Fault::Duplication,
@@ -93,7 +94,7 @@ impl Fault {
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Small files, which change over often: in many steps, or in few.
+/// Picks sizes of small log files, so that the log changes files often: in many steps, or in few.
 fn log_sizes(random: &mut SmallRng) -> Sizes {
     let growth = 512 << random.random_range(0..6);
     Sizes {
@@ -103,23 +104,24 @@ fn log_sizes(random: &mut SmallRng) -> Sizes {
     }
 }
 
-/// What is going to happen in a run.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What goes wrong.
+    /// The kinds of faults.
     pub faults: Vec<Fault>,
-    /// How the cluster is set up.
+    /// The options of the cluster.
     pub options: Options,
-    /// What clients do.
+    /// The workload of the clients.
     pub workload: Workload,
-    /// When nothing new goes wrong any more.
+    /// The time after which no new faults occur.
     pub calm_at: Duration,
     next: Option<Next>,
     random: SmallRng,
 }
 
 impl Plan {
-    /// The plan of a seed, for so many servers, without some of the faults that it would pick.
+    /// Creates the plan of a seed for a number of servers, with its faults except for those in
+    /// `without`.
     pub fn new(seed: u64, servers: u64, calm_at: Duration, without: &[Fault]) -> Plan {
         let mut random = SmallRng::seed_from_u64(seed ^ 0x5eed);
         let likely = random.random_range(1..=6u32);
@@ -133,7 +135,7 @@ impl Plan {
         if faults.contains(&Fault::SlowDisks) {
             options.disk = Span(MS, 40 * MS);
         }
-        // Small ones are taken and sent all the time.
+        // With a small limit, snapshots are taken and sent all the time.
         options.bounds.snapshot_log_bytes =
             *[600, 2_000, 10_000, 1 << 30].choose(&mut random).unwrap_or(&2_000);
         options.bounds.compaction_patience = options.bounds.snapshot_log_bytes * 2;
@@ -152,13 +154,13 @@ impl Plan {
         if faults.contains(&Fault::LostAnswers) {
             workload.network.1 = 150;
         }
-        // What a first start relies on may not be durable yet.
+        // An early power loss tests whether a first start makes its files durable.
         let loses_power = faults.contains(&Fault::PowerLoss) || faults.contains(&Fault::Blackout);
         let next = (loses_power && random.random_range(0..3) == 0).then_some(Next::Blackout);
         Plan { faults, options, workload, calm_at, next, random }
     }
 
-    /// Keeps what the plan is, and draws everything else anew.
+    /// Keeps the plan, and draws all other random choices again.
     pub fn vary(&mut self, chance: u64) {
         self.options.seed ^= chance;
         self.random = SmallRng::seed_from_u64(self.options.seed);
@@ -168,7 +170,7 @@ impl Plan {
         self.faults.contains(&fault)
     }
 
-    /// Sets the network up.
+    /// Sets up the network.
     pub fn begin(&mut self, cluster: &mut Cluster) {
         if self.has(Fault::SlowServers) {
             cluster.network.slowness = self.random.random_range(5..60) * MS;
@@ -196,7 +198,7 @@ impl Plan {
         }
     }
 
-    /// How long until the next thing goes wrong.
+    /// Returns the time until the next fault.
     pub fn pause(&mut self) -> Duration {
         match self.next {
             Some(Next::Blackout) => return self.random.random_range(0..400) * MS,
@@ -206,11 +208,11 @@ impl Plan {
         self.random.random_range(20..1200) * MS
     }
 
-    /// Something goes wrong, or right again.
+    /// Causes a fault, or ends some.
     ///
     /// # Errors
     ///
-    /// The simulation itself fails.
+    /// Fails if the simulation itself fails.
     pub fn strike(&mut self, cluster: &mut Cluster, clients: &mut Clients) -> Result<(), Failure> {
         match self.next.take() {
             Some(Next::Blackout) => return self.black_out(cluster),
@@ -226,7 +228,8 @@ impl Plan {
         }
         let ids: Vec<NodeId> = cluster.ids().collect();
         let Some(id) = ids.choose(&mut self.random).copied() else { return Ok(()) };
-        // What is down comes back, sooner or later, and so does what is cut.
+        // Servers that are down start again sooner or later, and connections that are cut are
+        // restored.
         if self.random.random_range(0..3) == 0 {
             return self.relieve(cluster, id);
         }
@@ -297,11 +300,12 @@ impl Plan {
         Ok(())
     }
 
-    /// A majority is made whole, the rest stays as it is: down, paused, cut off. Returns the majority.
+    /// Heals a majority, and isolates the other servers, which stay down or paused if they are.
+    /// Returns the majority.
     ///
     /// # Errors
     ///
-    /// A server of the majority does not start.
+    /// Fails if the simulation itself fails.
     pub fn heal_majority(&mut self, cluster: &mut Cluster) -> Result<Vec<NodeId>, Failure> {
         let mut ids: Vec<NodeId> = cluster.ids().collect();
         let majority = ids.len() / 2 + 1;
@@ -327,11 +331,11 @@ impl Plan {
         Ok(ids)
     }
 
-    /// Everything is made whole.
+    /// Heals everything.
     ///
     /// # Errors
     ///
-    /// A server does not start.
+    /// Fails if the simulation itself fails.
     pub fn heal_all(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
         cluster.network.heal();
         for id in cluster.ids() {

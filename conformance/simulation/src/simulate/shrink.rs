@@ -1,23 +1,24 @@
-//! Finds a smaller run that fails like a given one: with fewer faults, servers, clients and keys first,
-//! then in less time.
+//! Finds a smaller run that fails like a given one: first with fewer faults, servers, clients and
+//! keys, then in less time.
 //!
-//! A smaller run is another run: what is drawn at random falls differently. So each smaller set-up gets
-//! a few chances to fail, and the smallest gets many.
+//! A smaller run is a different run, because its random choices are different. So each smaller
+//! set-up gets a few attempts to fail, and the smallest set-up gets many.
 
 use std::time::Duration;
 
 use super::{Length, Outcome, Variant, run_variant};
 
-/// How many steps of raft-core are done at most.
+/// The greatest number of steps of raft-core in all attempts.
 const STEPS: u64 = 4_000_000;
 
-/// How often each smaller set-up may draw.
+/// The number of attempts of each smaller set-up.
 const CHANCES: u64 = 4;
 
-/// How often the smallest set-up may draw.
+/// The number of attempts of the smallest set-up.
 const LAST_CHANCES: u64 = 150;
 
-/// The run with the fewest steps, among those tried, that breaks the same property. It is recorded.
+/// Returns the run with the fewest steps, among those tried, that breaks the same property. This
+/// run is recorded.
 pub fn shrink(failed: &Outcome, length: Length) -> Outcome {
     let whole = run_variant(&failed.variant, length, true);
     let mut shrinking = Shrinking { best: whole, length, steps: 0 };
@@ -55,7 +56,7 @@ pub fn shrink(failed: &Outcome, length: Length) -> Outcome {
 struct Shrinking {
     best: Outcome,
     length: Length,
-    /// How many were done so far.
+    /// The number of steps so far.
     steps: u64,
 }
 
@@ -67,13 +68,14 @@ impl Shrinking {
         chances.any(|variant| self.try_once(&variant))
     }
 
-    /// Whether this run fails like the best one, in fewer steps.
+    /// Tries a run. Returns whether it fails like the best one in fewer steps; then it becomes the
+    /// best one.
     fn try_once(&mut self, variant: &Variant) -> bool {
         let property = |outcome: &Outcome| outcome.broken.as_ref().map(|broken| broken.property);
         if self.steps >= STEPS {
             return false;
         }
-        // What takes longer is not smaller.
+        // A run that takes longer is not smaller.
         let soon = self.best.simulated.saturating_sub(Duration::from_millis(1));
         let chaos = if self.best.simulated < self.length.chaos { soon } else { variant.chaos };
         let variant = Variant { chaos: variant.chaos.min(chaos), ..variant.clone() };

@@ -1,4 +1,4 @@
-//! Simulated clusters: a seed is a run, and nothing is found.
+//! Tests that a seed determines the run of a simulated cluster, and that no property is broken.
 
 mod shrinking;
 mod snapshots;
@@ -36,7 +36,7 @@ fn nothing_is_found_in_clusters_of_three_and_five() {
         elections += outcome.elections;
         answered += outcome.answered;
     }
-    // Or else it would be no wonder.
+    // The runs must contain enough events for this result to mean something.
     assert!(crashes > 100 && snapshots > 50, "{crashes} crashes, {snapshots} snapshots");
     assert!(elections > 100 && answered > 8000, "{elections} elections, {answered} answers");
 }

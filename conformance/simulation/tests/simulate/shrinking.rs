@@ -1,4 +1,4 @@
-//! A failing run is cut down to a smaller one that fails alike.
+//! Tests that a failing run is reduced to a smaller one that fails in the same way.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use raft_simulation::simulate::{Length, run, run_variant};
 
 #[test]
 fn what_does_not_matter_to_a_failure_is_left_out() {
-    // No majority commits anything in no time, so every run fails.
+    // No majority can commit anything within a recovery time of zero, so every run fails.
     let length = Length {
         chaos: Duration::from_secs(4),
         recovery: Duration::ZERO,
@@ -23,7 +23,7 @@ fn what_does_not_matter_to_a_failure_is_left_out() {
     assert!(smallest.variant.servers < 5, "{:?}", smallest.variant);
     assert!(smallest.steps < failed.steps / 4, "{} of {}", smallest.steps, failed.steps);
     assert!(!smallest.recorded.is_empty());
-    // It can be had again.
+    // The run can be repeated.
     let again = run_variant(&smallest.variant, length, true);
     assert_eq!((again.hash, again.recorded), (smallest.hash, smallest.recorded));
 }

@@ -8,8 +8,8 @@ use raft_simulation::cluster::{Cluster, Options};
 
 const LATE: NodeId = NodeId(3);
 
-/// A cluster in which snapshots are taken all the time, and none waits for anybody that is not there.
-/// Its log is compacted in any case when it takes half of `log_bytes`.
+/// Creates a cluster that takes snapshots all the time, and does not wait for a server that is
+/// away. Its log is compacted in any case when it takes half of `log_bytes`.
 fn cluster(log_bytes: u64) -> Cluster {
     let mut options = Options::new(3, 7);
     options.bounds.snapshot_log_bytes = 500;
@@ -18,8 +18,8 @@ fn cluster(log_bytes: u64) -> Cluster {
     Cluster::new(options).expect("three blank servers start")
 }
 
-/// Keeps a server away for a while, and then connects it over a link that breaks after twelve frames
-/// of a snapshot. One takes more than sixty.
+/// Isolates a server for a while, and then connects it over a link that breaks after twelve frames
+/// of a snapshot. A snapshot takes more frames than that.
 fn come_late(cluster: &mut Cluster) {
     for other in [NodeId(1), NodeId(2)] {
         cluster.network.set_cut(LATE, other, true);
@@ -33,7 +33,7 @@ fn come_late(cluster: &mut Cluster) {
     assert!(cluster.counters.snapshots > 0, "none has arrived");
 }
 
-/// Lets time pass while a value of 2,000 bytes is written, now and then, under one of two keys.
+/// Lets time pass while values of 2,000 bytes are written repeatedly, under two keys in turn.
 fn write_for(cluster: &mut Cluster, time: Duration) {
     let end = cluster.now() + time;
     let mut count = 0_u64;
@@ -54,7 +54,7 @@ fn write_for(cluster: &mut Cluster, time: Duration) {
 
 #[test]
 fn a_snapshot_arrives_over_a_link_that_breaks_all_the_time_while_newer_ones_are_taken() {
-    // Five values fill the log to the half of its bound, so it is compacted under the transfer.
+    // Five values fill half of the log's bound, so the log is compacted during the transfer.
     come_late(&mut cluster(20_000));
 }
 

@@ -1,11 +1,11 @@
-//! Where a server serves its clients.
+//! The addresses at which servers serve clients.
 
 use std::fmt;
 use std::str::FromStr;
 
 use hyper::Uri;
 
-/// Where a server serves its clients: `http://host:port` or `https://host:port`.
+/// The address at which a server serves clients: `http://host:port` or `https://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     secure: bool,
@@ -13,7 +13,7 @@ pub struct Address {
     port: u16,
 }
 
-/// A text is not the address of a server.
+/// The error for a text that is not the address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the address of a server: {reason}, as in http://127.0.0.1:7101")]
 pub struct AddressError {
@@ -22,27 +22,27 @@ pub struct AddressError {
 }
 
 impl Address {
-    /// Whether it is reached through TLS.
+    /// Returns whether the server is reached through TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The name or the IP address, without the brackets of IPv6.
+    /// Returns the host name or the IP address, without the brackets of IPv6.
     pub fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What a `Host` header says: the host and the port.
+    /// Returns the value for a `Host` header: the host and the port.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The server that a `Location` names, whatever the path there.
+    /// Returns the server that a `Location` header names. Ignores the path.
     pub(crate) fn of_location(location: &str) -> Result<Address, AddressError> {
         parse(location).map_err(|reason| AddressError { text: location.to_owned(), reason })
     }

@@ -17,15 +17,15 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Address, Tls};
 
-/// The longest answer that a client takes.
+/// The maximum length of the body of an answer, in bytes.
 const LONGEST_BODY: usize = 64 << 20;
 
-/// Bytes to and from a server, in the clear or through TLS.
+/// A byte stream to and from a server, with or without TLS.
 #[derive(Debug)]
 pub enum Stream {
-    /// In the clear.
+    /// A stream without TLS.
     Plain(TcpStream),
-    /// Through TLS.
+    /// A stream with TLS.
     Secure(Box<TlsStream<TcpStream>>),
 }
 
@@ -33,7 +33,8 @@ pub enum Stream {
 ///
 /// # Errors
 ///
-/// Nobody listens there, or TLS fails; [`io::ErrorKind::Unsupported`]: the server does not speak TLS.
+/// The connection cannot be opened, or TLS fails. [`io::ErrorKind::Unsupported`] means that the
+/// server does not speak TLS.
 pub async fn connect(server: &Address, tls: Option<&Tls>) -> io::Result<Stream> {
     let stream = TcpStream::connect((server.host(), server.port())).await?;
     stream.set_nodelay(true)?;
@@ -85,7 +86,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A server's answer, whole.
+/// A complete answer of a server.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -93,14 +94,14 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// The server never saw the request.
+    /// The server has not received the request.
     NotSent(String),
-    /// The server may have seen it, or a part of it.
+    /// The server may have received the request or a part of it.
     Sent(String),
-    /// The server never saw the request: it does not speak TLS.
+    /// The server has not received the request, because it does not speak TLS.
     NotTls,
 }
 
@@ -112,7 +113,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects before then, and leaves the reading and writing to a task that ends with the connection.
+    /// Connects to a server, at the latest at `end`. A background task reads and writes as long as
+    /// the connection exists.
     pub(super) async fn open(
         server: &Address,
         tls: Option<&Tls>,
@@ -129,17 +131,17 @@ impl Connection {
         let opened = timeout_at(end.into(), opening).await;
         let (sender, connection) =
             opened.map_err(|_| not_sent("no connection in time".to_owned()))??;
-        // What goes wrong in there is told to whoever waits for the answer.
+        // The request that waits for the answer gets the error of this task.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection { server: server.clone(), sender })
     }
 
-    /// Whether the server still keeps it, as far as is known here.
+    /// Returns whether the connection can still be used, as far as the client knows.
     pub(super) fn is_usable(&self) -> bool {
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
-    /// Sends a request and waits until then for the whole answer.
+    /// Sends a request and waits for the whole answer, at the latest until `end`.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -161,7 +163,7 @@ impl Connection {
     async fn try_exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Reply, Lost> {
         self.sender.ready().await.map_err(|error| Lost::NotSent(cause(&error)))?;
         let response = self.sender.try_send_request(request).await.map_err(|mut error| {
-            // Who gets the request back knows that not a byte of it was written.
+            // If the error contains the request, no byte of the request was written.
             let returned = error.take_message().is_some();
             let reason = cause(&error.into_error());
             if returned { Lost::NotSent(reason) } else { Lost::Sent(reason) }
@@ -173,13 +175,13 @@ impl Connection {
     }
 }
 
-/// The innermost reason, which is what people can act upon.
+/// Returns the innermost reason of an error, which is the most useful one for people.
 fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     let text = innermost.to_string();
-    // Its number says nothing that the words before it do not say.
+    // The error number adds nothing to the words before it.
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

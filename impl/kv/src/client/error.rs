@@ -1,4 +1,4 @@
-//! Why a request came to nothing, and what is known of its effect.
+//! The reasons why a request fails, and the outcome of a failed request.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::Address;
 use crate::api::{Failure, Outcome};
 
-/// Why a request came to nothing.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nobody to ask.
+    /// The list of servers is empty.
     #[error("no server is named")]
     NoServers,
-    /// An address begins with `https://`, but whom to believe is not known.
+    /// An address begins with `https://`, but no certificate of an authority is given.
     #[error("{0} is reached through TLS, but no authority's certificate is given")]
     NoAuthority(Address),
-    /// An address begins with `https://`, and what answers there does not speak TLS.
+    /// An address begins with `https://`, but the server there does not speak TLS.
     #[error("{0} does not speak TLS")]
     NotTls(Address),
     /// A certificate or a key cannot be used.
@@ -23,49 +23,49 @@ pub enum Error {
     Tls {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the file.
         reason: String,
     },
-    /// The store has no empty key.
+    /// The key is empty, which the store does not allow.
     #[error("a key must not be empty")]
     EmptyKey,
-    /// No server did it; it will not be done.
+    /// The request was not done by any server, and will not be done.
     #[error("no server took the request within {}: {reason}", seconds(*waited))]
     Unavailable {
-        /// How long the client tried.
+        /// The time for which the client tried.
         waited: Duration,
-        /// What the last attempt met.
+        /// The failure of the last attempt.
         reason: String,
     },
-    /// A write may have been done, or may still be: a request without a session is not repeated
-    /// when its outcome is unknown.
+    /// A write may have been done, or may still be done later. A write without a session is not
+    /// repeated when its outcome is unknown.
     #[error("nobody knows whether the write was done: {reason}")]
     Unknown {
-        /// What the last attempt met.
+        /// The failure of the last attempt.
         reason: String,
     },
-    /// The server does not do it, and asking again would not help.
+    /// The server refuses the request, and a retry would not help.
     #[error("{server} refuses: {}", failure.message)]
     Refused {
-        /// Who.
+        /// The server.
         server: Address,
         /// The HTTP status.
         status: u16,
-        /// Why.
+        /// The reason, as stated by the server.
         failure: Failure,
     },
-    /// An answer that makes no sense.
+    /// The server's answer is not valid.
     #[error("{server} does not answer like a server of this store: {reason}")]
     Protocol {
-        /// Who.
+        /// The server.
         server: Address,
-        /// What does not fit.
+        /// A description of the problem.
         reason: String,
     },
 }
 
 impl Error {
-    /// What is known of the effect of the request.
+    /// Returns the outcome of the request, as far as it is known.
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Unknown { .. } | Error::Protocol { .. } => Outcome::Unknown,

@@ -1,20 +1,21 @@
 //! A client of the key-value service.
 //!
-//! A [`Client`] knows the addresses of some servers, keeps one connection, follows redirections to
-//! the leader and stays there. What it does when something goes wrong:
+//! A [`Client`] knows the addresses of some servers and keeps one connection. It follows a
+//! redirection to the leader and stays there. The table shows its reaction to each kind of failure:
 //!
-//! | what happened | a read, or a write in a session | a write without a session |
+//! | failure | a read, or a write in a session | a write without a session |
 //! | --- | --- | --- |
-//! | no connection, or not a byte was sent | again, elsewhere | again, elsewhere |
-//! | 307 | there | there |
-//! | 503 or 429, `not_done` | again, after `Retry-After` | again, after `Retry-After` |
-//! | 503, `unknown` | again, after `Retry-After` | [`Error::Unknown`] |
-//! | the connection broke, or no answer in time | again, elsewhere | [`Error::Unknown`] |
-//! | anything else | [`Error::Refused`] | [`Error::Refused`] |
+//! | no connection, or no byte was sent | retry at the next server | retry at the next server |
+//! | 307 | retry at the server in `Location` | retry at the server in `Location` |
+//! | 503 or 429, `not_done` | retry at the next server after `Retry-After` | retry at the next server after `Retry-After` |
+//! | 5xx or 429, `unknown` or without a stated outcome | retry at the next server after `Retry-After` | [`Error::Unknown`] |
+//! | the connection broke, or no answer in time | retry at the next server | [`Error::Unknown`] |
+//! | any other failure | [`Error::Refused`] | [`Error::Refused`] |
 //!
-//! A write in a session ([`Client::open_session`]) is done once however often it is sent: all its
-//! attempts have the same serial number, by which the servers know a repetition. If time runs out
-//! after an attempt with an unknown outcome, the whole write is [`Error::Unknown`].
+//! A write in a session ([`Client::open_session`]) is done only once, even if it is sent several
+//! times. All its attempts have the same serial number, by which the servers recognize a
+//! repetition. If time runs out after an attempt with an unknown outcome, the result of the whole
+//! write is [`Error::Unknown`].
 
 mod address;
 mod connection;
@@ -37,14 +38,15 @@ pub use tls::Tls;
 
 use connection::Connection;
 
-/// How patient a client is, and whom it trusts.
+/// The time limits and the TLS settings of a client.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long one attempt may take, with connecting.
+    /// The maximum time for one attempt, including connecting.
     pub request_timeout: Duration,
-    /// How long a request may take, with all attempts; with zero there is only one attempt.
+    /// The maximum time for a request with all its attempts. If it is zero, there is only one
+    /// attempt.
     pub deadline: Duration,
-    /// For servers at `https://`.
+    /// The TLS settings for servers at `https://`.
     pub tls: Option<Tls>,
 }
 
@@ -63,27 +65,27 @@ impl Default for Options {
 pub struct Found {
     /// The value.
     pub value: Bytes,
-    /// The index of the entry that last changed it.
+    /// The index of the log entry that last changed it.
     pub version: u64,
 }
 
-/// What must be there for a compare-and-set to write.
+/// The condition of a compare-and-set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The key, with a value of this version.
+    /// The key must have this version.
     Version(u64),
-    /// Nothing.
+    /// The key must not exist.
     Absent,
 }
 
-/// What a compare-and-set did.
+/// The result of a compare-and-set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swapped {
-    /// It wrote.
+    /// The value was written.
     Written(Written),
-    /// It did not: something else was there.
+    /// Nothing was written, because the condition was not met.
     Conflict {
-        /// The version of what is there, or nothing.
+        /// The current version of the key, or `None` if it does not exist.
         present: Option<u64>,
     },
 }
@@ -93,7 +95,7 @@ pub enum Swapped {
 pub struct Client {
     servers: Vec<Address>,
     options: Options,
-    /// Whom to ask: the leader, as far as is known.
+    /// The server to ask next: the leader, as far as the client knows.
     target: Address,
     connection: Option<Connection>,
     session: Option<Session>,
@@ -102,16 +104,18 @@ pub struct Client {
 #[derive(Clone, Copy, Debug)]
 struct Session {
     client: u64,
-    /// The number of the last write.
+    /// The serial number of the last write.
     serial: u64,
 }
 
 impl Client {
-    /// A client of the cluster to which these servers belong. It connects when it is first used.
+    /// Creates a client of the cluster to which these servers belong. The client connects at its
+    /// first request.
     ///
     /// # Errors
     ///
-    /// No server is named, or it is not known whom to believe.
+    /// The list of servers is empty, or a server is at `https://` and the options have no TLS
+    /// settings.
     pub fn new(servers: Vec<Address>, options: Options) -> Result<Client, Error> {
         let target = servers.first().ok_or(Error::NoServers)?.clone();
         let secure = servers.iter().find(|server| server.is_secure());
@@ -121,17 +125,17 @@ impl Client {
         Ok(Client { servers, options, target, connection: None, session: None })
     }
 
-    /// From now on, a request may take that long, with all attempts.
+    /// Sets the maximum time for each further request with all its attempts.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.options.deadline = deadline;
     }
 
-    /// The server that will be asked next: the leader, as far as is known.
+    /// Returns the server to ask next: the leader, as far as the client knows.
     pub fn target(&self) -> &Address {
         &self.target
     }
 
-    /// The name of the session, if one is open.
+    /// Returns the id of the session, if one is open.
     pub fn session(&self) -> Option<u64> {
         self.session.map(|session| session.client)
     }

@@ -1,4 +1,4 @@
-//! The requests that a client makes, and what their answers mean.
+//! The requests of a client, and the evaluation of the answers.
 
 use bytes::Bytes;
 use hyper::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
@@ -12,20 +12,21 @@ use crate::api::{
     self, CLIENT_HEADER, Deleted, Outcome, SERIAL_HEADER, SnapshotStarted, Status, Written,
 };
 
-/// What stands for itself in a path. A dot does not: `.` and `..` are keys like others.
+/// The characters that are percent-encoded in a path. A dot is one of them, because `.` and `..`
+/// are valid keys.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
-/// The path of a key.
+/// Returns the path of a key.
 pub fn key_path(key: &[u8]) -> String {
     format!("/v1/kv/{}", percent_encode(key, ESCAPED))
 }
 
 impl Client {
-    /// Reads a key, linearizably.
+    /// Reads the value of a key, linearizably.
     ///
     /// # Errors
     ///
-    /// No server answered in time, or one refuses.
+    /// No server answered in time, or a server refused the request.
     pub async fn get(&mut self, key: &[u8]) -> Result<Option<Found>, Error> {
         let answer = self.ask(&Ask::read(Method::GET, path(key)?)).await?;
         match answer.reply.status {
@@ -38,21 +39,21 @@ impl Client {
         }
     }
 
-    /// Writes a key.
+    /// Writes the value of a key.
     ///
     /// # Errors
     ///
-    /// The write was not done, or nobody knows whether it was: [`Error::outcome`].
+    /// The write was not done, or its outcome is unknown: see [`Error::outcome`].
     pub async fn put(&mut self, key: &[u8], value: impl Into<Bytes>) -> Result<Written, Error> {
         let ask = self.write(Method::PUT, path(key)?, value.into());
         self.ask(&ask).await?.json(StatusCode::OK)
     }
 
-    /// Appends to the value of a key; one that does not exist is created.
+    /// Appends to the value of a key. Creates the key if it does not exist.
     ///
     /// # Errors
     ///
-    /// The write was not done, or nobody knows whether it was: [`Error::outcome`].
+    /// The write was not done, or its outcome is unknown: see [`Error::outcome`].
     pub async fn append(&mut self, key: &[u8], suffix: impl Into<Bytes>) -> Result<Written, Error> {
         let ask = self.write(Method::POST, path(key)? + "/append", suffix.into());
         self.ask(&ask).await?.json(StatusCode::OK)
@@ -62,17 +63,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The write was not done, or nobody knows whether it was: [`Error::outcome`].
+    /// The write was not done, or its outcome is unknown: see [`Error::outcome`].
     pub async fn delete(&mut self, key: &[u8]) -> Result<Deleted, Error> {
         let ask = self.write(Method::DELETE, path(key)?, Bytes::new());
         self.ask(&ask).await?.json(StatusCode::OK)
     }
 
-    /// Writes a key if what is there is what was expected.
+    /// Writes the value of a key if the key is as expected: absent, or with the expected version.
     ///
     /// # Errors
     ///
-    /// The write was not done, or nobody knows whether it was: [`Error::outcome`].
+    /// The write was not done, or its outcome is unknown: see [`Error::outcome`].
     pub async fn compare_and_set(
         &mut self,
         key: &[u8],
@@ -91,20 +92,22 @@ impl Client {
         answer.json(StatusCode::OK).map(Swapped::Written)
     }
 
-    /// Opens a session: from now on, a write is done once however often it has to be sent.
+    /// Opens a session and returns its id. From then on, a write is done only once, even if it has
+    /// to be sent several times.
     ///
     /// # Errors
     ///
-    /// No server answered in time, or one refuses.
+    /// No server answered in time, or a server refused the request.
     pub async fn open_session(&mut self) -> Result<u64, Error> {
-        // A session too many does no harm.
+        // This request is repeated like a read, because an unused session does no harm.
         let ask = Ask::read(Method::POST, "/v1/sessions".to_owned());
         let session: api::Session = self.ask(&ask).await?.json(StatusCode::CREATED)?;
         self.session = Some(Session { client: session.client, serial: 0 });
         Ok(session.client)
     }
 
-    /// How a server sees itself and its cluster. Meant for a client that knows only that one.
+    /// Returns a server's view of itself and of its cluster. Intended for a client that knows only
+    /// one server.
     ///
     /// # Errors
     ///
@@ -114,17 +117,18 @@ impl Client {
         self.ask(&ask).await?.json(StatusCode::OK)
     }
 
-    /// Has a server take a snapshot. Meant for a client that knows only that one.
+    /// Makes a server take a snapshot. Intended for a client that knows only one server.
     ///
     /// # Errors
     ///
-    /// The server did not answer in time, or refuses.
+    /// The server did not answer in time, or refused the request.
     pub async fn snapshot(&mut self) -> Result<SnapshotStarted, Error> {
         let ask = Ask::read(Method::POST, "/v1/snapshot".to_owned());
         self.ask(&ask).await?.json(StatusCode::ACCEPTED)
     }
 
-    /// A write. Its number is taken now: whether or not it succeeds, no other write has the same.
+    /// Creates a write request. It gets its serial number here, and no other write gets the same
+    /// number, even if this one fails.
     fn write(&mut self, method: Method, path: String, body: Bytes) -> Ask {
         let repeatable = self.session.is_some();
         let mut ask = Ask { method, path, headers: Vec::new(), body, writes: true, repeatable };
@@ -139,7 +143,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The body of an answer that should have this status.
+    /// Parses the body of an answer that should have this status.
     fn json<T: DeserializeOwned>(self, status: StatusCode) -> Result<T, Error> {
         if self.reply.status != status {
             return Err(self.into_error());
@@ -147,7 +151,7 @@ impl Answer {
         serde_json::from_slice(&self.reply.body).map_err(|error| self.odd(&error.to_string()))
     }
 
-    /// The version in the `ETag`.
+    /// Returns the version in the `ETag` header, if there is one.
     fn version(&self) -> Result<Option<u64>, Error> {
         let Some(value) = self.reply.headers.get(ETAG) else { return Ok(None) };
         let text = value.to_str().unwrap_or_default();
@@ -160,7 +164,7 @@ impl Answer {
         self.failure().is_some_and(|failure| failure.error == "not_found")
     }
 
-    /// The answer as an error.
+    /// Converts the answer to an error.
     fn into_error(self) -> Error {
         let status = self.reply.status;
         let Some(failure) = self.failure() else {
@@ -182,7 +186,7 @@ fn path(key: &[u8]) -> Result<String, Error> {
 }
 
 fn etag(version: u64) -> HeaderValue {
-    // Digits between quotes are a header's value.
+    // Digits in quotes are always a valid value of a header.
     HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from(version))
 }
 

@@ -1,4 +1,5 @@
-//! Asking until there is an answer: whom, when again, and when no more.
+//! The retries of a request: the choice of the server, the pauses between attempts, and the end of
+//! the attempts.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,16 @@ use super::connection::{Connection, Lost, Reply};
 use super::{Address, Client, Error};
 use crate::api::{Failure, Outcome};
 
-/// The first pause, after every server was asked once. It doubles up to the longest.
+/// The first pause, after every server was asked once. Each further pause is twice as long, up to
+/// [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// How much time the last attempt has at least.
+/// The minimum time for the last attempt.
 const LAST_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// Servers that point at each other are followed this often without a pause.
+/// The number of redirections that are followed without a pause. Servers may redirect to each other
+/// in a circle.
 const REDIRECTIONS: u32 = 4;
 
 /// A request that may have to be sent more than once.
@@ -28,9 +31,9 @@ pub(super) struct Ask {
     pub(super) path: String,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
-    /// Whether doing it can change anything that somebody cares about.
+    /// Whether the request can change the state in a way that matters to clients.
     pub(super) writes: bool,
-    /// Whether doing it twice is as good as once.
+    /// Whether the request may be sent again after an attempt with an unknown outcome.
     pub(super) repeatable: bool,
 }
 
@@ -41,12 +44,12 @@ impl Ask {
     }
 }
 
-/// An answer that settles a request, well or not.
+/// The final answer to a request, which can be a failure.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) server: Address,
     pub(super) reply: Reply,
-    /// Whether the request changes anything.
+    /// Whether the request can change the state, as in [`Ask::writes`].
     pub(super) writes: bool,
     /// Whether an earlier attempt may have been done.
     pub(super) doubt: bool,
@@ -58,23 +61,23 @@ impl Answer {
     }
 }
 
-/// What an attempt leads to.
+/// The next step after an attempt.
 enum Next {
     Settled(Reply),
     At(Address),
     Again {
         reason: String,
-        /// What the server asked for.
+        /// The pause that the server asked for.
         pause: Option<Duration>,
-        /// Whether it may have been done.
+        /// Whether the attempt may have been done.
         doubt: bool,
     },
 }
 
-/// What has been tried for a request.
+/// The attempts for a request so far.
 struct Effort {
     started: Instant,
-    /// When there must be an answer; none: there is one attempt.
+    /// The time by which there must be an answer, or `None` if there is only one attempt.
     end: Option<Instant>,
     attempts: usize,
     redirections: u32,
@@ -83,7 +86,7 @@ struct Effort {
 }
 
 impl Client {
-    /// Asks until there is an answer that settles the request or time runs out.
+    /// Sends a request until there is a final answer or time runs out.
     pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
         let started = Instant::now();
         let deadline = self.options.deadline;
@@ -130,7 +133,7 @@ impl Client {
         }
     }
 
-    /// Goes where a server says the leader is.
+    /// Follows a redirection to the leader. Fails if it leads from TLS to a server without TLS.
     async fn follow(
         &mut self,
         from: &Address,
@@ -151,16 +154,18 @@ impl Client {
         effort.wait(pause, reason).await
     }
 
-    /// From now on asks another server: the next one in the list.
+    /// Makes the next server in the list the one to ask.
     fn turn_away(&mut self) {
         let place = self.servers.iter().position(|server| *server == self.target);
         let next = place.map_or(0, |place| (place + 1) % self.servers.len());
         self.target = self.servers[next].clone();
     }
 
-    /// Sends a request once, and waits for the answer until then. An idle connection that the server has closed does not count.
+    /// Sends a request once, and waits for the answer, at the latest until `end`. If the server has
+    /// closed an idle connection, that does not count as an attempt.
     async fn attempt(&mut self, ask: &Ask, end: Instant) -> Result<Reply, Lost> {
-        // Taken, so that nobody finds a connection on which an answer is outstanding.
+        // The connection is taken out, so that no later request uses a connection with an
+        // outstanding answer.
         let kept = self.connection.take();
         let kept = kept.filter(|kept| kept.server == self.target && kept.is_usable());
         if let Some(mut kept) = kept {
@@ -195,7 +200,7 @@ impl Client {
     }
 }
 
-/// What to make of an answer.
+/// Decides the next step after an answer.
 fn judge(server: &Address, reply: Reply) -> Result<Next, Error> {
     let text = |name| reply.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     match reply.status {
@@ -208,7 +213,7 @@ fn judge(server: &Address, reply: Reply) -> Result<Next, Error> {
             let pause = text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
             let pause = pause.map(Duration::from_secs);
             let failure = serde_json::from_slice::<Failure>(&reply.body).ok();
-            // What somebody says who is not a server of ours (a proxy?) proves nothing.
+            // An answer without a `Failure` may come from a proxy, so the outcome is unknown.
             let doubt = failure.as_ref().is_none_or(|said| said.outcome == Outcome::Unknown);
             let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
             if !doubt && !busy.contains(&status) {
@@ -222,15 +227,15 @@ fn judge(server: &Address, reply: Reply) -> Result<Next, Error> {
 }
 
 impl Effort {
-    /// A pause and twice as long a one the next time.
+    /// Returns the next pause. The pause after it is twice as long.
     fn next_pause(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         pause
     }
 
-    /// Waits, but not longer than until there is just time for a last attempt. Fails when the time is
-    /// over, and not before.
+    /// Waits for the pause, but leaves enough time for a last attempt. Fails when the time is over,
+    /// and not earlier.
     async fn wait(&self, pause: Duration, reason: String) -> Result<(), Error> {
         let left =
             self.end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));

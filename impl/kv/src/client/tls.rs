@@ -1,4 +1,4 @@
-//! Whom to believe, and who we are.
+//! The authority that a client trusts, and the certificate of the client.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Address, Error};
 
-/// Whom to believe, and who we are.
+/// The authority that a client trusts, and the certificate of the client.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -28,11 +28,11 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     /// Reads the authority's certificate, and the certificate and the key of this client if the
-    /// servers ask for them. All files are PEM.
+    /// servers ask for them. All files are in PEM format.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, or is not what it should be.
+    /// A file cannot be read, or has unusable content.
     pub fn read(authority: &Path, identity: Option<(&Path, &Path)>) -> Result<Tls, Error> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(authority)? {
@@ -65,7 +65,8 @@ impl Tls {
         let name = ServerName::try_from(server.host().to_owned()).map_err(std::io::Error::other)?;
         self.connector.connect(name, stream).await.map_err(|error| {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-            // A server that speaks HTTP in the clear says in HTTP what it thinks of a greeting.
+            // A server without TLS answers the handshake with plain HTTP, which is not a TLS
+            // record.
             let is_no_record = matches!(
                 inner,
                 Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))

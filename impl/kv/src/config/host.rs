@@ -1,18 +1,19 @@
-//! Hosts and origins, as URLs and the headers of requests name them.
+//! Hosts and origins in URLs and in the headers of requests.
 
 use std::net::IpAddr;
 
-/// A host as URLs and `Host` headers name it.
+/// A host in a URL or a `Host` header.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
-    /// An IP address. One of IPv4 that is written as one of IPv6 is one of IPv4.
+    /// An IP address. An IPv4-mapped IPv6 address is converted to its IPv4 address.
     Ip(IpAddr),
-    /// A name, in lower case, without the dot of the root.
+    /// A host name in lower case, without a dot at its end.
     Name(String),
 }
 
 impl Host {
-    /// A name, an IPv4 address, or an IPv6 address with or without brackets. No port.
+    /// Parses a name, an IPv4 address, or an IPv6 address with or without brackets. A port is not
+    /// allowed.
     pub fn parse(text: &str) -> Option<Host> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
@@ -24,7 +25,7 @@ impl Host {
         name.map(|name| Host::Name(name.to_ascii_lowercase()))
     }
 
-    /// The host in `host` or `host:port`, where an IPv6 address has brackets.
+    /// Returns the host in `host` or `host:port`. An IPv6 address must have brackets.
     pub fn of_authority(text: &str) -> Option<Host> {
         let (host, port) = match text.rfind(':') {
             Some(colon) if !text.ends_with(']') => (&text[..colon], Some(&text[colon + 1..])),
@@ -35,7 +36,8 @@ impl Host {
         is_sound.then(|| Host::parse(host)).flatten()
     }
 
-    /// Whether it is this machine, for whoever says it.
+    /// Returns whether the host is a loopback address or `localhost`, and therefore always means
+    /// the sender's own machine.
     pub fn is_loopback(&self) -> bool {
         match self {
             Host::Ip(ip) => ip.is_loopback(),
@@ -44,7 +46,7 @@ impl Host {
     }
 }
 
-/// Whether this is `scheme://host` or `scheme://host:port`, and nothing behind it.
+/// Returns whether the text is `scheme://host` or `scheme://host:port`, with nothing after it.
 pub(super) fn is_origin(text: &str) -> bool {
     let parts = text.split_once("://");
     parts.is_some_and(|(scheme, authority)| {

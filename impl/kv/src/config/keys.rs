@@ -1,18 +1,18 @@
-//! Every key of the configuration file, once: what `raftd run --help`, `CONFIGURATION.md` and the
-//! messages about misplaced keys say comes from here.
+//! The only list of the keys of the configuration file. `raftd run --help`, `CONFIGURATION.md` and
+//! the messages about misplaced keys are generated from it.
 
 use std::fmt::Write as _;
 
 use IfAbsent::{Means, Refused, Value};
 
-/// What holds when a key is not in the file.
+/// The effect of a key that is not in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfAbsent {
     /// The configuration is refused.
     Refused,
-    /// This value, as it would be written.
+    /// The key has this value, written as in the file.
     Value(&'static str),
-    /// Something that depends on other keys.
+    /// A description of the effect, which is not one fixed value.
     Means(&'static str),
 }
 
@@ -28,20 +28,20 @@ impl IfAbsent {
 /// A key of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The table that it belongs to; empty for the top of the file.
+    /// The table that the key belongs to; empty for the top of the file.
     pub table: &'static str,
     /// Its name in that table.
     pub name: &'static str,
-    /// The type of its value, or the unit if that is a number.
+    /// The type of its value, or the unit if the value is a number with a unit.
     pub unit: &'static str,
-    /// What holds without it.
+    /// The effect if the key is absent.
     pub if_absent: IfAbsent,
-    /// What it says.
+    /// A description for people.
     pub sentence: &'static str,
 }
 
 impl Key {
-    /// The key with its table, such as `timing.heartbeat`.
+    /// Returns the key with its table, such as `timing.heartbeat`.
     pub fn path(&self) -> String {
         match self.table {
             "" => self.name.to_owned(),
@@ -55,9 +55,9 @@ impl Key {
 pub struct Table {
     /// Its name; empty for the top of the file.
     pub name: &'static str,
-    /// The line that begins it.
+    /// The line that begins the table.
     pub header: &'static str,
-    /// What it says.
+    /// A description for people.
     pub sentence: &'static str,
 }
 
@@ -92,7 +92,7 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
-/// A line of [`KEYS`].
+/// Creates a line of [`KEYS`].
 const fn key(
     table: &'static str,
     name: &'static str,
@@ -104,7 +104,7 @@ const fn key(
 }
 
 /// All keys, in the order in which they are explained.
-#[rustfmt::skip] // One line for each.
+#[rustfmt::skip] // One line for each key.
 pub const KEYS: &[Key] = &[
     key("", "cluster", "text", Refused, "The name of the cluster; servers of others are refused. 1 to 64 bytes."),
     key("", "id", "number", Refused, "Which of the members this server is."),
@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
     key("tls", "clients_need_certificates", "true or false", Value("false"), "Whether clients have to show a certificate of the authority."),
 ];
 
-/// The keys of a table.
+/// Returns the keys of a table.
 pub fn of_table(table: &str) -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(move |key| key.table == table)
 }
@@ -151,10 +151,10 @@ client = "10.0.0.1:7101"        # where clients reach it
 heartbeat = "20ms"
 "#;
 
-/// How wide the text for terminals is at most, in columns.
+/// The maximum width of the text for terminals, in columns.
 const WIDTH: usize = 98;
 
-/// The whole configuration, for `--help`.
+/// Returns the description of the whole configuration for `--help`.
 pub fn help() -> String {
     let mut text = "The configuration is a TOML file. An example:\n\n".to_owned();
     for line in EXAMPLE.lines() {
@@ -185,7 +185,7 @@ fn wrapped(text: &str, first: &str, others: &str) -> String {
     textwrap::fill(text, options)
 }
 
-/// The page `CONFIGURATION.md`.
+/// Returns the text of the page `CONFIGURATION.md`.
 pub fn page() -> String {
     let mut text = format!(
         "# The configuration of `raftd`\n\n\

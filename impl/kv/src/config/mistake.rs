@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where in the file.
+//! The mistakes in a configuration, and their places in the file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, TABLES, Table, of_table};
 
-/// A key whose value cannot be used, and why.
+/// A key whose value cannot be used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct KeyError {
@@ -18,7 +18,8 @@ pub struct KeyError {
 }
 
 impl KeyError {
-    /// A key, such as `timing.heartbeat` or `members[2].peer` (the second one), and what is wrong.
+    /// Creates an error for a key, such as `timing.heartbeat` or `members[2].peer` (the second
+    /// member). `message` describes the mistake.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> KeyError {
         KeyError { key: key.into(), message: message.into() }
     }
@@ -30,7 +31,7 @@ impl KeyError {
         Err(KeyError::new(key, message))
     }
 
-    /// The same with the place of the key in the file that it was read from.
+    /// Returns the same error with the place of the key in the configuration file `path`.
     pub fn in_file(&self, path: &Path) -> ConfigError {
         match std::fs::read_to_string(path) {
             Ok(text) => Source { path, text: &text }.mistake(self),
@@ -39,7 +40,7 @@ impl KeyError {
     }
 }
 
-/// Why a configuration cannot be used.
+/// The reason why a configuration cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -48,28 +49,28 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// What the file says cannot be used.
+    /// The content of the file cannot be used.
     #[error("{message}")]
     Mistake {
-        /// What is wrong.
+        /// A description of the mistake.
         message: String,
-        /// What to do.
+        /// Advice on how to correct the mistake.
         #[help]
         help: String,
         /// The file's text.
         #[source_code]
         text: Arc<NamedSource<String>>,
-        /// Where in it, if there is a place.
+        /// The place of the mistake in the text, if there is one.
         #[label("here")]
         place: Option<SourceSpan>,
     },
 }
 
 impl ConfigError {
-    /// The error in one line, with the file and the line in it.
+    /// Returns the error in one line of text, with the name of the file and the number of the line.
     pub fn one_line(&self) -> String {
         let ConfigError::Mistake { message, help, text, place } = self else {
             return self.to_string();
@@ -83,20 +84,20 @@ impl ConfigError {
     }
 }
 
-/// The text of a configuration, for finding places in it.
+/// The text of a configuration, in which the places of mistakes are found.
 pub(super) struct Source<'t> {
     pub(super) path: &'t Path,
     pub(super) text: &'t str,
 }
 
 impl Source<'_> {
-    /// What is wrong with the value of a key.
+    /// Returns the error for a key whose value cannot be used.
     pub(super) fn mistake(&self, error: &KeyError) -> ConfigError {
         let help = "`raftd run --help` describes every key".to_owned();
         self.error(error.to_string(), help, self.place(&error.key))
     }
 
-    /// What the parser objects to.
+    /// Returns the error for a text that the parser rejects.
     pub(super) fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let message = error.message().trim_end().to_owned();
         let misplaced = error.span().and_then(|span| self.misplaced(&message, span));
@@ -104,7 +105,7 @@ impl Source<'_> {
             return self.error(message, help, error.span());
         }
         let (help, place) = if message.starts_with("missing field") {
-            // Its place would be the whole table.
+            // The place of this error would be the whole table.
             ("`raftd run --help` shows an example with every key that is required", None)
         } else {
             ("`raftd run --help` describes every key", error.span())
@@ -117,7 +118,8 @@ impl Source<'_> {
         ConfigError::Mistake { message, help, text: Arc::new(text), place: place.map(Into::into) }
     }
 
-    /// A key that another table has: it was written behind the header of this one.
+    /// Returns the message and the advice for a key that belongs to another table, but was written
+    /// after the header of this one.
     fn misplaced(&self, message: &str, span: Range<usize>) -> Option<(String, String)> {
         let (name, _) = message.strip_prefix("unknown field `")?.split_once('`')?;
         let here = self.table_of(&span)?;
@@ -134,7 +136,7 @@ impl Source<'_> {
         Some((message, help))
     }
 
-    /// The table in which the key at this place stands.
+    /// Returns the table that contains the key at this place.
     fn table_of(&self, span: &Range<usize>) -> Option<&'static Table> {
         let root = DeTable::parse(self.text).ok()?.into_inner();
         let holds = |table: &DeTable<'_>| table.keys().any(|key| key.span() == *span);
@@ -153,7 +155,7 @@ impl Source<'_> {
         TABLES.iter().find(|table| table.name == name)
     }
 
-    /// Where a key's value stands, if the file has it.
+    /// Returns the place of a key's value, if the file contains the key.
     fn place(&self, key: &str) -> Option<Range<usize>> {
         let root = DeTable::parse(self.text).ok()?.into_inner();
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));

@@ -12,8 +12,8 @@
 //! # .. and the others
 //! ```
 //!
-//! [`KEYS`] describes every key: `raftd run --help` and the page `CONFIGURATION.md` are made of it. A key
-//! is added by a field of [`Config`] and a line there.
+//! [`KEYS`] describes every key. `raftd run --help` and the page `CONFIGURATION.md` are generated
+//! from it. A new key needs a field in [`Config`] and a line in [`KEYS`].
 
 mod host;
 mod keys;
@@ -164,10 +164,10 @@ pub struct TlsConfig {
     pub clients_need_certificates: bool,
 }
 
-/// The largest `snapshots.log_mib`.
+/// The maximum value of `snapshots.log_mib`.
 const MAX_LOG_MIB: u64 = 256;
 
-/// The largest number of MiB elsewhere: 1 TiB.
+/// The maximum value of all other sizes and rates in MiB: 1 TiB.
 const MAX_MIB: u64 = 1 << 20;
 
 impl TimingConfig {
@@ -220,11 +220,12 @@ fn request_timeout() -> Duration {
 }
 
 impl Config {
-    /// Reads a configuration file. Paths in it become relative to where it stands.
+    /// Reads a configuration file. Relative paths in it are resolved against the directory of the
+    /// file.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or makes no sense.
+    /// The file cannot be read, or its content cannot be used.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
@@ -241,7 +242,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks ranges, and what keys have to do with each other.
+    /// Checks the ranges of values, and the rules that relate several keys.
     fn check(&self) -> Result<(), KeyError> {
         if !(1..=MAX_CLUSTER_NAME).contains(&self.cluster.len()) {
             return KeyError::refuse("cluster", format!("1 to {MAX_CLUSTER_NAME} bytes long"));
@@ -315,24 +316,24 @@ impl Config {
         KeyError::refuse("id", format!("{} is not among the members {ids:?}", self.id))
     }
 
-    /// This server among the members.
+    /// Returns the member that is this server.
     fn own(&self) -> Result<&Member, KeyError> {
         let own = self.member(NodeId(self.id));
         own.ok_or_else(|| KeyError::new("id", format!("{} is not a member", self.id)))
     }
 
-    /// The name of a key in the table of this server.
+    /// Returns the full name of a key in this server's table of `members`.
     fn own_key(&self, name: &str) -> String {
         let place = self.members.iter().position(|member| member.id == self.id);
         format!("members[{}].{name}", place.map_or(0, |place| place + 1))
     }
 
-    /// A member by its id.
+    /// Returns the member with this id.
     pub fn member(&self, id: NodeId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id.0)
     }
 
-    /// Where to listen for clients.
+    /// Returns the address on which to listen for clients.
     ///
     /// # Errors
     ///
@@ -344,7 +345,7 @@ impl Config {
         }
     }
 
-    /// Where to serve `/livez`, `/readyz` and `/metrics` besides, if anywhere.
+    /// Returns the additional address for `/livez`, `/readyz` and `/metrics`, if there is one.
     ///
     /// # Errors
     ///
@@ -354,22 +355,23 @@ impl Config {
         address.map(|address| resolve("listen_health", address)).transpose()
     }
 
-    /// How many connections one client address may have.
+    /// Returns the maximum number of connections of one client address.
     pub fn connections_per_address(&self) -> usize {
         self.max_connections_per_address.unwrap_or(self.max_connections.div_ceil(2))
     }
 
-    /// Under which hosts clients reach this server, wherever they are.
+    /// Returns the hosts under which clients on any machine can reach this server.
     pub fn hosts(&self) -> BTreeSet<Host> {
         let own = self.own().map(|member| member.client.as_str()).ok();
         let addresses = [own, self.listen_clients.as_deref(), self.listen_health.as_deref()];
         let hosts = addresses.into_iter().flatten().filter_map(Host::of_authority);
-        // "All addresses of this machine" is none of them.
+        // An unspecified address such as 0.0.0.0 means all addresses of this machine, and is not a
+        // host.
         let hosts = hosts.filter(|host| !matches!(host, Host::Ip(ip) if ip.is_unspecified()));
         hosts.chain(self.names.iter().filter_map(|name| Host::parse(name))).collect()
     }
 
-    /// Where to listen for other servers.
+    /// Returns the address on which to listen for other servers.
     ///
     /// # Errors
     ///
@@ -394,7 +396,7 @@ impl Config {
         Ok(())
     }
 
-    /// The part that is for the node.
+    /// Returns the options for the node.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Which connections of clients are open, and which one makes room for another.
+//! The open connections of clients, and the choice of the connection to close when a new one needs
+//! room.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,25 +9,25 @@ use tokio::sync::Notify;
 
 use crate::command::Owner;
 
-/// How many connections there may be.
+/// The maximum numbers of open connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) connections: usize,
-    /// Of one client address.
+    /// The limit for one client address.
     pub(super) per_address: usize,
 }
 
-/// Why there is no room for a connection: no other one is idle.
+/// The reason why there is no room for a connection: no other connection is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Requests are under way on all connections of its address.
+    /// All connections of its address have a request in progress.
     Address,
-    /// Requests are under way on all connections.
+    /// All connections have a request in progress.
     Server,
 }
 
 impl Full {
-    /// For metrics.
+    /// Returns the reason as a label for metrics.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Full::Address => "address",
@@ -35,7 +36,7 @@ impl Full {
     }
 }
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: Limits,
@@ -49,7 +50,8 @@ struct Table {
     per_address: HashMap<Owner, usize>,
 }
 
-/// One of them. It counts until it is dropped or closed.
+/// The place of one connection in the table. The connection counts until its slot is dropped or the
+/// connection is closed.
 #[derive(Debug)]
 pub(super) struct Slot {
     id: u64,
@@ -66,15 +68,16 @@ struct Shared {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// No request is under way, since then. What a client sends before its first request is whole
-    /// does not count, nor does what it reads of an answer.
+    /// No request has been in progress since this time. A request is in progress from the end of
+    /// its head until its answer is ready. The transfer of the head and of the answer counts as
+    /// idle time.
     Idle(Instant),
     Busy,
-    /// It made room for another one.
+    /// The connection was closed to make room for another one.
     Closed,
 }
 
-/// A request that is under way.
+/// A request in progress. The connection becomes idle when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Shared>);
 
@@ -83,8 +86,8 @@ impl Connections {
         Arc::new(Connections { limits, table: Mutex::default() })
     }
 
-    /// Makes room for a connection, if need be by closing the one that has been idle for longest:
-    /// of its own address if that has too many, else of all.
+    /// Admits a connection. At a limit, closes the connection that has been idle for longest: one
+    /// of the same address if that address is at its limit, otherwise one of any address.
     pub(super) fn admit(self: &Arc<Connections>, address: Owner) -> Result<Slot, Full> {
         let mut table = lock(&self.table);
         let of_address = table.per_address.get(&address).copied().unwrap_or(0);
@@ -104,7 +107,8 @@ impl Connections {
 }
 
 impl Table {
-    /// Closes the connection of such an address that has been idle for longest.
+    /// Closes the connection that has been idle for longest, among the addresses that `of` accepts.
+    /// Returns `None` if none of them is idle.
     fn close_idle(&mut self, of: impl Fn(Owner) -> bool) -> Option<()> {
         let idle = self.open.iter().filter(|(_, shared)| of(shared.address));
         let idle = idle.filter_map(|(id, shared)| match *lock(&shared.state) {
@@ -113,7 +117,7 @@ impl Table {
         });
         let mut idle: Vec<_> = idle.collect();
         idle.sort_unstable();
-        // One may have got a request meanwhile.
+        // A connection may have received a request in the meantime.
         let (_, closed) = idle.into_iter().find(|(_, id)| self.open[id].close())?;
         metrics::counter!("http_closed_idle_connections_total").increment(1);
         self.remove(closed);
@@ -132,7 +136,7 @@ impl Table {
 }
 
 impl Shared {
-    /// Closes it, unless a request is under way.
+    /// Closes the connection unless a request is in progress. Returns whether it was idle.
     fn close(&self) -> bool {
         let mut state = lock(&self.state);
         let is_idle = matches!(*state, State::Idle(_));
@@ -145,8 +149,8 @@ impl Shared {
 }
 
 impl Slot {
-    /// Notes that a request is under way, until what is returned is dropped. None: the connection has
-    /// been closed, and the request must not be done.
+    /// Marks a request as in progress until the returned value is dropped. Returns `None` if the
+    /// connection has been closed; the request must not be executed then.
     pub(super) fn begin(&self) -> Option<Busy> {
         let mut state = lock(&self.shared.state);
         if matches!(*state, State::Closed) {
@@ -156,7 +160,7 @@ impl Slot {
         Some(Busy(self.shared.clone()))
     }
 
-    /// Waits until it has to make room for another one.
+    /// Waits until the connection is closed to make room for another one.
     pub(super) async fn closed(&self) {
         self.shared.closed.notified().await;
     }
@@ -190,7 +194,7 @@ mod tests {
     fn the_connection_that_was_idle_for_longest_makes_room() {
         let connections = Connections::new(Limits { connections: 3, per_address: 3 });
         let [a, b, c] = [1, 2, 3].map(|owner| connections.admit(Owner(owner)).expect("room"));
-        // A request is a sign of life, also when it is over.
+        // The idle time counts from the end of the last request.
         drop(a.begin().expect("open"));
         let busy = b.begin().expect("open");
         let _d = connections.admit(Owner(4)).expect("the third one is idle for longest");

@@ -1,4 +1,4 @@
-//! Connections of clients: bounded in number, in patience and in memory.
+//! Connections of clients, with limits on their number, their waiting times and their memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,24 +24,25 @@ use super::reply::Refusal;
 use super::requester::Requester;
 use crate::command::Owner;
 
-/// How long a client may take to send the head of a request, its TLS greeting, or nothing at all
-/// between two requests.
+/// The time that a client has to send the head of a request or to complete a step of its TLS
+/// handshake. It is also the longest pause between two requests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much of a request's head is read before it must be complete, in bytes. A key of the maximal
-/// length takes three times its length when it is percent-encoded.
+/// The maximum length of a request's head, in bytes. A percent-encoded key takes up to three times
+/// the length of the key.
 const HEAD: usize = 64 << 10;
 
-/// How many clients are told at once that they are refused. Others are only hung up on.
+/// The maximum number of refusals that are sent at the same time. Further connections are closed
+/// without an answer.
 const REFUSALS: usize = 64;
 
-/// How long a client that is refused may take to read why.
+/// The time that a refused client has to read the refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The first byte of every TLS connection: a record with a handshake in it.
+/// The first byte of every TLS connection: the type of a record with a handshake message.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// What the connections of one listening address share.
+/// The state that the connections of one listening address share.
 #[derive(Clone)]
 pub(super) struct HttpListener {
     pub(super) router: Router,
@@ -67,7 +68,7 @@ pub(super) async fn serve(socket: TcpListener, mut listener: HttpListener) {
                 continue;
             }
         };
-        // It only costs speed if the system refuses.
+        // A failure here only costs speed.
         let _ = stream.set_nodelay(true);
         let slot = match listener.connections.admit(Owner::from(client.ip())) {
             Ok(slot) => slot,
@@ -150,12 +151,12 @@ async fn connection(
         served = connection.as_mut() => return served.map_err(|_| ()),
         _ = stop.wait_for(|stop| *stop) => {}
     }
-    // The request that is under way is answered.
+    // A request in progress is still answered.
     connection.as_mut().graceful_shutdown();
     connection.await.map_err(|_| ())
 }
 
-/// The answer to a request that came when its connection had just been closed to make room.
+/// Returns the answer to a request that arrived just after its connection was closed to make room.
 fn too_late() -> Response {
     let mut answer =
         Refusal::overloaded("this connection was idle for longest and is closed").into_response();
@@ -175,18 +176,18 @@ fn not_in_the_clear() -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "https_only", message)
 }
 
-/// Answers whatever a client may ask for with a refusal, and hangs up.
+/// Sends a refusal without reading the request, and closes the connection.
 async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
     let answer = refusal.as_bytes();
     let told = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
-        // To close a connection with something unread in it is to reset it, and the client might not
-        // see the answer.
+        // The rest of the request is read first, because closing a connection with unread data
+        // resets it, and the client might not see the answer.
         let mut unread = [0; 1024];
         while stream.read(&mut unread).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // There is nothing to be done for a client that does not listen.
+    // If the client does not read the refusal in time, the connection is closed anyway.
     let _ = tokio::time::timeout(REFUSAL_PATIENCE, told).await;
 }

@@ -1,5 +1,5 @@
-//! What a server exposes at `/metrics`: how each metric is described, and how requests and connections
-//! of clients are counted.
+//! The metrics that a server exposes at `/metrics`: their descriptions, and the counting of
+//! requests and connections of clients.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,7 +17,7 @@ use raft_node::metrics::{Kind, Metric, counter, describe, gauge, histogram};
 use super::ServerError;
 use crate::api::Outcome;
 
-/// The metrics of a server beside those of its node.
+/// The metrics of a server in addition to those of its node.
 const METRICS: &[Metric] = &[
     histogram(
         "http_request_duration_seconds",
@@ -76,12 +76,12 @@ const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Every metric that a server exposes.
+/// Returns every metric that a server exposes.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     raft_node::metrics::METRICS.iter().chain(METRICS)
 }
 
-/// The page `METRICS.md`.
+/// Returns the text of the page `METRICS.md`.
 pub fn page() -> String {
     let mut text = "# Metrics\n\n\
          What `GET /metrics` exposes, in Prometheus' text format.\n\n\
@@ -95,22 +95,22 @@ pub fn page() -> String {
     text
 }
 
-/// The upper bounds of the buckets of latencies, in seconds.
+/// The upper bounds of the histogram buckets for latencies, in seconds.
 const LATENCIES: [f64; 12] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 
-/// Those of whatever takes as long as a snapshot, in seconds.
+/// The upper bounds of the histogram buckets for durations of snapshots, in seconds.
 const LONG_TIMES: [f64; 8] = [0.01, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0];
 
-/// Those of sizes: 1 KiB to 16 GiB.
+/// The upper bounds of the histogram buckets for sizes, from 1 KiB to 16 GiB.
 const SIZES: [f64; 7] =
     [1024.0, 16_384.0, 1_048_576.0, 16_777_216.0, 268_435_456.0, 1_073_741_824.0, 17_179_869_184.0];
 
-/// Installs the recorder of metrics. Once in a process.
+/// Installs the recorder of metrics. A process can do this only once.
 ///
 /// # Errors
 ///
-/// There is one already.
+/// The process already has a recorder.
 pub fn install() -> Result<PrometheusHandle, ServerError> {
     let snapshots = Matcher::Full("raft_snapshot_duration_seconds".to_owned());
     let handle = PrometheusBuilder::new()
@@ -124,7 +124,7 @@ pub fn install() -> Result<PrometheusHandle, ServerError> {
     describe(all());
     metrics::gauge!("raftd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     drop(connections());
-    // Those that are there before their first event.
+    // These metrics are exposed even before their first event.
     for reason in ["address", "server"] {
         drop(metrics::counter!("http_refused_connections_total", "reason" => reason));
     }
@@ -133,19 +133,19 @@ pub fn install() -> Result<PrometheusHandle, ServerError> {
     Ok(handle)
 }
 
-/// The text for `/metrics`.
+/// Returns the text for `/metrics`.
 pub(super) fn render(handle: &PrometheusHandle) -> String {
     Collector::default().collect();
     handle.render()
 }
 
-/// The numbers of active and of idle connections.
+/// Returns the gauges for active and for idle connections.
 fn connections() -> (Gauge, Gauge) {
     let gauge = |state: &'static str| metrics::gauge!("http_connections", "state" => state);
     (gauge("active"), gauge("idle"))
 }
 
-/// A client's connection that counts as open for as long as this exists.
+/// A client's connection, which counts as open until this value is dropped.
 #[derive(Debug)]
 pub(super) struct OpenConnection {
     idle: Gauge,
@@ -165,7 +165,8 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A request that is under way. When this ends it is counted, also if nobody waited for the answer.
+/// A request in progress. It is counted when this value is dropped, even if the client did not wait
+/// for the answer.
 struct RequestUnderWay {
     method: &'static str,
     route: String,
@@ -215,7 +216,8 @@ impl Drop for RequestUnderWay {
     }
 }
 
-/// The methods that routes take, and one word for all others: a client must not make up labels.
+/// Returns the label for a method: its name if a route accepts it, and `other` for all other
+/// methods, so that a client cannot create new labels.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! A running server: the node, the store, and the listeners for clients and for health.
+//! A running server: the node, the store, and the HTTP listeners for clients and for health checks.
 
 mod connections;
 mod http;
@@ -27,41 +27,41 @@ use http::HttpListener;
 pub use requester::Requester;
 pub use routes::Service;
 
-/// How many connections are served at the address for health. Nobody but those who look after the
-/// server should reach it.
+/// The maximum number of connections at the address for health checks. Only the operators of the
+/// server should be able to reach this address.
 const HEALTH_CONNECTIONS: usize = 64;
 
-/// Why a server does not start, or has stopped.
+/// The reason why a server does not start, or has stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The configuration cannot be used.
     #[error("bad configuration: {0}")]
     Config(#[from] KeyError),
-    /// The address for clients, or for health, cannot be listened on.
+    /// The server cannot listen on the address for clients or for health checks.
     #[error("cannot listen for {whom} on {address}: {error}")]
     Listen {
-        /// For whom.
+        /// The purpose of the address: `clients` or `health`.
         whom: &'static str,
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The key-value store cannot be opened.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The node.
+    /// The node cannot start, or has failed.
     #[error("{0}")]
     Node(#[from] NodeError),
-    /// The system refuses threads or signals.
+    /// The threads of the runtime or the recorder of metrics cannot be set up.
     #[error("the system: {0}")]
     System(io::Error),
 }
 
 impl ServerError {
-    /// The exit code of a program that ends with it: 2 configuration (also members that are not those
-    /// of the data), 3 data or disk, 4 an address
-    /// is taken, 70 the server contradicts itself.
+    /// Returns the exit code of a program that ends with this error: 2 for the configuration (also
+    /// if its members are not those of the data), 3 for the data or the disk, 4 for an address that
+    /// is taken, 70 for an internal error of the server.
     pub fn exit_code(&self) -> u8 {
         match self {
             ServerError::Config(_)
@@ -77,11 +77,12 @@ impl ServerError {
     }
 }
 
-/// Checks what [`run`] needs to begin with, except the data: the addresses and the certificates.
+/// Checks the addresses and the certificates, which [`run`] needs at its start. Does not check the
+/// data.
 ///
 /// # Errors
 ///
-/// The key that names something that cannot be used.
+/// [`KeyError`] with the key whose value cannot be used.
 pub fn check(config: &Config) -> Result<(), KeyError> {
     config.client_address()?;
     config.health_address()?;
@@ -93,11 +94,11 @@ pub fn check(config: &Config) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Runs a server until `stop` is done, or it has to end.
+/// Runs a server until `stop` completes or the node ends.
 ///
 /// # Errors
 ///
-/// Why it cannot start, or had to end.
+/// The server cannot start, or the node has failed.
 pub fn run(
     config: Config,
     trace_log: Option<PathBuf>,
@@ -119,7 +120,8 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(ServerError::System)?;
-    // Taken now, so that a mistake shows at once, and opened when there is somebody to answer.
+    // The addresses are bound here, so that a mistake is reported at once. The server listens on
+    // them only after the node has started, when it can answer.
     let clients = Bound::to("clients", address)?;
     let health = config.health_address()?;
     let health = health.map(|address| Bound::to("health", address)).transpose()?;
@@ -166,7 +168,7 @@ pub fn run(
             () = upkeep => {}
             () = handle.ended() => {}
         }
-        // Requests that are under way get their answers before the node goes.
+        // Requests in progress get their answers before the node shuts down.
         let _ = stopping.send(true);
         let _ = clients.await;
         if let Some(health) = health {
@@ -181,7 +183,7 @@ pub fn run(
     Ok(())
 }
 
-/// An address that is taken, but not yet listened on.
+/// An address to which a socket is bound, but on which the socket does not listen yet.
 struct Bound {
     whom: &'static str,
     address: SocketAddr,
@@ -192,7 +194,7 @@ impl Bound {
     fn to(whom: &'static str, address: SocketAddr) -> Result<Bound, ServerError> {
         let bind = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // Connections of an earlier process may still be dying.
+            // Connections of an earlier process may not be fully closed yet.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             Ok(socket)
@@ -209,5 +211,5 @@ impl Bound {
     }
 }
 
-/// How long clients have to get their last answers.
+/// The time that clients have to receive their last answers.
 const GOODBYE: Duration = Duration::from_millis(100);

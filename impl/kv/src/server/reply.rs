@@ -1,4 +1,4 @@
-//! What goes back to clients.
+//! Answers to clients.
 
 use axum::Json;
 use axum::body::Body;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::api::{Deleted, Failure, Outcome, Session, Written};
 use crate::command::{Answer, MAX_VALUE};
 
-/// A request that was not, or perhaps not, done.
+/// The answer to a request that was not done, or whose outcome is unknown.
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Parts>);
 
@@ -23,7 +23,7 @@ struct Parts {
 }
 
 impl Refusal {
-    /// A refusal of something that was not done.
+    /// Creates the refusal of a request that was not done.
     pub(super) fn new(status: StatusCode, error: &str, message: impl Into<String>) -> Refusal {
         let (error, message, outcome) = (error.to_owned(), message.into(), Outcome::NotDone);
         let failure = Failure { error, message, outcome };
@@ -38,7 +38,7 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).in_a_second()
     }
 
-    /// The request is for another server, or for none.
+    /// Creates the refusal of a request whose host is not a name of this server.
     pub(super) fn misdirected(host: &str) -> Refusal {
         let message = format!(
             "\"{host}\" is not a name of this server; add it to `names` in its configuration if it is"
@@ -46,7 +46,7 @@ impl Refusal {
         Refusal::new(StatusCode::MISDIRECTED_REQUEST, "not_this_host", message)
     }
 
-    /// A page in a browser sent it that has no business here.
+    /// Creates the refusal of a request from a web page whose origin is not allowed.
     pub(super) fn foreign_origin(origin: &str) -> Refusal {
         let message = format!(
             "pages of {origin} may not send requests; `allowed_origins` in the configuration says \
@@ -65,7 +65,7 @@ impl Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// Somebody else has to be asked.
+    /// Creates a redirection to the leader.
     pub(super) fn elsewhere(location: &str) -> Refusal {
         let message = format!("this server does not lead; {location} does");
         let refusal = Refusal::new(StatusCode::TEMPORARY_REDIRECT, "not_leader", message);
@@ -75,12 +75,12 @@ impl Refusal {
         }
     }
 
-    /// Nobody knows what became of it.
+    /// Creates the answer to a request whose outcome is unknown.
     pub(super) fn unknown(message: &str) -> Refusal {
         Refusal::new(StatusCode::GATEWAY_TIMEOUT, "unknown", message).perhaps_done()
     }
 
-    /// An answer with it as a client reads it, for a connection that ends with it.
+    /// Returns the bytes of an HTTP answer with this refusal, after which the connection is closed.
     pub(super) fn as_bytes(&self) -> Vec<u8> {
         let Parts { status, failure, headers } = &*self.0;
         let body = serde_json::to_vec(failure).unwrap_or_default();
@@ -118,13 +118,14 @@ impl IntoResponse for Refusal {
         let outcome = failure.outcome;
         let mut response = (status, Json(failure)).into_response();
         response.headers_mut().extend(headers);
-        // For the metrics.
+        // The metrics read the outcome from the extensions.
         response.extensions_mut().insert(outcome);
         response
     }
 }
 
-/// What to say when a command was not applied, but for [`ProposeError::NotLeader`].
+/// Returns the refusal for a command without a result. Callers handle [`ProposeError::NotLeader`]
+/// before.
 pub(super) fn not_applied(error: ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { .. } | ProposeError::Superseded => Refusal::no_leader(),
@@ -134,7 +135,8 @@ pub(super) fn not_applied(error: ProposeError) -> Refusal {
     }
 }
 
-/// What to say when a read was not served, but for [`ReadError::NotLeader`].
+/// Returns the refusal for a read that was not served. Callers handle [`ReadError::NotLeader`]
+/// before.
 pub(super) fn not_read(error: ReadError) -> Refusal {
     match error {
         ReadError::NotLeader { .. } => Refusal::no_leader(),
@@ -146,12 +148,12 @@ pub(super) fn not_read(error: ReadError) -> Refusal {
     }
 }
 
-/// A key's version as a header.
+/// Returns a key's version as the value of an `ETag` header.
 pub(super) fn etag(version: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("digits are fine in a header")
 }
 
-/// What the state machine said, as an answer.
+/// Converts an answer of the state machine to an HTTP answer.
 pub(super) fn applied(answer: Answer) -> Result<Response, Refusal> {
     match answer {
         Answer::Written { version, length } => {
@@ -196,12 +198,12 @@ pub(super) fn applied(answer: Answer) -> Result<Response, Refusal> {
     }
 }
 
-/// A JSON answer.
+/// Returns an answer with a JSON body.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     (status, Json(value)).into_response()
 }
 
-/// Raw bytes with their version.
+/// Returns an answer with a value as raw bytes and its version.
 pub(super) fn value(version: u64, value: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(value));
     response.headers_mut().insert(ETAG, etag(version));

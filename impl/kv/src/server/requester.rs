@@ -1,9 +1,9 @@
-//! Who asks, and whether somebody may ask like that: what keeps web pages out.
+//! The sender of a request, and the checks of its headers that keep out foreign web pages.
 //!
-//! A page in a browser can send requests to any server that the browser reaches. It cannot hide where
-//! it comes from: the browser says so in `Origin`, except for reads whose answer the page does not
-//! get. And it cannot choose `Host` freely: if the page has had its own name resolved to the address of
-//! this server (DNS rebinding), the name is still its own.
+//! A page in a browser can send requests to any server that the browser can reach. The page cannot
+//! hide its origin: the browser sends it in `Origin`, except with reads whose answer the page does
+//! not get. The page cannot choose `Host` freely either: even if its own host name resolves to the
+//! address of this server (DNS rebinding), `Host` contains that host name.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,7 +22,8 @@ use super::reply::Refusal;
 use crate::command::Owner;
 use crate::config::{Config, Host};
 
-/// The two ends of a request's connection. Whoever calls the router adds it to the request.
+/// The two ends of a request's connection. The caller of the router adds this to the request as an
+/// extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     /// The client's address.
@@ -31,11 +32,11 @@ pub struct Requester {
     pub server: IpAddr,
 }
 
-/// Whose sessions the sender of a request opens.
+/// The owner of the sessions that the sender of a request opens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SessionOwner(pub(super) Owner);
 
-/// Who may ask.
+/// The accepted values of `Host` and of `Origin`.
 #[derive(Debug)]
 pub(super) struct Rules {
     hosts: BTreeSet<Host>,
@@ -50,7 +51,8 @@ impl Rules {
     fn check(&self, request: &Request) -> Result<(), Refusal> {
         let requester = request.extensions().get::<Requester>();
         let mut hosts = vec![host(request.headers())?];
-        // A proxy is asked for whole URLs, and this server is asked as one.
+        // A request to a proxy contains a whole URL. This server may get such a request too, and
+        // then the host in the URL must also be its own.
         if let Some(authority) = request.uri().authority() {
             hosts.push(authority.as_str());
         }
@@ -81,7 +83,7 @@ impl Rules {
     }
 }
 
-/// The one `Host` that every request has (RFC 9112, section 3.2).
+/// Returns the value of `Host`. Every request must have exactly one (RFC 9112, section 3.2).
 fn host(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -93,7 +95,8 @@ fn host(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
 }
 
-/// Lets a request through that may be made, and says whose it is.
+/// Refuses a request with a foreign `Host` or `Origin`. Adds the [`SessionOwner`] to every other
+/// request and passes it on.
 pub(super) async fn admit(
     State(rules): State<Arc<Rules>>,
     mut request: Request,
@@ -109,7 +112,8 @@ pub(super) async fn admit(
     let Some(origin) = request.headers().get(ORIGIN).cloned() else {
         return next.run(request).await;
     };
-    // A browser asks before it lets a page send what a form could not.
+    // A browser sends an `OPTIONS` request first if a page wants to send a request that a form
+    // could not send.
     let mut answer = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {

@@ -1,4 +1,4 @@
-//! The requests of [`crate::api`].
+//! The handlers for the requests of [`crate::api`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,16 +25,18 @@ use crate::command::{Answer, ClientId, Command, MAX_KEY, MAX_VALUE, Operation, R
 use crate::config::Config;
 use crate::store::KvReader;
 
-/// How many bytes of request bodies are in memory at once. Further requests are refused.
+/// The maximum number of bytes of request bodies in memory at the same time. Further requests are
+/// refused.
 const BODIES: usize = 64 << 20;
 
-/// How long a client may take to send a body.
+/// The time that a client has to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the node may take to say how it is before it counts as not alive.
+/// The time that the node has to report its status. After this time it counts as not alive.
 const LIFE_SIGN: Duration = Duration::from_secs(2);
 
-/// What every request needs: the node, its state, and the configuration that clients may see.
+/// The state that all request handlers share: the node, a reader of its state machine, the
+/// configuration, the metrics and the limit on bodies.
 #[derive(Debug)]
 pub struct Service {
     config: Config,
@@ -49,7 +51,7 @@ type Shared = State<Arc<Service>>;
 type Reply = Result<Response, Refusal>;
 
 impl Service {
-    /// Serves what `reader` reads of the state machine of `node`.
+    /// Creates a service for `node`. `reader` reads the state machine of this node.
     pub fn new(
         config: Config,
         node: NodeHandle,
@@ -60,8 +62,8 @@ impl Service {
         Arc::new(Service { config, node, reader, began, metrics, bodies })
     }
 
-    /// All routes. Requests carry a [`Requester`](super::Requester) as an extension; without one,
-    /// they are from nobody in particular.
+    /// Returns all routes. Each request carries a [`Requester`](super::Requester) as an extension;
+    /// without one, the client's address counts as unknown.
     pub fn router(self: &Arc<Service>) -> Router {
         let routes = Router::new()
             .route("/v1/kv/{key}", get(read).put(put).delete(delete))
@@ -74,7 +76,7 @@ impl Service {
         self.finish(routes)
     }
 
-    /// The routes that tell whether the server is well.
+    /// Returns the routes for health checks and metrics.
     pub(super) fn health_router(self: &Arc<Service>) -> Router {
         self.finish(health_routes())
     }
@@ -106,7 +108,7 @@ impl Service {
         }
     }
 
-    /// Sends the client to the leader.
+    /// Returns a redirection to the leader.
     fn elsewhere(&self, leader: Option<NodeId>, uri: &Uri) -> Refusal {
         let Some(leader) = leader.and_then(|id| self.config.member(id)) else {
             return Refusal::no_leader();
@@ -116,7 +118,7 @@ impl Service {
         Refusal::elsewhere(&format!("{scheme}://{}{path}", leader.client))
     }
 
-    /// Reads a body, within the limits on one and on all.
+    /// Reads a body, within the limits on one body and on all bodies together.
     async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if announced
@@ -135,7 +137,7 @@ impl Service {
         }
     }
 
-    /// Copies a body together as it arrives, in however small pieces, and counts what is here.
+    /// Collects a body from pieces of any size. Counts only the bytes that have arrived.
     async fn collect(&self, mut body: Body) -> Result<Vec<u8>, Refusal> {
         let mut collected = Vec::new();
         let mut room =
@@ -281,7 +283,7 @@ fn replication(replication: Replication) -> api::Replication {
     }
 }
 
-/// The node's own word, unless it takes too long.
+/// Returns the status of the node, or a refusal if the node does not answer within [`LIFE_SIGN`].
 async fn life_sign(service: &Service) -> Result<NodeStatus, Refusal> {
     match tokio::time::timeout(LIFE_SIGN, service.node.status()).await {
         Ok(Some(status)) => Ok(status),
@@ -293,12 +295,12 @@ async fn life_sign(service: &Service) -> Result<NodeStatus, Refusal> {
     }
 }
 
-/// Whether the process and the task that owns the node run.
+/// Reports whether the process and the task that owns the node are running.
 async fn is_alive(State(service): Shared) -> Reply {
     life_sign(&service).await.map(|_| "ok\n".into_response())
 }
 
-/// Whether clients are served here or sent to the leader.
+/// Reports whether this server can serve clients or send them to the leader.
 async fn is_ready(State(service): Shared) -> Reply {
     let status = life_sign(&service).await?;
     if status.leader.is_none() {
@@ -325,7 +327,7 @@ async fn not_like_this(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", message)
 }
 
-/// The key in a path, percent-decoded: `/v1/kv/{key}` or `/v1/kv/{key}/..`.
+/// Returns the percent-decoded key in a path `/v1/kv/{key}` or `/v1/kv/{key}/..`.
 fn key(uri: &Uri) -> Result<Bytes, Refusal> {
     let rest = uri.path().strip_prefix("/v1/kv/").unwrap_or_default();
     let encoded = rest.split('/').next().unwrap_or_default();
@@ -344,7 +346,8 @@ fn key(uri: &Uri) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Conditions belong to compare-and-set. To ignore them would be to overwrite what they protect.
+/// Refuses a request with a condition, because only compare-and-set supports conditions. A server
+/// that ignored the condition could overwrite the value that the condition protects.
 fn unconditional(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH) {
         let message = "only POST /v1/kv/{key}/cas takes If-Match and If-None-Match";
@@ -353,7 +356,8 @@ fn unconditional(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The request's name, for exactly-once.
+/// Returns the id of the request, if it has one. The id is needed to apply a retried request
+/// exactly once.
 fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Refusal> {
     let number = |name: &str| -> Result<Option<u64>, Refusal> {
         let Some(value) = headers.get(name) else { return Ok(None) };
@@ -371,7 +375,7 @@ fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Refusal> {
     }
 }
 
-/// The version that a compare-and-set asks for.
+/// Returns the version that a compare-and-set expects.
 fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(IF_MATCH), text(IF_NONE_MATCH)) {

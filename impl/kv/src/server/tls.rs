@@ -1,4 +1,4 @@
-//! Certificates from files.
+//! Certificates and keys from files.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::config::{KeyError, TlsConfig};
 
-/// A file that the configuration names, with the key that names it.
+/// A file that the configuration names, with the configuration key that names it.
 #[derive(Clone, Copy)]
 struct PemFile<'c> {
     key: &'static str,
@@ -20,7 +20,7 @@ struct PemFile<'c> {
 }
 
 impl PemFile<'_> {
-    /// A sentence about a file that is not what it should be.
+    /// Returns the error for a file with unusable content.
     fn unusable(self, why: &dyn Display) -> KeyError {
         KeyError::new(self.key, format!("{} cannot be used: {why}", self.path.display()))
     }
@@ -56,11 +56,11 @@ impl PemFile<'_> {
     }
 }
 
-/// What a server needs for its peers, and for its clients.
+/// Loads the TLS settings of a server, for connections to its peers and for connections of clients.
 ///
 /// # Errors
 ///
-/// The key that names a file that cannot be used.
+/// [`KeyError`] with the configuration key of the file that cannot be used.
 pub(super) fn load(config: &TlsConfig) -> Result<(Security, Arc<ServerConfig>), KeyError> {
     let authority = PemFile { key: "tls.authority", path: &config.authority };
     let certificate = PemFile { key: "tls.certificate", path: &config.certificate };
@@ -74,7 +74,7 @@ pub(super) fn load(config: &TlsConfig) -> Result<(Security, Arc<ServerConfig>), 
     let roots = Arc::new(roots);
     let chain = certificate.certificates()?;
     let secret = private_key.private_key()?;
-    // What is wrong with a pair is wrong with either.
+    // If the certificate and the key do not match, either of the two files can be the wrong one.
     let mismatch = |error: rustls::Error| {
         let other = format!("{error}. Does it belong to the key in {}?", config.key.display());
         certificate.unusable(&other)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use raft_core::Index;
 
-/// Why a store cannot go on.
+/// The reason why a store cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the file open.
@@ -21,7 +21,7 @@ pub enum StoreError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the storage engine reports.
+        /// The error of the storage engine.
         source: redb::Error,
     },
     /// The file is damaged.
@@ -42,9 +42,9 @@ pub enum StoreError {
     OtherLayout {
         /// The file.
         path: PathBuf,
-        /// The layout that it has.
+        /// The layout of the file.
         found: u64,
-        /// The layout that this program reads.
+        /// The layout that this program writes.
         expected: u64,
     },
     /// Reading or writing failed.
@@ -55,28 +55,28 @@ pub enum StoreError {
     Storage {
         /// The file.
         path: PathBuf,
-        /// What the storage engine reports.
+        /// The error of the storage engine.
         source: redb::Error,
     },
-    /// A file cannot be put in its place.
+    /// An operation on a file or a directory failed.
     #[error("cannot {action} {path}: {source}. See that the directory exists and is writable")]
     File {
-        /// What was tried, such as `rename`.
+        /// The operation, such as `rename`.
         action: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system reports.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Entries were skipped or repeated: an error of the caller.
+    /// The caller has skipped or repeated entries.
     #[error("entry {found} cannot be applied: the next one is {expected}")]
     Gap {
-        /// The first entry that was given.
+        /// The index of the first entry in the call.
         found: Index,
-        /// The one after the last that was applied.
+        /// The index after the last applied entry.
         expected: Index,
     },
-    /// A snapshot cannot be written out.
+    /// A snapshot cannot be written.
     #[error(
         "cannot write a snapshot of {path}: {source}. See that both disks work and have room for \
          it, and try again"
@@ -84,16 +84,16 @@ pub enum StoreError {
     WriteSnapshot {
         /// The file of the store.
         path: PathBuf,
-        /// What the storage engine or the receiver reports.
+        /// The error of the storage engine or of the receiver.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A snapshot cannot be restored. The store is as it was.
+    /// A snapshot cannot be restored. The store has not changed.
     #[error("cannot restore a snapshot: {0}")]
     BadSnapshot(#[from] SnapshotError),
 }
 
 impl StoreError {
-    /// What it means that a file cannot be opened.
+    /// Converts an error of the storage engine for a file that cannot be opened.
     pub(super) fn open(path: PathBuf, source: redb::Error) -> StoreError {
         match source {
             redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
@@ -103,13 +103,13 @@ impl StoreError {
     }
 }
 
-/// Why data is not a snapshot of a store.
+/// The reason why data is not a valid snapshot of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The data cannot be read.
     #[error("its data cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// The data is something else.
+    /// The data is not a snapshot of a key-value store.
     #[error("this is not a snapshot of a key-value store")]
     NotASnapshot,
     /// The data was written by a program with another format.
@@ -118,17 +118,17 @@ pub enum SnapshotError {
          that wrote it"
     )]
     OtherFormat {
-        /// The format that it has.
+        /// The format of the data.
         found: u32,
-        /// The format that this program reads.
+        /// The format that this program writes.
         expected: u32,
     },
-    /// The data reflects another prefix of the log than it should.
+    /// The data reflects the log up to an unexpected index.
     #[error("it reflects the log up to {found}, and not up to {expected}")]
     OtherIndex {
         /// The index in the data.
         found: Index,
-        /// The index that was asked for.
+        /// The expected index.
         expected: Index,
     },
     /// The data ends too early.
@@ -137,17 +137,17 @@ pub enum SnapshotError {
         /// The position of the end, in bytes.
         offset: u64,
     },
-    /// The data is not what a store writes.
+    /// The data is damaged.
     #[error("it is damaged: {reason}, before byte {offset}. Fetch it again")]
     Damaged {
-        /// The position after what is wrong, in bytes.
+        /// The position after the damaged part, in bytes.
         offset: u64,
-        /// What is wrong.
+        /// A description of the damage.
         reason: &'static str,
     },
 }
 
-/// What is in the database is not what was put there.
+/// Returns the error for a database with unexpected content.
 pub(super) fn damaged(what: &str) -> redb::Error {
     redb::Error::Corrupted(what.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The file of the store, and how another one takes its place.
+//! The file of the store, and its replacement by a new file.
 
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,17 +12,17 @@ use redb::{Builder, Database, StorageBackend};
 use super::error::StoreError;
 use super::state;
 
-/// Where a store keeps its state.
+/// The directory in which a store keeps its state, and the size of its cache.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     directory: Arc<dyn Directory>,
     cache_bytes: usize,
 }
 
-/// The file that is in use.
+/// The name of the file in use.
 const FILE: &str = "state.redb";
 
-/// A file that is prepared. What stands there after a crash is rubbish.
+/// The name of a file in preparation. If it exists after a crash, its content is of no use.
 const NEW_FILE: &str = "state.redb.new";
 
 impl Place {
@@ -38,7 +38,7 @@ impl Place {
         self.directory.path(NEW_FILE)
     }
 
-    /// Opens the file; the first time, makes an empty one.
+    /// Opens the file. Creates an empty one if it does not exist.
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         let there = self.directory.contains(FILE).map_err(file("look for", &self.path()))?;
         if there {
@@ -61,11 +61,12 @@ impl Place {
             _ => StoreError::open(path.clone(), error.into()),
         })?;
         let length = backend.len().map_err(|error| StoreError::open(path.clone(), error.into()))?;
-        // The storage engine takes an empty file for a new one.
+        // The storage engine would treat an empty file as a new one.
         if length == 0 && name == FILE {
             return Err(StoreError::Damaged { path });
         }
-        // It says of some damage that it may panic instead of reporting it.
+        // The storage engine's documentation says that it may panic on some damage instead of
+        // reporting it.
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes);
         builder.set_check_integrity_on_open(true);
@@ -76,14 +77,14 @@ impl Place {
         }
     }
 
-    /// Makes an empty file beside the one in use.
+    /// Creates an empty file next to the file in use.
     pub(super) fn create_new(&self) -> Result<Database, StoreError> {
         self.remove_new()?;
         self.open_file(NEW_FILE)
     }
 
-    /// Puts the new file, which has been synced, in the place of the one in use, durably. Whoever has
-    /// that one open still has it.
+    /// Replaces the file in use with the new file, durably. The new file must have been synced.
+    /// Readers that have the former file open can still use it.
     pub(super) fn install_new(&self) -> Result<(), StoreError> {
         self.directory.rename(NEW_FILE, FILE).map_err(file("rename", &self.new_path()))?;
         self.directory.sync().map_err(file("sync the directory of", &self.path()))
@@ -129,7 +130,7 @@ impl StorageBackend for Backend {
     }
 }
 
-/// Says which file failed.
+/// Adds the path of the file to an error of the storage engine.
 pub(super) fn storage<E: Into<redb::Error>>(path: &Path) -> impl Fn(E) -> StoreError {
     move |error| StoreError::Storage { path: path.to_owned(), source: error.into() }
 }

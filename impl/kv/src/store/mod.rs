@@ -1,8 +1,8 @@
 //! The replicated state: keys with values and versions, and the sessions of clients.
 //!
-//! It lives in one file, `state.redb`. Applying entries commits them so that readers see them at
-//! once, but does not wait for the disk: after a crash the file is where it was at the last
-//! [`sync`](StateMachine::sync), and the log leads on from there.
+//! The state is stored in one file, `state.redb`. Applied entries are visible to readers at once,
+//! but the store does not wait until they are on disk. After a crash the file has the state of the
+//! last [`sync`](StateMachine::sync), and the entries after it are applied again from the log.
 
 mod error;
 mod file;
@@ -29,7 +29,7 @@ pub use sessions::MAX_SESSIONS;
 use snapshot::View;
 use state::State;
 
-/// A value, and when it came about.
+/// A value and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned {
     /// The index of the log entry that wrote it.
@@ -38,18 +38,18 @@ pub struct Versioned {
     pub value: Vec<u8>,
 }
 
-/// The state machine that [`command`](crate::command)s change.
+/// The key-value state machine, which applies [`command`](crate::command)s.
 #[derive(Debug)]
 pub struct KvStore {
     place: Place,
     shared: Arc<Shared>,
-    /// The database whose place a restored one takes at the next sync. It is kept open until then,
-    /// because its file is what locks the directory.
+    /// The database that a restored database replaces at the next sync. It is kept open until then,
+    /// because the lock on its file protects the directory.
     former: Option<Arc<Database>>,
     max_sessions: u64,
 }
 
-/// Reads a [`KvStore`]'s state, from any thread, while entries are applied.
+/// A reader of a [`KvStore`]'s state. It can be used from any thread while entries are applied.
 #[derive(Clone, Debug)]
 pub struct KvReader {
     shared: Arc<Shared>,
@@ -57,7 +57,8 @@ pub struct KvReader {
 
 struct Shared {
     path: PathBuf,
-    /// Restoring a snapshot replaces it. Who still reads the former one keeps it open.
+    /// The current database. Restoring a snapshot replaces it. A reader that still uses the former
+    /// database keeps that one open.
     database: RwLock<Arc<Database>>,
     applied: AtomicU64,
 }
@@ -83,15 +84,15 @@ impl fmt::Debug for Shared {
 }
 
 impl KvStore {
-    /// Opens the store in the directory `dir`, which is made if it is not there. The first time, it is
-    /// empty and reflects no entry.
+    /// Opens the store in the directory `dir`, and creates the directory if it does not exist. A
+    /// new store is empty and reflects no entry.
     ///
-    /// At most `cache_bytes` of memory hold what was read or is still to be written; while a
-    /// snapshot is restored, twice as many.
+    /// At most `cache_bytes` of memory are used for data that was read or must still be written.
+    /// While a snapshot is restored, the limit is twice as high.
     ///
     /// # Errors
     ///
-    /// The file cannot be read or made, is in use by another process, or is of another layout.
+    /// The file cannot be read or created, is in use by another process, or has another layout.
     pub fn open(dir: &Path, cache_bytes: usize) -> Result<KvStore, StoreError> {
         let directory = OsDirectory::at(dir).map_err(|source| StoreError::File {
             action: "make",
@@ -101,7 +102,7 @@ impl KvStore {
         KvStore::open_in(directory, cache_bytes)
     }
 
-    /// Opens the store in a directory that need not be one of the operating system.
+    /// Opens the store in any [`Directory`], for example a simulated one.
     ///
     /// # Errors
     ///
@@ -129,13 +130,14 @@ impl KvStore {
         Ok(KvStore { place, shared, former: None, max_sessions: MAX_SESSIONS })
     }
 
-    /// Keeps at most this many sessions, from 1 to [`MAX_SESSIONS`]. It must be the same on every
-    /// server, and the same for as long as their data lives.
+    /// Sets the maximum number of sessions, from 1 to [`MAX_SESSIONS`]. It must be the same on
+    /// every server, and must not change as long as the servers' data exists.
     pub fn set_max_sessions(&mut self, max_sessions: u64) {
         self.max_sessions = max_sessions.clamp(1, MAX_SESSIONS);
     }
 
-    /// A way to read the state that works as long as it is kept, whatever happens to the store.
+    /// Returns a reader of the state. The reader works even after a snapshot was restored or the
+    /// store was dropped.
     pub fn reader(&self) -> KvReader {
         KvReader { shared: Arc::clone(&self.shared) }
     }
@@ -189,7 +191,8 @@ impl StateMachine for KvStore {
 
     fn restore(&mut self, index: Index, data: &mut dyn Read) -> Result<(), StateMachineError> {
         let prepared = self.prepare(index, data).inspect_err(|_| {
-            // What is left behind is in nobody's way, and the next start tries again.
+            // A file that cannot be removed does no harm, and the next start tries to remove it
+            // again.
             let _ = self.place.remove_new();
         })?;
         let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
@@ -213,12 +216,14 @@ impl StateMachine for KvStore {
 }
 
 impl KvReader {
-    /// The last index that the state reflects; [`get`](KvReader::get) sees that much or more.
+    /// Returns the last index that the state reflects. A later [`get`](KvReader::get) reads a state
+    /// of at least this index.
     pub fn applied(&self) -> Index {
         self.shared.applied()
     }
 
-    /// A key's value, if it exists. Reads the disk unless the cache has it.
+    /// Returns the value of a key, if the key exists. Reads the disk if the value is not in the
+    /// cache.
     ///
     /// # Errors
     ///

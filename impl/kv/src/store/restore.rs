@@ -1,5 +1,5 @@
-//! A state from the bytes that [`snapshot`](super::snapshot) describes. They come from another
-//! server, so nothing about them is taken for granted.
+//! Restores a state from the bytes that [`snapshot`](super::snapshot) describes. The bytes come
+//! from another server, so all of them are checked.
 
 use std::io::{BufReader, ErrorKind, Read};
 use std::ops::Bound;
@@ -13,12 +13,13 @@ use super::snapshot::{END, FORMAT, FORMER_FORMAT, KEY, MAGIC, SESSION};
 use super::state::{DATA, VERSION_LENGTH, begin};
 use crate::command::{Answer, MAX_ANSWER, MAX_KEY, MAX_VALUE, Owner};
 
-/// How many bytes of records are held in memory before they go into the database.
+/// The number of bytes of records that are collected in memory before they are written to the
+/// database.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// One record of a snapshot.
 pub(super) enum Record {
-    /// A key, and its version and value as [`DATA`] has them.
+    /// A key, and its version and value in the form of [`DATA`].
     Key(Vec<u8>, Vec<u8>),
     Session {
         client: u64,
@@ -39,7 +40,7 @@ impl Record {
     }
 }
 
-/// Reads a snapshot record by record, and checks each.
+/// A reader that reads a snapshot record by record and checks each record.
 pub(super) struct SnapshotReader<'r> {
     input: BufReader<&'r mut dyn Read>,
     offset: u64,
@@ -83,7 +84,8 @@ impl<'r> SnapshotReader<'r> {
         Ok(reader)
     }
 
-    /// The next records, about [`BATCH_BYTES`]; none after the last one.
+    /// Reads the next records, about [`BATCH_BYTES`] in total. Returns no records after the last
+    /// one.
     pub(super) fn batch(&mut self) -> Result<Vec<Record>, SnapshotError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -196,7 +198,7 @@ impl<'r> SnapshotReader<'r> {
     }
 }
 
-/// Adds records behind those that are there.
+/// Adds records after the existing records.
 pub(super) fn insert(database: &Database, records: &[Record]) -> Result<(), redb::Error> {
     let transaction = begin(database)?;
     {

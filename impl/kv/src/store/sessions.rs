@@ -1,8 +1,8 @@
-//! Sessions: what makes a retried request take effect once.
+//! The sessions of clients. They ensure that a retried request takes effect only once.
 //!
-//! A session remembers its last request and the answer to it. How many sessions there are is
-//! bounded, by the log alone: nobody's clock decides which one is forgotten. Whoever opens many ends
-//! its own.
+//! A session stores the serial number of its last request and the answer to it. The number of
+//! sessions is bounded. Only the log determines which session is removed, never a clock. A client
+//! that opens too many sessions loses its own sessions.
 
 use raft_core::{Bytes, Index};
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
@@ -10,29 +10,32 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTr
 use super::error::damaged;
 use crate::command::{Answer, ClientId, Owner, RequestId};
 
-/// How many sessions there can be. Opening one more ends one of the owner that has most: the one whose
-/// last request, a retry included, lies furthest back in the log. Of owners that have equally many,
-/// the one with the session of that kind that lies furthest back loses it.
+/// The maximum number of sessions. When one more is opened, the owner with the most sessions loses
+/// its least recently used session. A retry counts as a use. If several owners have the most
+/// sessions, the least recently used of all their sessions is removed.
 pub const MAX_SESSIONS: u64 = 10_000;
 
-/// The owner, the index of the last use, the last serial, or 0, and the answer to that, or nothing.
+/// The stored values of a session: the owner, the index of the last use, the last serial number (0
+/// if there is none), and the answer to it (empty if there is none).
 pub(super) type Remembered = (u64, u64, u64, &'static [u8]);
 
-/// Sessions by name.
+/// The sessions by id.
 pub(super) const SESSIONS: TableDefinition<u64, Remembered> = TableDefinition::new("sessions");
 
-/// The owner of each session, its last use, and its name.
+/// For each session: its owner, the index of its last use, and its id.
 const USES: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("uses_by_owner");
 
-/// How many sessions each owner has, and an index at or before the least recent of their last uses.
+/// For each owner: the number of its sessions, and a lower bound on the index of the last use of
+/// its least recently used session.
 const OWNERS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("owners");
 
-/// The same, ordered by who loses a session next: the number of sessions, [`u64::MAX`] minus that
-/// index, and the owner. The last one is it, if the index is exact: [`Sessions::make_room`] sees to
-/// that, so that a request in a session does not have to.
+/// The same, in the order in which owners lose sessions: the number of sessions, [`u64::MAX`] minus
+/// the lower bound, and the owner. The last entry is the owner that loses a session next, if its
+/// lower bound is exact. [`Sessions::make_room`] makes it exact, so that a request in a session
+/// need not update it.
 const RANKS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("ranks");
 
-/// What is known of a session.
+/// The stored state of a session.
 pub(super) struct Session<'a> {
     pub(super) owner: u64,
     pub(super) last_use: u64,
@@ -42,14 +45,15 @@ pub(super) struct Session<'a> {
     pub(super) last_answer: &'a [u8],
 }
 
-/// What is to be done with a request.
+/// The decision about a request.
 pub(super) enum Admission {
-    /// Perform it, and [`remember`](Sessions::remember) the answer.
+    /// The request is new: the caller must perform it and [`remember`](Sessions::remember) the
+    /// answer.
     New {
-        /// Whose session it is.
+        /// The owner of the session.
         owner: Owner,
     },
-    /// Nothing but to give this answer.
+    /// The request must not be performed. This is the answer to it.
     Answered(Bytes),
 }
 
@@ -85,7 +89,7 @@ impl<'t> Sessions<'t> {
         Ok(ClientId(index.0))
     }
 
-    /// Adds a session that is not there.
+    /// Adds a session that does not exist yet.
     pub(super) fn add(&mut self, client: u64, session: &Session<'_>) -> Result<(), redb::Error> {
         let Session { owner, last_use, last_serial, last_answer } = *session;
         self.by_name.insert(client, (owner, last_use, last_serial, last_answer))?;
@@ -94,7 +98,7 @@ impl<'t> Sessions<'t> {
         self.rank(owner, count + 1, oldest.min(last_use))
     }
 
-    /// Ends the session that [`MAX_SESSIONS`] describes.
+    /// Removes the session that [`MAX_SESSIONS`] describes.
     fn make_room(&mut self) -> Result<(), redb::Error> {
         loop {
             let last = self.ranks.last()?.map(|(rank, _)| rank.value());
@@ -102,7 +106,8 @@ impl<'t> Sessions<'t> {
             let oldest = self.oldest(owner)?;
             let (last_use, client) = oldest.ok_or_else(|| damaged("an owner without sessions"))?;
             if u64::MAX - rank != last_use {
-                // It was used since. Every owner is corrected at most once for each use.
+                // The owner has used its oldest session since the rank was stored. Each use causes
+                // at most one such correction.
                 self.rank(owner, count, last_use)?;
                 continue;
             }
@@ -119,7 +124,7 @@ impl<'t> Sessions<'t> {
         Ok(self.owners.get(owner)?.map(|owned| owned.value()))
     }
 
-    /// The least recently used session of an owner: its last use, and its name.
+    /// Returns the least recently used session of an owner: the index of its last use, and its id.
     fn oldest(&self, owner: u64) -> Result<Option<(u64, u64)>, redb::Error> {
         let first = self.uses.range((owner, 0, 0)..=(owner, u64::MAX, u64::MAX))?.next();
         let Some(first) = first.transpose()? else { return Ok(None) };
@@ -127,7 +132,7 @@ impl<'t> Sessions<'t> {
         Ok(Some((last_use, client)))
     }
 
-    /// Says how many sessions an owner has, and the oldest of their last uses.
+    /// Stores the number of an owner's sessions, and the oldest index of their last uses.
     fn rank(&mut self, owner: u64, count: u64, oldest: u64) -> Result<(), redb::Error> {
         if let Some((count, oldest)) = self.owned(owner)? {
             self.ranks.remove((count, u64::MAX - oldest, owner))?;
@@ -177,7 +182,7 @@ impl<'t> Sessions<'t> {
     }
 }
 
-/// Gives the sessions of a file of layout 1, which have no owner, to [`Owner::UNKNOWN`].
+/// Assigns the sessions of a file with layout 1, which have no owner, to [`Owner::UNKNOWN`].
 pub(super) fn give_owners(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     const FORMER: TableDefinition<u64, (u64, u64, &[u8])> = TableDefinition::new("sessions");
     const FORMER_USES: TableDefinition<(u64, u64), ()> = TableDefinition::new("uses");

@@ -1,4 +1,4 @@
-//! A state as a stream of bytes.
+//! The format of snapshots: a state as a stream of bytes.
 //!
 //! All numbers are little-endian.
 //!
@@ -6,13 +6,14 @@
 //! | --- | --- |
 //! | header | the magic `RAFT-KV\0`, the format `u32` = 2, the last applied index `u64` |
 //! | key, in ascending order | `u8` = 1, length of the key `u32`, length of the value `u32`, the key, its version `u64`, the value |
-//! | session, in ascending order of names | `u8` = 2, name `u64`, owner `u64`, index of its last use `u64`, last serial `u64` (0: none yet), length of the answer `u8` (0: none yet), the answer |
-//! | end | `u8` = 0, how many keys `u64`, how many sessions `u64` |
+//! | session, in ascending order of ids | `u8` = 2, id `u64`, owner `u64`, index of its last use `u64`, last serial `u64` (0: none yet), length of the answer `u8` (0: none yet), the answer |
+//! | end | `u8` = 0, number of keys `u64`, number of sessions `u64` |
 //!
-//! In format 1, sessions have no owner. It is read as well: their owner is 0.
+//! In format 1, sessions have no owner. This crate reads format 1 too, and sets the owner to 0.
 //!
-//! Nothing depends on how the state came about or lies on disk, so equal states write equal bytes.
-//! There is no checksum: whoever stores or sends a snapshot has one around it.
+//! The bytes depend only on the state, not on its history or its layout on disk, so equal states
+//! are written as equal bytes. The format has no checksum, because the code that stores or sends a
+//! snapshot adds one.
 
 use std::error::Error;
 use std::io::{BufWriter, Write};
@@ -32,19 +33,20 @@ pub(super) const MAGIC: [u8; 8] = *b"RAFT-KV\0";
 /// The version of the format that this crate writes.
 pub(super) const FORMAT: u32 = 2;
 
-/// The format without owners of sessions, which this crate reads as well.
+/// The former format, in which sessions have no owner. This crate reads it too.
 pub(super) const FORMER_FORMAT: u32 = 1;
 
 pub(super) const KEY: u8 = 1;
 pub(super) const SESSION: u8 = 2;
 pub(super) const END: u8 = 0;
 
-/// The state at a moment.
+/// The state at one log index.
 pub(super) struct View {
     index: Index,
     path: PathBuf,
     transaction: ReadTransaction,
-    // Dropped last: a database closes its file even while it is being read.
+    // This field must be dropped last, because a database closes its file even while it is being
+    // read.
     _database: Arc<Database>,
 }
 

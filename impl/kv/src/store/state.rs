@@ -1,4 +1,4 @@
-//! The tables, and what a command does to them.
+//! The tables of the state, and the effects of commands on them.
 
 use raft_core::{Bytes, Entry, Index, Payload};
 use redb::{
@@ -9,7 +9,8 @@ use super::error::damaged;
 use super::sessions::{self, Admission, MAX_SESSIONS, Sessions};
 use crate::command::{Answer, Command, MAX_VALUE, Operation, Owner};
 
-/// Keys, and for each its version, 8 bytes little-endian, followed by its value.
+/// The keys. For each key, the table stores its version as 8 bytes, little-endian, followed by its
+/// value.
 pub(super) const DATA: TableDefinition<&[u8], &[u8]> = TableDefinition::new("data");
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -19,10 +20,10 @@ const LAYOUT: &str = "layout";
 /// The version of the tables' layout that this crate writes.
 pub(super) const THIS_LAYOUT: u64 = 2;
 
-/// The layout without owners of sessions, which is [brought up to date](update).
+/// The former layout, in which sessions have no owner. [`update`] converts it.
 pub(super) const FORMER_LAYOUT: u64 = 1;
 
-/// How many bytes of a value in [`DATA`] are the version.
+/// The length of the version in a value of [`DATA`], in bytes.
 pub(super) const VERSION_LENGTH: usize = size_of::<u64>();
 
 /// Creates the tables of a state that reflects the log up to `applied`, in a transaction that
@@ -36,7 +37,7 @@ pub(super) fn initialize(transaction: WriteTransaction, applied: Index) -> Resul
     Ok(transaction.commit()?)
 }
 
-/// Brings tables of [`FORMER_LAYOUT`] to [`THIS_LAYOUT`], durably.
+/// Converts tables from [`FORMER_LAYOUT`] to [`THIS_LAYOUT`], durably.
 pub(super) fn update(database: &Database) -> Result<(), redb::Error> {
     let transaction = begin_durable(database)?;
     sessions::give_owners(&transaction)?;
@@ -44,22 +45,24 @@ pub(super) fn update(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-/// A transaction that will be readable at once, and on disk with the next durable one.
+/// Begins a transaction. After its commit, readers see its changes at once. The changes are on disk
+/// after the commit of the next durable transaction.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::None)?;
     Ok(transaction)
 }
 
-/// A transaction that will be on disk, and with it all before it. Opening the file after a crash
-/// will not need to walk through all of it.
+/// Begins a durable transaction. Its commit brings its changes and those of all earlier
+/// transactions to disk. To open the file after a crash, the storage engine need not scan all of
+/// it.
 pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     Ok(transaction)
 }
 
-/// The layout of a file's tables, and the last index that they reflect.
+/// Reads the layout of a file's tables, and the last index that they reflect.
 pub(super) fn read_meta(transaction: &ReadTransaction) -> Result<(u64, Index), redb::Error> {
     let meta = transaction.open_table(META)?;
     let number = |name| -> Result<u64, redb::Error> {
@@ -69,7 +72,7 @@ pub(super) fn read_meta(transaction: &ReadTransaction) -> Result<(u64, Index), r
     Ok((number(LAYOUT)?, Index(number(APPLIED)?)))
 }
 
-/// The version and the value in a value of [`DATA`].
+/// Splits a value of [`DATA`] into the version and the value of the key.
 pub(super) fn split_version(stored: &[u8]) -> Result<(u64, &[u8]), redb::Error> {
     let (version, value) =
         stored.split_first_chunk().ok_or_else(|| damaged("a value in `data` has no version"))?;
@@ -95,7 +98,7 @@ impl<'t> State<'t> {
         })
     }
 
-    /// Applies consecutive entries from `first` on; the answer to a blank one is empty.
+    /// Applies consecutive entries from `first` on. The answer to a no-op entry is empty.
     pub(super) fn apply(
         &mut self,
         first: Index,

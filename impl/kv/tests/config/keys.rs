@@ -1,4 +1,4 @@
-//! The table of keys says what the code does.
+//! The table of keys agrees with the code.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use toml::Value;
 
 use crate::{SMALLEST, read};
 
-/// The names that serde knows in each table.
+/// Returns the names that serde accepts in a table.
 fn fields(table: &str) -> &'static [&'static str] {
     match table {
         "" => serde_introspect::<Config>(),
@@ -22,12 +22,12 @@ fn fields(table: &str) -> &'static [&'static str] {
     }
 }
 
-/// The smallest file, and one with a `[tls]` that has what it must have.
+/// Returns the smallest file with an additional `[tls]` table that has only its required keys.
 fn with_tls() -> String {
     format!("{SMALLEST}[tls]\nauthority = \"a\"\ncertificate = \"b\"\nkey = \"c\"\n")
 }
 
-/// The value of a key in a configuration, with every default.
+/// Returns the value of a key in a configuration, including default values.
 fn value(config: &Config, key: &Key) -> Option<Value> {
     let all = Value::try_from(config).unwrap();
     let table = match key.table {
@@ -38,7 +38,7 @@ fn value(config: &Config, key: &Key) -> Option<Value> {
     table.get(key.name).cloned()
 }
 
-/// A file without the line of a key.
+/// Returns a file without the line of a key.
 fn without(text: &str, key: &Key) -> String {
     let header = match key.table {
         "" => "",

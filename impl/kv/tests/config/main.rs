@@ -1,5 +1,5 @@
-//! The configuration: every key is described as it is, mistakes are explained, and the pages that are
-//! made of the descriptions are up to date.
+//! The configuration: the descriptions of all keys are correct, mistakes are explained, and the
+//! pages that are generated from the descriptions are up to date.
 
 mod keys;
 mod mistakes;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use raft_kv::config::{Config, ConfigError};
 use tempfile::TempDir;
 
-/// A configuration with only what is required.
+/// A configuration with only the required keys.
 const SMALLEST: &str = r#"cluster = "test"
 id = 1
 data = "data"
@@ -21,7 +21,7 @@ peer = "127.0.0.1:7201"
 client = "127.0.0.1:7101"
 "#;
 
-/// A directory with a configuration file in it.
+/// Creates a directory with a configuration file. Returns the directory and the path of the file.
 fn file(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("node.toml");

@@ -1,10 +1,11 @@
-//! What a mistake in the file looks like to the reader.
+//! The error messages for mistakes in the configuration file.
 
 use raft_kv::config::ConfigError;
 
 use crate::{SMALLEST, file, read};
 
-/// The file must be refused with these words, in the line that contains `line`.
+/// Checks that the file is refused with a message that contains these words and refers to the line
+/// that contains `line`.
 #[track_caller]
 fn refused(text: &str, line: &str, words: &[&str]) {
     let error = read(text).unwrap_err();
@@ -16,7 +17,7 @@ fn refused(text: &str, line: &str, words: &[&str]) {
     assert!(said.contains(&format!("node.toml:{number}: ")), "line {number} is not in: {said}");
 }
 
-/// The smallest file with another line for one of its keys.
+/// Returns the smallest file with another line in place of one of its lines.
 fn with(line: &str, other: &str) -> String {
     assert!(SMALLEST.contains(line));
     SMALLEST.replace(line, other)

@@ -1,4 +1,5 @@
-//! Pages that are made by the code. `UPDATE_PAGES=1 cargo test -p raft-kv --test config` writes them.
+//! Pages that are generated from the code. `UPDATE_PAGES=1 cargo test -p raft-kv --test config`
+//! writes them.
 
 use std::path::Path;
 

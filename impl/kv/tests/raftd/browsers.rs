@@ -1,9 +1,9 @@
-//! A page in a browser cannot make a server do anything, under whatever name it reaches it.
+//! A page in a browser cannot make a server do anything, whatever host name the page uses.
 
 use crate::cluster::Cluster;
 use crate::raw::{ask, rest, say};
 
-/// Three servers, and the port of the leader.
+/// Starts three servers, and returns them with the leader's port for clients.
 fn led(extra: &str) -> (Cluster, u16) {
     let cluster = Cluster::started(extra);
     let place = usize::try_from(cluster.leader() - 1).unwrap();
@@ -55,7 +55,7 @@ fn a_request_names_the_server_that_it_is_for() {
             assert!(answer.contains("is not a name of this server"), "{answer}");
         }
     }
-    // A URL says more than the header.
+    // A whole URL is checked in addition to the header.
     let whole = "GET http://evil.example/v1/status HTTP/1.1";
     assert_eq!(ask(port, whole, "Host: localhost\r\n").0, 421);
     let whole = "GET http://localhost/v1/status HTTP/1.1";

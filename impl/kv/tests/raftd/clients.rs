@@ -1,4 +1,4 @@
-//! Nobody keeps others away, whatever he opens.
+//! A client cannot block other clients by opening many connections or sessions.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use crate::raw::{ask, metric, rest, say};
 
 const LOCAL: &str = "Host: localhost\r\n";
 
-/// How long a client may take that nobody keeps away.
+/// The maximum time for a request of a client that is not blocked.
 const SOON: Duration = Duration::from_secs(5);
 
 fn leader_ports(cluster: &Cluster) -> (u16, u16) {
@@ -21,7 +21,7 @@ fn leader_ports(cluster: &Cluster) -> (u16, u16) {
     (cluster.client_ports[place], cluster.health_ports[place])
 }
 
-/// A connection from another address of this machine.
+/// Opens a connection from another address of this machine.
 fn from(cluster: &Cluster, address: &str, port: u16) -> TcpStream {
     let connected = cluster.runtime.block_on(async {
         let socket = TcpSocket::new_v4().unwrap();
@@ -34,7 +34,7 @@ fn from(cluster: &Cluster, address: &str, port: u16) -> TcpStream {
     stream
 }
 
-/// Whether the other side has hung up. It sends nothing else.
+/// Returns whether the server has closed the connection. It sends no other data.
 fn is_closed(mut stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     match stream.read(&mut [0]) {
@@ -47,14 +47,14 @@ fn open(streams: &[TcpStream]) -> usize {
     streams.iter().filter(|stream| !is_closed(stream)).count()
 }
 
-/// A client that tries once, at one server, and not for long.
+/// Returns a client that makes one attempt at one server, with a short timeout.
 fn hasty_client(port: u16) -> Client {
     let servers = vec![format!("http://127.0.0.1:{port}").parse().unwrap()];
     let options = Options { request_timeout: SOON, deadline: Duration::ZERO, ..Options::default() };
     Client::new(servers, options).unwrap()
 }
 
-/// A connection with a request under way, which is done when `b` is sent.
+/// Returns a connection with a request in progress. The request is complete when `b` is sent.
 fn busy(port: u16) -> TcpStream {
     let request = b"PUT /v1/kv/busy HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
                     Connection: close\r\nContent-Length: 1\r\n\r\n";
@@ -179,6 +179,6 @@ fn a_server_without_a_leader_is_alive_and_not_ready() {
             });
         }
     }
-    // Keys are for clients.
+    // The health address does not serve keys.
     assert_eq!(ask(cluster.health_ports[0], "GET /v1/kv/k HTTP/1.1", LOCAL).0, 404);
 }

@@ -1,4 +1,4 @@
-//! Some servers as processes, on ports that are theirs as long as the test runs.
+//! Servers as processes, on ports that are reserved for them as long as the test runs.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use raft_kv::client::{Client, Options};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// How long anything may take here before it counts as broken.
+/// The maximum time for each step of these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cluster {
@@ -25,22 +25,24 @@ pub(crate) struct Cluster {
     extra: String,
 }
 
-/// Ports that are for one test, also while nobody listens on them. A server that is down must find its
-/// ports free when it starts again, and nobody may take another cluster's server for it meanwhile.
+/// Ports that are reserved for one test, even while no server listens on them. A server that is
+/// started again must find its ports free. While it is down, no server of another cluster may
+/// listen on them.
 pub(crate) struct Ports {
     first: u16,
-    /// Who listens on the first port has all of them.
+    /// The listener on the first port, which reserves all ports of the block.
     _held: TcpListener,
 }
 
 impl Ports {
-    /// Below those that the system gives to whoever asks for any port, or dials.
+    /// The range for reserved ports. It is below the ports that the operating system assigns by
+    /// itself.
     const ALL: std::ops::Range<u16> = 30_000..32_000;
     const COUNT: u16 = 16;
 
     pub(crate) fn reserve() -> Ports {
         let blocks = (Ports::ALL.end - Ports::ALL.start) / Ports::COUNT;
-        // Processes that run at the same time begin at different ones.
+        // Processes that run at the same time begin their search at different blocks.
         let begin = std::process::id().wrapping_mul(37) % u32::from(blocks);
         let blocks = (0..blocks).cycle().skip(begin.try_into().unwrap()).take(blocks.into());
         let take = |block: u16| {
@@ -53,7 +55,7 @@ impl Ports {
         wait_for("free ports", || blocks.clone().find_map(take))
     }
 
-    /// One of them.
+    /// Returns the port with this number in the block.
     pub(crate) fn at(&self, number: u16) -> u16 {
         assert!(number < Ports::COUNT - 1);
         self.first + 1 + number
@@ -65,7 +67,8 @@ impl Ports {
 }
 
 impl Cluster {
-    /// Three servers that are not running yet, with `extra` lines in each configuration.
+    /// Configures three servers without starting them. The configurations contain the lines
+    /// `extra`.
     pub(crate) fn new(extra: &str) -> Cluster {
         let ports = Ports::reserve();
         let cluster = Cluster {
@@ -84,7 +87,7 @@ impl Cluster {
         cluster
     }
 
-    /// Three servers that run and have a leader.
+    /// Starts three servers and waits until they have a leader.
     pub(crate) fn started(extra: &str) -> Cluster {
         let mut cluster = Cluster::new(extra);
         (1..=3).for_each(|id| cluster.start(id));
@@ -109,12 +112,13 @@ impl Cluster {
         text
     }
 
-    /// Ports that the three servers do not use.
+    /// Returns ports that the three servers do not use.
     pub(crate) fn spare_ports(&self) -> [u16; 4] {
         [9, 10, 11, 12].map(|number| self.ports.at(number))
     }
 
-    /// A configuration with which a second server can listen beside one of the cluster's.
+    /// Changes a configuration so that a second server can listen while a server of the cluster
+    /// runs.
     pub(crate) fn on_any_ports(&self, config: &str) -> String {
         let config = self.health_ports.iter().fold(config.to_owned(), |text, port| {
             text.replace(&format!("listen_health = \"127.0.0.1:{port}\""), "")
@@ -144,19 +148,19 @@ impl Cluster {
         self.servers[Cluster::place(id)] = Some(child);
     }
 
-    /// What a server wrote to its log.
+    /// Returns the log of a server.
     pub(crate) fn log(&self, id: u64) -> String {
         std::fs::read_to_string(self.path(&format!("node-{id}.log"))).unwrap_or_default()
     }
 
-    /// SIGKILL.
+    /// Kills a server with SIGKILL.
     pub(crate) fn kill(&mut self, id: u64) {
         let mut child = self.servers[Cluster::place(id)].take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// SIGTERM; returns the exit code.
+    /// Stops a server with SIGTERM. Returns its exit code.
     pub(crate) fn terminate(&mut self, id: u64) -> Option<i32> {
         let mut child = self.servers[Cluster::place(id)].take().expect("it runs");
         signal(&child, "TERM");
@@ -197,7 +201,7 @@ impl Cluster {
         self.runtime.block_on(client.status()).ok()
     }
 
-    /// Waits for a leader that some other server follows.
+    /// Waits for a leader that at least one other server follows. Returns its id.
     pub(crate) fn leader(&self) -> u64 {
         let found = || {
             let status: Vec<Status> = (1..=3).filter_map(|id| self.status(id)).collect();
@@ -224,7 +228,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The command that runs a server.
+/// Returns the command that runs a server.
 pub(crate) fn raftd(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftd"));
     command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
@@ -238,7 +242,8 @@ pub(crate) fn failing(config: &Path) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Without the line breaks of a report for terminals, which may come within words, and its frame.
+/// Removes the frame and the white space of a report for terminals, because line breaks can be
+/// inside words.
 pub(crate) fn flat(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && !"|\u{2502}".contains(*c)).collect()
 }
@@ -249,7 +254,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `found` repeatedly until it returns a value.
 pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -257,8 +262,8 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        // Servers are processes of their own: what they have come to is known when they are asked,
-        // and nobody tells when to ask. Nothing depends on how long the pause is.
+        // Servers are separate processes and do not report their progress, so the test must ask
+        // them repeatedly. The result does not depend on the length of the pause.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! `raftd config check`, `raftd run --help`, and how a server says why it does not start.
+//! `raftd config check`, `raftd run --help`, and the messages of a server that does not start.
 
 use std::path::Path;
 use std::process::{Command, Output};

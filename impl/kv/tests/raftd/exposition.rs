@@ -1,8 +1,8 @@
-//! Prometheus' text format, version 0.0.4, read strictly.
+//! A strict parser of Prometheus' text format, version 0.0.4.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One sample: its labels, and its value.
+/// One sample: its name, its labels and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) name: String,
@@ -18,12 +18,12 @@ pub(crate) struct Family {
     pub(crate) samples: Vec<Sample>,
 }
 
-/// Every metric by its name.
+/// All metrics by name.
 pub(crate) type Exposition = BTreeMap<String, Family>;
 
-/// Reads a text, which has to keep to the rules: a metric is described before its samples, which stand
-/// together; names, labels and escapes are well-formed; counters end in `_total` and are not negative;
-/// the buckets of a histogram add up.
+/// Parses a text and checks these rules: a metric is described before its samples, which are next
+/// to each other; names, labels and escapes are well-formed; counters end in `_total` and are not
+/// negative; the buckets of a histogram add up.
 pub(crate) fn parse(text: &str) -> Result<Exposition, String> {
     if !text.ends_with('\n') {
         return Err("the last line does not end".to_owned());
@@ -74,7 +74,8 @@ fn belongs(sample: &str, family: &str, kind: &str) -> bool {
     }
 }
 
-/// Whether the text may name a metric, or a label, which has no colons.
+/// Returns whether the text is a valid name of a metric or of a label. A label must not have
+/// colons.
 fn is_name(text: &str, of_metric: bool) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (of_metric && c == ':');
     text.chars().all(fits) && text.starts_with(|c: char| !c.is_ascii_digit())
@@ -104,7 +105,7 @@ fn sample(line: &str) -> Result<Sample, String> {
     Ok(Sample { name: name.to_owned(), labels, value })
 }
 
-/// The value of a label up to its closing quote, unescaped, and what follows.
+/// Returns the value of a label up to its closing quote, without escapes, and the rest of the text.
 fn quoted(text: &str) -> Result<(String, &str), String> {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,4 +1,4 @@
-//! What is wrong is said, and nothing is changed by it.
+//! Mistakes and damage are reported, and do not change any data.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(crate) fn refuses(config: &Path, code: i32, words: &[&str]) {
     }
 }
 
-/// A cluster whose first server has data and does not run.
+/// Returns a cluster whose first server has data and is not running.
 fn with_data() -> Cluster {
     let mut cluster = Cluster::started("");
     let mut client = cluster.client();
@@ -121,7 +121,8 @@ fn a_log_that_is_damaged() {
         let mut damaged = sound.clone();
         damaged[place] ^= 0x10;
         std::fs::write(&path, &damaged).unwrap();
-        // Where the page is not in use, the server gets as far as its network.
+        // If the damaged page is not in use, the start fails later, because the address for servers
+        // is taken.
         let mut config = cluster.config_text(1, "test");
         let taken = cluster.peer_ports[1];
         config.insert_str(0, &format!("listen_peers = \"127.0.0.1:{taken}\"\n"));

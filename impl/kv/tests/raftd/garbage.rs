@@ -1,4 +1,4 @@
-//! Whoever shouts at a port is not heard, and disturbs nobody.
+//! Invalid input on a port is refused, and does not disturb the servers or their clients.
 
 use std::io::Read;
 

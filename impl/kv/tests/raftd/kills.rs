@@ -1,4 +1,4 @@
-//! Nothing that was acknowledged is lost, whoever is killed.
+//! No acknowledged write is lost, whichever servers are killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_for};
 
-/// Clients that append numbers to keys of their own until they are told to stop. Each returns how
-/// many of its appends were acknowledged.
+/// Clients that each append numbers to their own key until they are told to stop. Each returns the
+/// number of its acknowledged appends.
 struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<u64>>,
@@ -38,13 +38,13 @@ impl Load {
         Load { clients: (0..clients).map(work).collect(), stop, progress }
     }
 
-    /// Waits until that many more appends were acknowledged.
+    /// Waits until this number of further appends are acknowledged.
     fn wait_for_progress(&self, more: u64) {
         let goal = self.progress.load(Ordering::Relaxed) + more;
         wait_for("progress", || (self.progress.load(Ordering::Relaxed) >= goal).then_some(()));
     }
 
-    /// Stops the clients, and compares what they were told with what is there: every append once, in
+    /// Stops the clients, and checks that each key contains every acknowledged append once, in
     /// order, and nothing else.
     fn finish(self, cluster: &Cluster) {
         self.stop.store(true, Ordering::Relaxed);
@@ -139,7 +139,7 @@ fn a_follower_that_was_away_for_long_gets_a_snapshot() {
         let status = cluster.status(follower)?;
         (status.applied_index >= last && status.snapshot_index > 10).then_some(())
     });
-    // It leads on what it got.
+    // Without the old leader, reads need the follower and the state that it has received.
     let other = 6 - leader - follower;
     cluster.kill(other);
     cluster.kill(leader);

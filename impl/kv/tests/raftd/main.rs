@@ -1,4 +1,4 @@
-//! Real processes: `raftd` on loopback, killed, damaged, shouted at.
+//! Tests with real `raftd` processes on loopback: kills, damaged files and invalid input.
 
 mod browsers;
 mod clients;

@@ -1,4 +1,4 @@
-//! Which servers belong to a cluster, and what the others know of each.
+//! The members of a cluster, and the state of each member as the others see it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use raft_kv::client::{Client, Options};
 use crate::cluster::{Cluster, PATIENCE, failing, raftd, wait_for};
 use crate::raw::metric;
 
-/// Servers that end with the test.
+/// Servers that are killed at the end of the test.
 struct Processes(Vec<Child>);
 
 impl Drop for Processes {
@@ -22,7 +22,7 @@ impl Drop for Processes {
     }
 }
 
-/// Everything in a directory, with what is in it.
+/// Returns all files and directories under a directory, with the contents of the files.
 fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -39,7 +39,7 @@ fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// The configurations of servers 3, 4 and 5 of a cluster of five.
+/// Writes the configurations of servers 3, 4 and 5 of a cluster of five.
 fn configure_five(cluster: &Cluster) {
     let ports = cluster.spare_ports();
     for id in 3..=5 {
@@ -78,7 +78,7 @@ fn servers_with_another_list_of_members_do_not_take_over() {
     let mut client = Client::new(cluster.addresses()[..2].to_vec(), options).unwrap();
     cluster.runtime.block_on(client.put(b"key", "acknowledged")).unwrap();
 
-    // Server 3 has voted among three, and stays with that.
+    // Server 3 has voted in a cluster of three, so it refuses to start in a cluster of five.
     configure_five(&cluster);
     let before = contents(&cluster.path("node-3"));
     let refused = failing(&cluster.config(3));
@@ -91,7 +91,8 @@ fn servers_with_another_list_of_members_do_not_take_over() {
         assert!(path == again && then == now, "{path} was changed");
     }
 
-    // Without its data it starts as another cluster's, of which the first one wants nothing.
+    // Without its data, server 3 starts as a member of the cluster of five, and the first cluster
+    // refuses it.
     std::fs::remove_dir_all(cluster.path("node-3")).unwrap();
     let _others = Processes(vec![start(&cluster, 4), start(&cluster, 5)]);
     cluster.start(3);

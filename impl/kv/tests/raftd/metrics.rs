@@ -1,4 +1,4 @@
-//! What `/metrics` shows of real servers.
+//! The metrics of real servers at `/metrics`.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use raft_kv::server::metrics::all;
 use crate::cluster::{Cluster, wait_for};
 use crate::exposition::{Exposition, parse};
 
-/// Leaders stay, also on a busy machine.
+/// Long election timeouts, with which the leader does not change even on a busy machine.
 const CALM: &str = "timing = { election_min = \"2s\", election_max = \"4s\" }\n";
 
 /// Sends a request, and returns the whole answer.
@@ -31,7 +31,7 @@ fn metrics(port: u16) -> Exposition {
     parse(text).unwrap_or_else(|why| panic!("{why}\n{text}"))
 }
 
-/// The sum of the samples that have these labels.
+/// Returns the sum of the samples that have this name and these labels.
 fn sum(exposition: &Exposition, sample: &str, labels: &[(&str, &str)]) -> f64 {
     let samples = exposition.values().flat_map(|family| &family.samples);
     let named = samples.filter(|found| found.name == sample);
@@ -188,7 +188,7 @@ fn elections_and_leaders_are_counted() {
     let elections: f64 =
         (1..=3).map(|id| count(&cluster, id, "raft_elections_started_total")).sum();
     assert!(elections > 0.5, "whoever leads has called an election");
-    // If there was another leader since, that counts as well.
+    // A change of the leader since the first count is counted too.
     let leader = cluster.leader();
     cluster.kill(leader);
     for (id, before) in (1..=3).zip(before) {

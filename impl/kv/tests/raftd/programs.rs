@@ -1,4 +1,4 @@
-//! What the programs say and leave behind.
+//! The messages of the programs, and the files that they create.
 
 use std::fs::Permissions;
 use std::net::TcpListener;
@@ -81,7 +81,7 @@ fn dev_refuses_ports_that_do_not_exist_or_overlap() {
     }
 }
 
-/// What others may do with a file or a directory, and all that is in it.
+/// Finds the files and directories under `path` that do not have the permissions 0600 or 0700.
 fn for_others(path: &Path, found: &mut Vec<String>) {
     let metadata = std::fs::symlink_metadata(path).unwrap();
     let mode = metadata.permissions().mode() & 0o777;
@@ -99,7 +99,7 @@ fn for_others(path: &Path, found: &mut Vec<String>) {
 #[test]
 fn the_files_of_a_server_are_for_its_owner() {
     let (directory, ports) = (tempfile::tempdir().unwrap(), Ports::reserve());
-    // Whatever is made here without care is for everybody.
+    // Files that a program creates here without explicit permissions are accessible to everybody.
     let open_to_all = Permissions::from_mode(0o777);
     std::fs::set_permissions(directory.path(), open_to_all).unwrap();
     let data = directory.path().join("data");
@@ -158,8 +158,9 @@ fn the_keys_of_certificates_are_for_their_owner() {
 #[test]
 fn a_client_waits_as_long_as_it_is_told_whatever_it_meets() {
     const TIMEOUT: Duration = Duration::from_secs(3);
-    /// To start a process, on a machine with much to do. Connecting and waiting for an answer for
-    /// that long each would be more.
+    /// The additional time for the start of a process on a busy machine. It is shorter than the
+    /// timeout. A client that waited for the whole timeout twice, to connect and for an answer,
+    /// would take longer.
     const MARGIN: Duration = Duration::from_secs(2);
     let mut cluster = Cluster::new("");
     cluster.start(1);

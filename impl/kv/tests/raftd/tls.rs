@@ -1,4 +1,4 @@
-//! With certificates: servers and clients that have them are served, others are not.
+//! TLS: servers and clients with the right certificate are served, and others are refused.
 
 use std::process::Command;
 
@@ -46,7 +46,7 @@ fn a_cluster_with_certificates_serves_those_who_have_one() {
     assert_eq!(found.value, "value");
 }
 
-/// What `raftctl` says of a server that is reached by the wrong scheme, and how it ends.
+/// Runs `raftctl` with a scheme for the servers. Returns its message and its exit code.
 fn raftctl(cluster: &Cluster, scheme: &str) -> (String, Option<i32>) {
     let servers = format!("{scheme}://127.0.0.1:{}", cluster.client_ports[0]);
     let output = Command::new(env!("CARGO_BIN_EXE_raftctl"))
@@ -76,7 +76,7 @@ fn who_speaks_in_the_clear_to_a_server_with_certificates_is_told() {
     let (said, code) = raftctl(&cluster, "http");
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("this port speaks HTTPS") && said.contains("https://"), "{said}");
-    // Health is served in the clear, on a port of its own.
+    // Health checks are served without TLS, on a separate port.
     assert_eq!(ask(cluster.health_ports[0], "GET /livez HTTP/1.1", "Host: localhost\r\n").0, 200);
 }
 

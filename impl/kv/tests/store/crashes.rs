@@ -1,4 +1,4 @@
-//! What the disk holds, and what is done about it at the start.
+//! The files on disk after a crash, and their treatment at the start.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,8 @@ use redb::{Builder, Database, TableDefinition};
 
 use crate::{CACHE_BYTES, append, ask, directory, get, open, put, snapshot};
 
-/// What the directory of a killed process looks like: closing the file would write to it.
+/// Copies the directory as a killed process leaves it. The store is not closed before, because
+/// closing would write to its file.
 fn killed(dir: &Path) -> tempfile::TempDir {
     let copy = directory();
     for file in fs::read_dir(dir).expect("readable") {

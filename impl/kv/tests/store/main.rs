@@ -1,4 +1,4 @@
-//! The state machine.
+//! The key-value state machine.
 
 mod crashes;
 mod model;
@@ -14,7 +14,7 @@ use raft_kv::store::KvStore;
 use raft_node::{SnapshotView, StateMachine};
 use tempfile::TempDir;
 
-/// So little that pages go to the disk and come back in every test.
+/// A cache that is so small that every test writes pages to the disk and reads them back.
 const CACHE_BYTES: usize = 64 << 10;
 
 fn directory() -> TempDir {
@@ -34,7 +34,7 @@ fn command(request: Option<RequestId>, operation: Operation) -> Entry {
     entry(&command.encode().expect("a command within the limits"))
 }
 
-/// The next request's answer.
+/// Applies the next request and returns its answer.
 fn ask(store: &mut KvStore, request: Option<(ClientId, u64)>, operation: Operation) -> Answer {
     let request = request.map(|(client, serial)| RequestId { client, serial });
     let first = store.applied().next();
@@ -58,7 +58,7 @@ fn compare_and_set(key: &str, expected: Option<u64>, value: &str) -> Operation {
     Operation::CompareAndSet { key: Bytes::from(key), expected, value: Bytes::from(value) }
 }
 
-/// A key's version and value.
+/// Returns a key's version and value.
 fn get(store: &KvStore, key: &str) -> Option<(u64, String)> {
     let found = store.reader().get(key.as_bytes()).expect("readable")?;
     Some((found.version, String::from_utf8_lossy(&found.value).into_owned()))

@@ -1,4 +1,4 @@
-//! The store against a map: random commands, restarts, crashes and snapshots.
+//! Comparison of the store with a map: random commands, restarts, crashes and snapshots.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ enum Step {
     Sync,
     /// Close the store and open it again.
     Restart,
-    /// Go on with what a crash leaves, from where it stands.
+    /// Continue with a copy of the file, as after a crash.
     Crash,
-    /// Go on with another store that has restored a snapshot of this one.
+    /// Continue with another store that has restored a snapshot of this one.
     Move,
 }
 
@@ -30,10 +30,10 @@ enum Step {
 enum Request {
     Blank,
     Nonsense(Vec<u8>),
-    /// In the session at this place, with the serial so far away from its last one.
+    /// In the session at this place, with a serial number at this distance from its last one.
     Session(usize, i64, Operation),
     Plain(Operation),
-    /// What stands at this place of the log, once more.
+    /// The entry at this place of the log, a second time.
     Again(usize),
 }
 
@@ -75,10 +75,10 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How many sessions there are before the steps with too many of them.
+/// The number of sessions before the steps that open too many of them.
 const ALMOST_ALL: usize = 9_995;
 
-/// Steps in which sessions are opened and used.
+/// Returns steps in which sessions are opened and used.
 fn any_step_with_sessions() -> impl Strategy<Value = Step> {
     let opening = prop_oneof![0..6u64, 0..2000u64]
         .prop_map(|o| Operation::OpenSessionFor { owner: Owner(o) });
@@ -95,7 +95,7 @@ fn any_step_with_sessions() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the store should be, and how it came about.
+/// The expected state of the store, and the log that leads to it.
 #[derive(Default)]
 struct Model {
     log: Vec<Entry>,
@@ -109,7 +109,7 @@ struct Session {
     owner: u64,
     last_use: u64,
     serial: u64,
-    /// Encoded; empty before the first.
+    /// The encoded answer to the last request; empty before the first request.
     answer: Vec<u8>,
 }
 
@@ -121,7 +121,7 @@ impl Model {
             Request::Plain(operation) => command(None, operation.clone()),
             Request::Session(place, ahead, operation) => {
                 let place = place % (self.sessions.len() + 1);
-                // Behind the last one is one that does not exist.
+                // The place after the last session means a session that does not exist.
                 let known = self.sessions.iter().nth(place);
                 let (client, last) =
                     known.map_or((1 << 40, 0), |(name, known)| (*name, known.serial));
@@ -220,7 +220,7 @@ impl Model {
         Answer::SessionOpened { client: ClientId(index) }
     }
 
-    /// What a snapshot must look like.
+    /// Returns the expected bytes of a snapshot.
     fn snapshot(&self) -> Vec<u8> {
         let number = |number: usize| (number as u64).to_le_bytes();
         let short = |number: usize| number.to_le_bytes()[..4].to_owned();
@@ -242,7 +242,7 @@ impl Model {
     }
 }
 
-/// A store under test and what it should be.
+/// A store under test and its expected state.
 struct Run {
     model: Model,
     dir: TempDir,
@@ -288,14 +288,15 @@ impl Run {
                 let (index, data) = snapshot(&self.store);
                 let mut other = Run::new();
                 other.store.restore(index, &mut data.as_slice()).expect("restored");
-                // Until the next sync, a crash may take all of it.
+                // Until the next sync, a crash may lose the whole restored state.
                 self = Run { model: self.model, ..other };
             }
         }
         self
     }
 
-    /// Gives the store the rest of the log, and expects the answers that the model gave.
+    /// Applies the rest of the log to the store, and checks that the answers are those of the
+    /// model.
     fn catch_up(&mut self) {
         let applied = usize::try_from(self.store.applied().0).expect("a small number");
         let first = Index::ZERO.plus(applied).next();

@@ -1,4 +1,4 @@
-//! What each operation does.
+//! The effects of each operation.
 
 use raft_core::{Entry, Index, Payload, Term};
 use raft_kv::command::{Answer, MAX_VALUE, Operation};

@@ -1,4 +1,4 @@
-//! A request takes effect once.
+//! Sessions: a request takes effect once.
 
 use raft_core::Index;
 use raft_kv::command::{Answer, ClientId, Operation, Owner};
@@ -31,7 +31,7 @@ fn a_retry_gets_the_first_answer_and_changes_nothing() {
     let first = ask(&mut store, Some((client, 1)), append("k", "a"));
     assert_eq!(first, Answer::Written { version: 2, length: 1 });
     assert_eq!(ask(&mut store, Some((client, 1)), append("k", "a")), first);
-    // The name counts, not what the request says.
+    // A request is recognized by its id, not by its operation.
     assert_eq!(ask(&mut store, Some((client, 1)), put("l", "b")), first);
     assert_eq!(get(&store, "k"), Some((2, "a".into())));
     assert_eq!(get(&store, "l"), None);
@@ -115,11 +115,12 @@ fn one_session_too_many_displaces_the_one_used_least_recently() {
     let used = |store: &mut KvStore, client, serial| {
         ask(store, Some((ClientId(client), serial)), put("k", "v"))
     };
-    // A request is a use, and so are its retry and one that comes too late.
+    // A request counts as a use of its session. A retry and a request with an old serial number
+    // count too.
     for (client, serial) in [(1, 2), (2, 1), (1, 2), (3, 2), (3, 1)] {
         assert_ne!(used(&mut store, client, serial), Answer::UnknownSession);
     }
-    // 4 has been used by nobody. As it asks itself, 5 has to go.
+    // Session 4 has not been used yet. This request uses it, so session 5 is removed instead.
     let answer = ask(&mut store, Some((ClientId(4), 1)), Operation::OpenSession);
     assert!(matches!(answer, Answer::SessionOpened { .. }), "{answer:?}");
     for _ in 6..count {
@@ -165,7 +166,7 @@ fn who_opens_too_many_sessions_ends_its_own() {
     let dir = directory();
     let mut store = open(dir.path());
     let of = |owner| Operation::OpenSessionFor { owner: Owner(owner) };
-    // Two owners have one each, unused for longest.
+    // Two owners have one session each. These sessions are the least recently used ones.
     let (one, two) = match [of(1), of(2)].map(|opening| ask(&mut store, None, opening)) {
         [Answer::SessionOpened { client: one }, Answer::SessionOpened { client: two }] => {
             (one, two)
@@ -178,7 +179,7 @@ fn who_opens_too_many_sessions_ends_its_own() {
     let mut is_there =
         |client| ask(&mut store, Some((client, 1)), put("k", "v")) != Answer::UnknownSession;
     assert!(is_there(one) && is_there(two));
-    // Its first ones are gone, as many as did not fit.
+    // The first sessions of the third owner are gone, as many as exceeded the limit.
     assert!(!is_there(ClientId(3)) && !is_there(ClientId(104)));
     assert!(is_there(ClientId(105)));
 }
@@ -191,7 +192,7 @@ fn of_owners_with_equally_many_sessions_the_one_loses_that_used_its_own_least_re
     let owners = || 1..=MAX_SESSIONS / 2;
     let all: Vec<_> = owners().chain(owners()).map(|owner| command(None, of(owner))).collect();
     store.apply(Index(1), &all).expect("applied");
-    // The first owner uses both of its sessions, the second one of them.
+    // The first owner uses both of its sessions. The second owner uses one of its two sessions.
     let second = MAX_SESSIONS / 2;
     for client in [1, second + 1, 2] {
         ask(&mut store, Some((ClientId(client), 1)), put("k", "v"));
@@ -203,7 +204,7 @@ fn of_owners_with_equally_many_sessions_the_one_loses_that_used_its_own_least_re
             ask(store, Some((ClientId(client), 2)), put("k", "v")) != Answer::UnknownSession
         };
         assert!([1, 2, 3, second + 1, second + 2].into_iter().all(&mut is_there));
-        // Whose oldest session was not used since it was opened.
+        // This removes the oldest session that has not been used since it was opened.
         ask(store, None, of(0));
         let mut is_there = |client| {
             ask(store, Some((ClientId(client), 3)), put("k", "v")) != Answer::UnknownSession

@@ -1,4 +1,4 @@
-//! A state as bytes, and back.
+//! The conversion of a state to a snapshot, and back.
 
 use std::fs;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use raft_node::StateMachine;
 
 use crate::{append, ask, delete, directory, get, open, put, snapshot, written};
 
-/// A few keys and sessions.
+/// Returns a store with a few keys and sessions.
 fn sample(dir: &Path) -> KvStore {
     let mut store = open(dir);
     ask(&mut store, None, put("b", "two"));
@@ -21,7 +21,7 @@ fn sample(dir: &Path) -> KvStore {
     store
 }
 
-/// A snapshot of [`sample`], but for the owner of its second session, as format 1 has it.
+/// A snapshot of [`sample`] in format 1, which does not contain the owner of the second session.
 const FORMER_FORMAT: &[u8] = b"RAFT-KV\0\x01\0\0\0\x04\0\0\0\0\0\0\0\
     \x01\x01\0\0\0\x03\0\0\0a\x04\0\0\0\0\0\0\0one\x01\x01\0\0\0\x03\0\0\0b\x01\0\0\0\0\0\0\0two\
     \x02\x02\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x04\x01\0\x04\x03\
@@ -81,7 +81,7 @@ fn of_two_restored_states_the_second_stays() {
     assert_eq!(snapshot(&after_crash(other.path())), (index, data));
 }
 
-/// What a crash would leave behind.
+/// Opens a copy of the store's file, as after a crash.
 fn after_crash(directory_of_store: &std::path::Path) -> KvStore {
     let copy = directory();
     let name = "state.redb";
@@ -212,7 +212,7 @@ fn what_is_not_this_snapshot_is_refused_for_what_it_is() {
     assert!(matches!(refused(index, &[&*data, b"!"].concat()), SnapshotError::Damaged { .. }));
 }
 
-/// Gives what it has and then fails.
+/// A reader that returns its bytes and then fails.
 struct Broken<'a>(&'a [u8]);
 
 impl Read for Broken<'_> {

@@ -12,15 +12,15 @@ use super::{FORMAT, Identity, LogStoreError};
 pub(super) struct File {
     backend: Box<dyn StorageBackend>,
     pub(super) salt: u64,
-    /// Where the next record goes.
+    /// The offset of the next record.
     pub(super) end: u64,
-    /// How long the file is.
+    /// The length of the file.
     length: u64,
-    /// By how much it grows at least and at most.
+    /// The minimum and maximum growth at a time.
     growth: (u64, u64),
 }
 
-/// Whose the file is, if it is the beginning, at least, of a log in this layout.
+/// Returns the identity in the first record, if the file begins as a log in this layout.
 pub(super) fn owner(backend: &dyn StorageBackend) -> io::Result<Option<Identity>> {
     let mut sector = [0; SECTOR];
     if backend.len()? < SECTOR as u64 {
@@ -33,7 +33,7 @@ pub(super) fn owner(backend: &dyn StorageBackend) -> io::Result<Option<Identity>
     }))
 }
 
-/// What a file holds, as far as its records are concerned.
+/// The contents of a file, with the boundaries of its records.
 #[derive(Debug)]
 pub(super) struct Outline {
     bytes: Vec<u8>,
@@ -41,17 +41,17 @@ pub(super) struct Outline {
     /// The number of the last transaction.
     pub(super) number: u64,
     pub(super) salt: u64,
-    /// Where the last record begins.
+    /// The offset of the last record.
     last: usize,
     pub(super) end: usize,
-    /// Whether the file has everything by itself: it is the first one, or it has taken over.
+    /// Whether the file has everything by itself: it is the very first file, or it has taken over.
     pub(super) complete: bool,
-    /// The highest number of any record, also of those behind the end.
+    /// The highest number of any record, including records after `end`.
     pub(super) highest: u64,
 }
 
 impl Outline {
-    /// The state after the last transaction.
+    /// Returns the state after the last transaction.
     pub(super) fn state(&self) -> Result<PersistentState, LogStoreError> {
         let mut state = PersistentState::default();
         let mut at = 0;
@@ -79,12 +79,12 @@ impl File {
         Ok(File { backend, salt: 0, end: 0, length, growth })
     }
 
-    /// Begins the file anew.
+    /// Begins the file again at its start, with a new salt.
     pub(super) fn begin(&mut self, salt: u64) {
         (self.salt, self.end) = (salt, 0);
     }
 
-    /// Adds a record; it is durable after the next [`sync`](File::sync).
+    /// Adds a record. The record is durable after the next [`sync`](File::sync).
     pub(super) fn append(&mut self, number: u64, body: &Body) -> io::Result<()> {
         let bytes = record::encode(number, self.salt, body);
         let end = self.end + bytes.len() as u64;
@@ -124,12 +124,12 @@ impl File {
         Ok(bytes)
     }
 
-    /// Whether nothing was ever written to the file.
+    /// Returns whether nothing was ever written to the file.
     pub(super) fn is_blank(&self) -> io::Result<bool> {
         Ok(self.bytes()?.iter().all(|byte| *byte == 0))
     }
 
-    /// The number with which the file begins, if it is the beginning of a log.
+    /// Returns the number of the first record, if the file begins as a log.
     pub(super) fn first_number(&self) -> io::Result<Option<u64>> {
         let mut sector = [0; SECTOR];
         if self.backend.len()? < SECTOR as u64 {
@@ -139,7 +139,8 @@ impl File {
         Ok(record::read(&sector).map(|start| start.number))
     }
 
-    /// Reads the file, without looking into its records; none if it is not the beginning of a log.
+    /// Reads the file, without decoding its transactions. Returns none if the file does not begin
+    /// as a log.
     pub(super) fn read(&self) -> Result<Option<Outline>, LogStoreError> {
         let bytes = self.bytes()?;
         let Some(start) = record::read(&bytes) else { return Ok(None) };

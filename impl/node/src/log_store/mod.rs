@@ -1,67 +1,75 @@
-//! Term, vote, log and snapshot base on a disk.
+//! The durable storage of term, vote, log and snapshot base.
 //!
-//! The log's file is the sequence of [`Write`]s that raft-core asked for: one record for each durable
-//! transaction, which may hold many. To open it is to do all of them again, with the very function
-//! that the model checker's disk uses ([`PersistentState::write`]).
+//! A log file contains the sequence of [`Write`]s that raft-core issued. It has one record for each
+//! durable transaction, which may contain many writes. Opening the log applies all writes again,
+//! with the same function that the model checker's disk uses ([`PersistentState::write`]).
 //!
-//! A transaction is one contiguous write and one sync, to room that is there already. That is what
-//! a put of a single client waits for, and why this is not kept in redb like the rest: a
-//! transaction there takes about twice as long and five times the CPU time (`impl/BENCHMARKS.md`
-//! has both).
+//! A transaction is one contiguous write, to space that is already allocated, and one sync. A put
+//! of a single client waits for it. For this reason the log is not stored in redb like the other
+//! data: a transaction in redb takes about twice as long and five times the CPU time
+//! (`impl/BENCHMARKS.md` has both).
 //!
 //! # Two files
 //!
-//! Most of a file is of no use after a compaction. Then the other file is begun: first the state as
-//! it is, a part with each of the next transactions so that none of them waits long, then the
-//! transactions since. All of that is synced. Then one more record says that this file takes over, and
-//! when it is synced, too, transactions go to this file and no longer to the first one.
+//! After a compaction, most of a file is no longer needed. Then the store begins the other file. It
+//! first writes the current state to it, one part with each of the next transactions, so that none
+//! of them waits long. Then it writes the transactions that came meanwhile. All of that is synced.
+//! Then the store writes one more record, which states that this file takes over (`TakesOver`).
+//! When that record is also synced, transactions go to this file and no longer to the first one.
 //!
-//! What is opened is the file that was begun later if that record is in it, and otherwise the other
-//! one, which has everything until then. How far each of them has got does not matter.
+//! At a start, the store opens the file that was begun later, if that file contains the `TakesOver`
+//! record. Otherwise it opens the other file, which has all transactions until then. The last
+//! transaction numbers of the two files do not matter for this choice.
 //!
-//! # What a failed sync leaves
+//! # After a failed sync
 //!
-//! After a sync that failed, what was to be synced is read as if it had been written, and may never
-//! be: the system takes the pages for clean (Rebello et al., *Can Applications Recover from fsync
-//! Failures?*, 2020). The store stops then; but the next process reads what the last one has not made
-//! durable. So a start makes durable whatever it relies on, before anybody relies on it.
+//! After a failed sync, the data can be read as if it had been written, but may never reach the
+//! disk: the operating system marks the pages as clean (Rebello et al., *Can Applications Recover
+//! from fsync Failures?*, 2020). The store stops then. But the next process can read data that the
+//! last process has not made durable. So at a start, the store makes all data durable that it
+//! relies on, before anything else uses the data.
 //!
-//! That is the last record of the file that it opens, and nothing else:
+//! The only such data is the last record of the file that the store opens:
 //!
-//! - *What precedes the last record is durable.* A record is written when the sync of what precedes it
-//!   in its file has succeeded: a transaction after the one before it; the record that takes over
-//!   after all parts and transactions that it vouches for; the first transaction after that one. The
-//!   process that writes a record has either seen that sync succeed or is a new one, which has
-//!   written and synced the last record that it found. So a record can be read, durable or not, only
-//!   if everything before it is durable. (Between the beginning of a file and the record that takes
-//!   over, one sync serves several records. Such a file is never opened.)
-//! - *To write the last record again is harmless.* It has the same bytes. If it had been acknowledged,
-//!   it is durable, and a torn write leaves it as it is. If not, nobody relies on it before its sync
-//!   has succeeded. A start that fails here, or is interrupted, leaves the same case to the next one.
-//! - *The file that is not opened cannot win later.* If the file begun later has taken over, its
-//!   record that says so is durable when the start is done, and whatever becomes of the other one, it
-//!   was begun earlier. If it has not, that record was never in it, or was lost; it comes back
-//!   no more than anything else that is gone from cache and disk, and the file is begun anew, in place,
-//!   with a new salt.
-//! - *What is begun anew loses nothing.* A file is begun when the other one is the one that is opened,
-//!   for good. Its first record fits into a sector: it is there, or what was there before is, whose
-//!   beginning is earlier than that of the file that is opened. A start that finds the first record of
-//!   the very first file finds a log without transactions.
-//! - *The length is not relied on.* A file that was to grow and did not is written again at its
-//!   end, which makes it as long as it has to be.
-//! - *The witness is there and sound.* It is made, and synced, before the first record of a log is
-//!   written. Later it is only overwritten, within a sector, by a number whose transaction is
-//!   durable. So it may be behind, but not ahead.
+//! - *Everything before the last record is durable.* A record is written only after the sync of the
+//!   earlier records in its file has succeeded. A transaction is written after the sync of the
+//!   transaction before it. The `TakesOver` record is written after the sync of all parts and
+//!   transactions that it covers. The first transaction after the `TakesOver` record is written
+//!   after the sync of that record. The process that writes a record has either seen this sync
+//!   succeed, or is a new process that has written and synced the last record that it found. So if
+//!   a record can be read, durable or not, everything before it is durable. (Between the beginning
+//!   of a file and its `TakesOver` record, one sync covers several records. A file in this state is
+//!   never opened.)
+//! - *Writing the last record again is harmless.* It has the same bytes. If the record was
+//!   acknowledged, it is durable, and a torn write does not change it. If it was not acknowledged,
+//!   nothing relies on it before its sync has succeeded. If a start fails or is interrupted here,
+//!   the next start finds the same situation.
+//! - *No later start opens the other file instead.* If the later file has taken over, its
+//!   `TakesOver` record is durable when the start is complete. The other file was begun earlier,
+//!   whatever its contents are. If the later file has not taken over, its `TakesOver` record was
+//!   never written or was lost. A lost record is neither in the cache nor on the disk, and cannot
+//!   come back. The later file is begun again, in place, with a new salt.
+//! - *Beginning a file again loses nothing.* A file is begun only when every start would open the
+//!   other file. Its first record fits into a sector, so a power loss leaves either the new first
+//!   record or the old contents. The old contents begin earlier than the file that is opened. If a
+//!   start finds only the first record of the very first file, the log has no transactions.
+//! - *The store does not rely on the length of a file.* If the growth of a file was lost, writing
+//!   the last record again extends the file as far as necessary.
+//! - *The witness exists and is valid.* It is created and synced before the first record of a log
+//!   is written. Later it is only overwritten, within a sector, by the number of a durable
+//!   transaction. So it may be behind the log, but not ahead of it.
 //!
 //! # Torn or damaged?
 //!
-//! A record that is not whole may have been cut short by a power loss; then it was never
-//! acknowledged, and is ignored. Or it was damaged since; then ignoring it would lose what was
-//! promised. It counts as damage if a later record follows it in either file, or if it is not later
-//! than what the *witness* says: a file of its own that holds the number of the last acknowledged
-//! transaction, written after each sync, and synced only when it is made.
-//! (What remains is the damage of the very last transaction together with a power loss that takes the
-//! witness back. Nobody can tell that from a torn write without a second sync.)
+//! An incomplete record may have been cut short by a power loss. Then it was never acknowledged,
+//! and is ignored. But it may also have been damaged later. Then ignoring it would lose
+//! acknowledged data. The record counts as damaged if a later record follows it in either file, or
+//! if its number is not higher than the number in the *witness*. The witness is a separate file
+//! that holds the number of the last acknowledged transaction. It is written after each sync, and
+//! synced only when it is created.
+//! (One case is not detected: the very last transaction is damaged, and a power loss also reverts
+//! the witness. Without a second sync for each transaction, this case looks the same as a torn
+//! write.)
 
 mod file;
 mod record;
@@ -81,16 +89,17 @@ use record::{Body, SECTOR};
 /// The version of the layout that this program writes, and the only one that it reads.
 const FORMAT: u32 = 3;
 
-/// The sizes of files. The defaults are production's; small ones make files change over all the time.
+/// The sizes of files. The defaults are for production. Small sizes make the store change files
+/// very often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// By how much a file grows at a time, in bytes: at first, and later. New room is filled with
-    /// zeros, so that writing a record later changes no metadata of the file system.
+    /// The minimum and maximum number of bytes by which a file grows at a time. New space is filled
+    /// with zeros, so that writing a record later changes no metadata of the file system.
     pub growth: (u64, u64),
-    /// How many bytes of a new file are written with one transaction.
+    /// The number of bytes of a new file that are written with one transaction.
     pub part: usize,
-    /// How long a file must be for another one to be begun, in bytes; and longer than twice what it
-    /// would hold.
+    /// The minimum length of a file for the other one to be begun, in bytes. The file must also be
+    /// at least twice as long as its live entries.
     pub worthwhile: u64,
 }
 
@@ -100,23 +109,25 @@ impl Default for Sizes {
     }
 }
 
-/// Whose disk this is. Written once, and checked at every start. In a sector of a log file, it has to
-/// fit beside the little that stands there with it: see [`MAX_VOTERS`](crate::wire::MAX_VOTERS).
+/// The identity of the server to which a disk belongs. It is written once, and checked at every
+/// start. It has to fit into a sector of a log file, together with the other fields of the first
+/// record: see [`MAX_VOTERS`](crate::wire::MAX_VOTERS).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The name of the cluster.
     pub cluster: String,
     /// The server.
     pub node: NodeId,
-    /// Among whom it votes. Two lists of voters have majorities without a common server, so a server
-    /// never changes from one to another. Addresses may change, and are not part of it.
+    /// The voters of the cluster. Two lists of voters can have majorities without a common server,
+    /// so a server never changes from one list to another. Addresses may change, and are not part
+    /// of the identity.
     pub voters: BTreeSet<NodeId>,
     /// The name of the disk, chosen at random when it was first used.
     pub disk: u64,
 }
 
 impl Identity {
-    /// Whether it is the wanted one, but for the name of the disk.
+    /// Checks that this is the wanted identity, except for the name of the disk.
     fn check(&self, wanted: &Identity) -> Result<(), LogStoreError> {
         if (&self.cluster, self.node) != (&wanted.cluster, wanted.node) {
             let (found, wanted) = (Box::new(self.clone()), Box::new(wanted.clone()));
@@ -130,30 +141,30 @@ impl Identity {
     }
 }
 
-/// Why a log cannot be opened or written.
+/// The reason why a log cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogStoreError {
-    /// Another process has it open.
+    /// Another process has the log open.
     #[error("another process is using it; a server's data belongs to one process")]
     InUse,
-    /// It belongs to another server.
+    /// The log belongs to another server.
     #[error(
         "it belongs to {} of cluster \"{}\", not to {} of cluster \"{}\"; \
          check the configuration, or choose another data directory",
         found.node, found.cluster, wanted.node, wanted.cluster
     )]
     Foreign {
-        /// Whose disk it is.
+        /// The identity on the disk.
         found: Box<Identity>,
-        /// Whose disk was wanted.
+        /// The identity that was wanted.
         wanted: Box<Identity>,
     },
-    /// The name of the cluster, and whatever else says whose disk it is, does not fit into a sector.
+    /// The identity, which contains the name of the cluster, does not fit into a sector.
     #[error(
         "what says whose log it is does not fit into {SECTOR} bytes; choose a shorter cluster name"
     )]
     IdentityTooLong,
-    /// It belongs to the right server, but among other voters.
+    /// The log belongs to the right server, but with other voters.
     #[error(
         "its data belongs to a cluster of the members {}, the configuration names {}. The members of \
          a cluster cannot be changed. Nothing was changed; name the same ids again",
@@ -161,15 +172,15 @@ pub enum LogStoreError {
         members(wanted)
     )]
     OtherVoters {
-        /// Among whom the server voted so far.
+        /// The voters on the disk.
         found: BTreeSet<NodeId>,
-        /// Among whom it was to vote.
+        /// The voters that were wanted.
         wanted: BTreeSet<NodeId>,
     },
-    /// It was written in another layout.
+    /// The log was written in another layout.
     #[error("its layout has version {0}, this program reads version {FORMAT}")]
     Format(u32),
-    /// Its contents contradict themselves.
+    /// The contents of the log are inconsistent.
     #[error(
         "it is damaged: {0}. Nothing was changed. Restore the file from a copy, or replace the \
          whole server"
@@ -180,7 +191,7 @@ pub enum LogStoreError {
     Io(io::Error),
 }
 
-/// A list of members for people: `1 2 3`.
+/// Formats a list of members for messages to people: `1 2 3`.
 pub(crate) fn members(voters: &BTreeSet<NodeId>) -> String {
     let ids: Vec<String> = voters.iter().map(|id| id.0.to_string()).collect();
     ids.join(" ")
@@ -195,12 +206,12 @@ impl From<io::Error> for LogStoreError {
     }
 }
 
-/// The number of the last acknowledged transaction, in a file of its own.
+/// The number of the last acknowledged transaction, in a separate file.
 #[derive(Debug)]
 struct Witness(Box<dyn StorageBackend>);
 
 impl Witness {
-    /// What it says, unless it is blank or damaged.
+    /// Returns the number, or none if the file is blank or damaged.
     fn read(&self) -> io::Result<Option<u64>> {
         let mut bytes = [0; 12];
         if self.0.len()? < bytes.len() as u64 {
@@ -228,32 +239,32 @@ impl Witness {
 /// The files of a log.
 #[derive(Debug)]
 pub struct Files {
-    /// The two files that take turns.
+    /// The two files that the store uses in turn.
     pub logs: [Box<dyn StorageBackend>; 2],
     /// The witness.
     pub witness: Box<dyn StorageBackend>,
 }
 
-/// A log on a disk. After an error the disk's state is unknown, and the store must not be used again
-/// (a failed fsync may have dropped the very pages that it did not write).
+/// A log on a disk. After an error the contents of the disk are unknown, and the store must not be
+/// used again (a failed fsync may have dropped the pages that it did not write).
 #[derive(Debug)]
 pub struct LogStore {
     files: [File; 2],
-    /// Which of the files is in use.
+    /// The number of the file that is in use.
     active: usize,
     witness: Witness,
     identity: Identity,
-    /// Nobody can guess the salts that come from it.
+    /// The seed of the salts, which must not be predictable.
     seed: u64,
     sizes: Sizes,
-    /// What is on the disk. Entries share their bytes with the node's.
+    /// The state on the disk. Its entries share their bytes with the node's entries.
     state: PersistentState,
     /// The number of the last transaction.
     number: u64,
     checkpoint: Option<Checkpoint>,
 }
 
-/// The other file, on its way to take over.
+/// The progress of the other file until it takes over.
 #[derive(Debug)]
 struct Checkpoint {
     number: u64,
@@ -261,12 +272,12 @@ struct Checkpoint {
     since: VecDeque<(u64, Vec<Write>)>,
 }
 
-/// Compares whose a file of a log is with whose it has to be, and changes nothing. Whatever else is
-/// wrong with it, [`LogStore::open`] finds out.
+/// Checks that a file of a log belongs to the wanted server, and changes nothing.
+/// [`LogStore::open`] detects all other faults of the file.
 ///
 /// # Errors
 ///
-/// It is somebody else's, or cannot be read.
+/// The file belongs to another server, or cannot be read.
 pub fn check_identity(file: &dyn StorageBackend, wanted: &Identity) -> Result<(), LogStoreError> {
     match file::owner(file)? {
         Some(found) => found.check(wanted),
@@ -274,28 +285,29 @@ pub fn check_identity(file: &dyn StorageBackend, wanted: &Identity) -> Result<()
     }
 }
 
-/// A write that is durable, with all before it. Only a log store that has made it so has one to give,
-/// so nobody can report a write too early.
+/// A proof that a write and all writes before it are durable. Only a log store can create it, after
+/// it has made the write durable, so no caller can report a write too early.
 #[derive(Debug)]
 pub struct Durable(Mark);
 
 impl Durable {
-    /// Which write.
+    /// Returns the mark of the write.
     pub fn mark(&self) -> Mark {
         self.0
     }
 }
 
 impl LogStore {
-    /// Opens the log, or makes an empty one, and reads all of it. `wanted` says whose it has to be;
-    /// its disk name is used for a new one only. `seed` is a fresh random number.
+    /// Opens the log, or creates an empty one, and reads all of it. `wanted` is the identity that
+    /// the log must have. The disk name in `wanted` is used only for a new log. `seed` is a fresh
+    /// random number.
     ///
-    /// A transaction that was cut short by a crash or a power loss has no effect; everything that was
-    /// ever reported durable is there, or this fails.
+    /// A transaction that was cut short by a crash or a power loss has no effect. If anything that
+    /// was ever reported durable is missing, this fails.
     ///
     /// # Errors
     ///
-    /// It is in use, somebody else's, damaged, or cannot be read.
+    /// The log is in use, belongs to another server, is damaged, or cannot be read.
     pub fn open(
         files: Files,
         wanted: &Identity,
@@ -360,7 +372,7 @@ impl LogStore {
         if bytes > SECTOR {
             return Err(LogStoreError::IdentityTooLong);
         }
-        // From here on it is there, and in one sector, so that no power loss tears it.
+        // From here on the witness exists. It fits into one sector, so that no power loss tears it.
         witness.write(0)?;
         witness.0.sync_data()?;
         files[0].begin(salt(seed, 0));
@@ -382,7 +394,7 @@ impl LogStore {
         Ok((store, state))
     }
 
-    /// Whose disk this is.
+    /// Returns the identity on the disk.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -401,11 +413,11 @@ impl LogStore {
         Ok(Durable(mark))
     }
 
-    /// Puts writes on the disk, in order, all of them or none; when this returns, they are durable.
+    /// Makes writes durable, in order, all of them or none. When this returns, they are durable.
     ///
     /// # Errors
     ///
-    /// The disk failed. It is unknown what is on it now.
+    /// The disk failed. Its contents are unknown now.
     pub fn commit(&mut self, writes: Vec<Write>) -> Result<(), LogStoreError> {
         let number = self.number + 1;
         let file = &mut self.files[self.active];
@@ -430,7 +442,7 @@ impl LogStore {
         Ok(())
     }
 
-    /// Begins the other file, if that is worth the while.
+    /// Begins the other file, if the current one is long enough.
     fn begin_checkpoint(&mut self) -> Result<(), LogStoreError> {
         let live: usize = self.state.log.entries().iter().map(entry_bytes).sum();
         let end = self.files[self.active].end;
@@ -449,7 +461,7 @@ impl LogStore {
         Ok(())
     }
 
-    /// Adds some bytes to the other file, and lets it take over when it has everything.
+    /// Writes the next part of the other file, and lets this file take over when it has everything.
     fn continue_checkpoint(&mut self) -> Result<(), LogStoreError> {
         let other = &mut self.files[1 - self.active];
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
@@ -473,7 +485,7 @@ impl LogStore {
         Ok(())
     }
 
-    /// Reads everything again, as a start would.
+    /// Reads the log again, as a start does.
     ///
     /// # Errors
     ///
@@ -486,7 +498,7 @@ impl LogStore {
     }
 }
 
-/// The file that is to be opened.
+/// The file to open.
 struct Found {
     active: usize,
     contents: Outline,
@@ -495,7 +507,7 @@ struct Found {
 }
 
 /// Finds the file that has everything: the one that was begun later if it has taken over, and
-/// otherwise the other one. None if neither was ever written.
+/// otherwise the other one. Returns none if neither file was ever written.
 fn find_active(files: &[File; 2]) -> Result<Option<Found>, LogStoreError> {
     let begun = [files[0].first_number()?, files[1].first_number()?];
     for (file, begun) in files.iter().zip(begun) {
@@ -518,7 +530,7 @@ fn find_active(files: &[File; 2]) -> Result<Option<Found>, LogStoreError> {
     Err(LogStoreError::Damaged("neither of its files has everything".to_owned()))
 }
 
-/// A salt that nobody else can guess: a step of the `SplitMix64` generator.
+/// Computes a salt that is not predictable without the seed: a step of the `SplitMix64` generator.
 fn salt(seed: u64, number: u64) -> u64 {
     let mixed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -533,7 +545,7 @@ fn entry_bytes(entry: &Entry) -> usize {
     }
 }
 
-/// Writes that lead from nothing to a state.
+/// Returns writes that build `state` from an empty state.
 fn parts(state: &PersistentState, most: usize) -> VecDeque<Write> {
     let PersistentState { current_term, voted_for, log } = state;
     let (current_term, voted_for) = (*current_term, *voted_for);

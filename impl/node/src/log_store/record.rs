@@ -1,4 +1,4 @@
-//! Records: what the files of a log consist of.
+//! The records of a log file.
 //!
 //! ```text
 //! +-------+--------+--------+--------+----------+---------------+---------+
@@ -7,10 +7,11 @@
 //! +-------+--------+--------+--------+----------+---------------+---------+
 //! ```
 //!
-//! Numbers are little-endian; the checksum covers everything between the magic and itself, and the
-//! body. Records begin at multiples of 512 bytes, the unit that a disk writes as a whole. The salt is
-//! the file's, chosen anew whenever it is begun: what a file held before, and what a client may have
-//! hidden in a value, is not mistaken for a record.
+//! Numbers are little-endian. The checksum covers the fields between the magic and the checksum,
+//! and the body. Records begin at multiples of 512 bytes, the unit that a disk writes as a whole.
+//! All records of a file have the same salt, which is chosen anew whenever the file is begun. So
+//! old contents of the file, and bytes that a client has put into a value, are not mistaken for
+//! records.
 
 use raft_core::Write;
 use serde::{Deserialize, Serialize};
@@ -23,46 +24,47 @@ pub(super) const SECTOR: usize = 512;
 const MAGIC: [u8; 4] = *b"RLOG";
 const HEADER: usize = 28;
 
-/// What a record says.
+/// The contents of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Body {
-    /// The file begins here. Its first `parts` writes restore the state after the transaction whose
-    /// number this record, and they, carry.
+    /// The first record of a file. The next `parts` records restore the state after a transaction,
+    /// and carry the number of that transaction, like this record.
     Start { format: u32, identity: Identity, parts: u64 },
     /// One transaction.
     Writes(Vec<Write>),
-    /// The file has everything: the other one is of no use any more.
+    /// The file has everything. The other file is no longer needed.
     TakesOver,
 }
 
-/// How the encodings of [`Body::Start`] and [`Body::TakesOver`] begin.
+/// The first bytes of the encodings of [`Body::Start`] and [`Body::TakesOver`].
 const START: u8 = 0;
 const TAKES_OVER: u8 = 2;
 
-/// A record that is whole. What it says is decoded when it is asked for.
+/// A complete record. Its body is decoded only on request.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     pub(super) number: u64,
     pub(super) salt: u64,
-    /// How many bytes it takes in the file.
+    /// The number of bytes that the record takes in the file.
     pub(super) size: usize,
     body: &'a [u8],
 }
 
 impl Record<'_> {
-    /// The version of the layout, if a file begins here. Every layout has it in this place; what
-    /// follows can be read if the version is the right one.
+    /// Returns the version of the layout, if this is the first record of a file. Every layout has
+    /// the version in this place. The rest of the record can be read if the version is the right
+    /// one.
     pub(super) fn format(&self) -> Option<u32> {
         let rest = self.body.strip_prefix(&[START])?;
         postcard::take_from_bytes(rest).ok().map(|(format, _)| format)
     }
 
-    /// Whether the file takes over here.
+    /// Returns whether this record is [`Body::TakesOver`].
     pub(super) fn takes_over(&self) -> bool {
         self.body.first() == Some(&TAKES_OVER)
     }
 
-    /// What it says; none if this program does not understand it.
+    /// Decodes the body. Returns none if this program cannot decode it.
     pub(super) fn body(&self) -> Option<Body> {
         match postcard::take_from_bytes(self.body) {
             Ok((body, [])) => Some(body),
@@ -71,7 +73,7 @@ impl Record<'_> {
     }
 }
 
-/// A record as bytes, filled up to whole sectors.
+/// Encodes a record, and fills it up with zeros to whole sectors.
 pub(super) fn encode(number: u64, salt: u64, body: &Body) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes = postcard::to_extend(body, bytes).expect("plain data has a form in postcard");
@@ -93,7 +95,7 @@ fn checksum(record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The record at the beginning of `bytes`, if there is a whole one.
+/// Returns the record at the beginning of `bytes`, if there is a complete one.
 pub(super) fn read(bytes: &[u8]) -> Option<Record<'_>> {
     let header = bytes.first_chunk::<HEADER>()?;
     if header[0..4] != MAGIC {
@@ -112,7 +114,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record<'_>> {
     Some(Record { number: number(8), salt: number(16), size, body: &record[HEADER..] })
 }
 
-/// Whether a record with this salt may begin here.
+/// Returns whether a record with this salt may begin here.
 pub(super) fn has_salt(bytes: &[u8], salt: u64) -> bool {
     bytes.get(0..4) == Some(&MAGIC) && bytes.get(16..24) == Some(&salt.to_le_bytes())
 }

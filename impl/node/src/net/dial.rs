@@ -1,4 +1,4 @@
-//! The sending side: one task for each other server, which keeps a connection to it.
+//! The sending side: one task for each other server, which keeps a connection to that server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,20 +14,21 @@ use crate::panic_supervisor::Supervisor;
 use crate::peer_message::PeerMessage;
 use crate::wire::{BATCH_BYTES, Hello};
 
-/// How many messages may wait for one server. Further ones are dropped, as a network may.
+/// The maximum number of messages in the queue to one server. Further messages are dropped, as a
+/// network may drop them.
 const QUEUE: usize = 4096;
 
-/// The first wait between two attempts to connect. Each further one is twice as long.
+/// The first wait between two attempts to connect. Each further wait is twice as long.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The longest wait for a server that cannot be reached. It is shorter than an election timeout, so that
-/// servers that start together meet before they call elections.
+/// The longest wait for a server that cannot be reached. It is shorter than an election timeout, so
+/// that servers that start together are connected before they start elections.
 const LONGEST_RETRY: Duration = Duration::from_millis(100);
 
-/// The wait after a server has refused us, which it reports every time.
+/// The wait after a server has refused this server. The other server reports each refusal.
 const REFUSED_RETRY: Duration = Duration::from_millis(500);
 
-/// What it takes to dial a server.
+/// The parameters for dialling a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
     pub(crate) address: String,
@@ -60,8 +61,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Begins to connect, and keeps connecting for as long as the link exists. Must be called on a
-    /// runtime.
+    /// Starts to connect, and keeps connecting for as long as the link exists. Must be called on a
+    /// Tokio runtime.
     pub(crate) fn start(dialler: Dialler, supervisor: &Supervisor) -> Link {
         let (queue, messages) = mpsc::channel(QUEUE);
         let peer = dialler.hello.to.0.to_string();
@@ -73,7 +74,7 @@ impl Link {
         }
     }
 
-    /// Sends a message, or drops it.
+    /// Queues a message, or drops it if the queue is full.
     pub(crate) fn send(&self, message: PeerMessage) {
         match self.queue.try_send(message) {
             Ok(()) => self.sent.increment(1),
@@ -102,12 +103,12 @@ async fn keep_connected(dialler: Dialler, mut messages: mpsc::Receiver<PeerMessa
         let refused = matches!(error, NetError::Refused(_));
         tokio::time::sleep(if refused { REFUSED_RETRY } else { wait }).await;
         wait = (wait * 2).min(LONGEST_RETRY);
-        // What waited is out of date by now.
+        // The messages in the queue are out of date by now.
         while messages.try_recv().is_ok() {}
     }
 }
 
-/// Says each reason once, and not at every attempt.
+/// Logs an error, unless it is the same as the last one.
 fn complain(peer: NodeId, address: &str, error: &NetError, last: &mut String) {
     let text = error.to_string();
     if text != *last {
@@ -116,7 +117,7 @@ fn complain(peer: NodeId, address: &str, error: &NetError, last: &mut String) {
     }
 }
 
-/// Sends messages until the connection breaks, or nobody wants to send any more.
+/// Sends messages until the connection breaks or the link is dropped.
 async fn pass_on(
     mut connection: Connection,
     messages: &mut mpsc::Receiver<PeerMessage>,
@@ -129,7 +130,7 @@ async fn pass_on(
             return Ok(());
         }
         frames.extend(batch.drain(..).flat_map(|message| message.frames(BATCH_BYTES)));
-        // A long batch goes out in parts, so that its bytes exist twice only a few at a time.
+        // A long batch is sent in parts, so that only a small part of it is in memory twice.
         for part in frames.chunks(16) {
             connection.send_all(part).await?;
         }

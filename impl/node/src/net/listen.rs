@@ -1,9 +1,9 @@
-//! The receiving side: greets whoever dials, and hands on what servers of the cluster say.
+//! The receiving side: answers greetings, and passes on the messages of the servers of the cluster.
 //!
-//! Whoever dials is a stranger at first, and a greeting is what a stranger says. With TLS the
-//! certificate is compared before anything else that the greeting claims; what it says about the
-//! disk is remembered last, when nothing else is wrong. Without TLS nobody can tell a stranger from a
-//! server.
+//! The sender of a greeting is unknown at first, and all claims in the greeting are unverified.
+//! With TLS, the certificate is compared with the claimed id before any other claim is checked. The
+//! disk in the greeting is stored last, after all other checks have succeeded. Without TLS, the
+//! claimed id cannot be verified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,10 +25,11 @@ use crate::peer_message::{FromPeer, PeerMessage};
 use crate::snapshot_store::SnapshotStore;
 use crate::wire::{Frame, Hello, MAX_BODY, Purpose};
 
-/// How many connections may be in their greeting at once. Further ones are closed.
+/// The maximum number of connections that may be in their greeting at once. Further connections are
+/// closed.
 const GREETINGS: usize = 256;
 
-/// Who may connect, and where what they say goes.
+/// The listener for connections of other servers.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) identity: Identity,
@@ -36,15 +37,15 @@ pub(crate) struct Listener {
     pub(crate) snapshots: SnapshotStore,
     pub(crate) inbox: mpsc::Sender<FromPeer>,
     pub(crate) refusals: Arc<Refusals>,
-    /// The newest connection of each server for each purpose; it replaces the one before.
+    /// The newest connection of each server for each purpose. It replaces the previous one.
     pub(crate) live: Mutex<BTreeMap<(NodeId, bool), AbortHandle>>,
-    /// The disk with which each server introduced itself first. It is remembered until this server is
-    /// started again.
+    /// The disk in the first accepted greeting of each server. It is kept until this server is
+    /// restarted.
     pub(crate) disks: Mutex<BTreeMap<NodeId, u64>>,
     pub(crate) supervisor: Supervisor,
 }
 
-/// Why a greeting is refused.
+/// The reason why a greeting is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Objection {
     #[error("the certificate does not name {0}")]
@@ -68,7 +69,7 @@ pub(crate) enum Objection {
 }
 
 impl Objection {
-    /// A word for counting.
+    /// Returns a label for metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Objection::Certificate(_) => "certificate",
@@ -83,14 +84,14 @@ impl Objection {
 }
 
 impl Listener {
-    /// Accepts connections for ever.
+    /// Accepts connections forever.
     pub(crate) async fn run(self: Arc<Self>, socket: TcpListener) {
         let greetings = Arc::new(Semaphore::new(GREETINGS));
         loop {
             let stream = match socket.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: existing connections go on.
+                    // Probably there are no file descriptors left. Existing connections continue.
                     warn!(%error, "cannot accept connections for the moment");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -143,8 +144,8 @@ impl Listener {
         Ok((connection, hello))
     }
 
-    /// Whether to listen to whoever introduces itself like this. Who it is comes first: until that is
-    /// settled, nothing is remembered, for `status` or for later greetings.
+    /// Decides whether to accept a greeting. The identity of the sender is verified first. Before
+    /// that, nothing from the greeting is stored, neither for `status` nor for later greetings.
     fn examine(
         &self,
         hello: &Hello,
@@ -163,7 +164,7 @@ impl Listener {
         examined
     }
 
-    /// Whether it is another server of this cluster, and means this one.
+    /// Checks that the sender is another server of this cluster, and wants to reach this server.
     fn belongs(&self, hello: &Hello) -> Result<(), Objection> {
         let Identity { cluster, node: here, voters, .. } = &self.identity;
         let from = hello.from;
@@ -187,14 +188,16 @@ impl Listener {
         Ok(())
     }
 
-    /// Whether it comes with the disk that it came with before. A new one is remembered.
+    /// Checks that the sender has the same disk as in its first greeting. Stores the disk of a
+    /// first greeting.
     fn recognize(&self, hello: &Hello) -> Result<(), Objection> {
         let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
         let known = *disks.entry(hello.from).or_insert(hello.disk);
         if known == hello.disk { Ok(()) } else { Err(Objection::OtherDisk(hello.from)) }
     }
 
-    /// Listens to a server that was greeted, in place of its earlier connection.
+    /// Serves a connection whose greeting was accepted. It replaces the earlier connection of that
+    /// server.
     fn serve(self: &Arc<Self>, connection: Connection, hello: &Hello) {
         let (from, purpose) = (hello.from, hello.purpose);
         let listener = self.clone();

@@ -1,8 +1,8 @@
-//! Connections between servers: TCP, with or without TLS, and frames on them.
+//! Connections between servers, which carry frames over TCP, with or without TLS.
 //!
-//! Each server dials each other one, and sends its messages on the connection that it dialled; so a
-//! pair of servers has two, each used in one direction after the greeting. A snapshot travels on a
-//! connection of its own, where it delays nothing.
+//! Each server dials every other server, and sends its messages on the connection that it dialled.
+//! So a pair of servers has two connections, each of which is used in one direction after the
+//! greeting. A snapshot is sent on a separate connection, so that it does not delay messages.
 
 mod dial;
 mod listen;
@@ -27,14 +27,15 @@ pub(crate) use snapshot::SnapshotLink;
 
 use crate::wire::{self, Frame, HEADER, Header, Hello, WireError};
 
-/// How long the other side may take for each step of the greeting.
+/// The time limit for the whole greeting.
 const GREETING: Duration = Duration::from_secs(3);
 
-/// How long sent bytes may stay unacknowledged before the connection counts as broken. Without it a
-/// connection that a partition has cut would come back only after the kernel's own long waits.
+/// The time for which sent bytes may stay unacknowledged before the connection counts as broken.
+/// Without this limit, a connection that a partition has cut would be restored only after the
+/// kernel's own long timeouts.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
-/// The longest frame that is read from somebody who has not been greeted, in bytes.
+/// The maximum length of the body of a frame in a greeting, in bytes.
 const MAX_GREETING: usize = 4096;
 
 /// Certificates for the connections between servers. Both sides present one, which has to be signed
@@ -47,7 +48,7 @@ pub struct Security {
     pub accept: Arc<rustls::ServerConfig>,
 }
 
-/// The name that a server's certificate has to carry.
+/// Returns the name that a server's certificate must contain.
 pub fn certificate_name(id: NodeId) -> String {
     format!("node-{}", id.0)
 }
@@ -55,7 +56,7 @@ pub fn certificate_name(id: NodeId) -> String {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NetError {
     #[error("{0}")]
@@ -75,7 +76,7 @@ pub(crate) enum NetError {
 }
 
 impl NetError {
-    /// A word for counting.
+    /// Returns a label for metrics.
     fn label(&self) -> &'static str {
         match self {
             NetError::Io(_) => "broken",
@@ -134,7 +135,7 @@ impl Connection {
         self.send_all(std::slice::from_ref(frame)).await
     }
 
-    /// Sends frames together.
+    /// Sends several frames together.
     async fn send_all(&mut self, frames: &[Frame]) -> Result<(), NetError> {
         self.buffer.clear();
         for frame in frames {
@@ -142,7 +143,7 @@ impl Connection {
         }
         self.stream.write_all(&self.buffer).await?;
         self.stream.flush().await?;
-        // One large batch must not cost memory for ever.
+        // The memory for a large batch must not be kept forever.
         self.buffer.shrink_to(256 << 10);
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Connection {
     }
 }
 
-/// Small messages leave at once, and a dead connection is noticed.
+/// Configures a connection to send small messages immediately and to detect a broken connection.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Which servers were refused lately, and which refuse this one: for `status`.
+//! The recent refusals of greetings, by this server and by its peers: for `status`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,28 +6,29 @@ use std::time::{Duration, Instant};
 
 use raft_core::NodeId;
 
-/// For how long a refusal counts. Who is refused tries again about twice a second.
+/// The time for which a refusal counts as recent. A refused server tries again about twice a
+/// second.
 const LATELY: Duration = Duration::from_secs(5);
 
-/// How many characters of a reason are kept; other servers write them.
+/// The maximum number of characters of a reason that are kept. The text comes from other servers.
 const LONGEST: usize = 300;
 
-/// Who refused whose greeting.
+/// The side that refused a greeting of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum By {
-    /// This server the other one's.
+    /// This server refused a greeting of the peer.
     Us,
-    /// The other one this server's.
+    /// The peer refused a greeting of this server.
     Them,
 }
 
-/// The last refusals between this server and each other one of the cluster.
+/// The last refusals between this server and each of its peers.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<BTreeMap<(NodeId, By), (Instant, String)>>);
 
 impl Refusals {
-    /// Notes a refusal. `peer` must be a server of the cluster, as far as that can be known: who says
-    /// to be one and cannot show it is not noted.
+    /// Records a refusal. `peer` must be a server of the cluster, as far as this server can verify.
+    /// If a sender fails to prove the id that it claims, its refusal must not be recorded.
     pub(crate) fn note(&self, peer: NodeId, by: By, now: Instant, reason: &str) {
         let printable = reason.chars().filter(|letter| !letter.is_control());
         let reason = printable.take(LONGEST).collect();
@@ -35,14 +36,14 @@ impl Refusals {
         noted.insert((peer, by), (now, reason));
     }
 
-    /// Forgets a refusal: a greeting was accepted since. Not for [`By::Us`]: if two servers use one id,
-    /// one is accepted while the other goes on being refused.
+    /// Removes a refusal after a later greeting was accepted. Must not be used for [`By::Us`]: if
+    /// two servers use one id, this server accepts one of them while it still refuses the other.
     pub(crate) fn forget(&self, peer: NodeId, by: By) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.remove(&(peer, by));
     }
 
-    /// Why greetings between this server and that one were refused lately.
+    /// Returns the reason of a recent refusal between this server and a peer, if there is one.
     pub(crate) fn lately(&self, peer: NodeId, by: By, now: Instant) -> Option<String> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (when, reason) = noted.get(&(peer, by))?;

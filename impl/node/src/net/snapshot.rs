@@ -1,4 +1,5 @@
-//! Snapshots on their way: offered, resumed where a broken connection left off, and stored.
+//! The transfer of snapshots over connections: they are offered, resumed after a broken connection,
+//! and stored.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,27 +16,29 @@ use crate::snapshot_store::{SnapshotError, SnapshotStore};
 use crate::snapshot_transfer::{Attempt, Outbound, Receiving};
 use crate::wire::{CHUNK, Frame, MAX_BODY};
 
-/// How long either side may be silent. Storing the end of a large file can take a while.
+/// The maximum time for which either side may send nothing. Storing the end of a large file can
+/// take a while.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// How long to wait after a snapshot did not arrive.
+/// The wait after a snapshot did not arrive.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Snapshots on their way to one server, one at a time.
+/// The transfers of snapshots to one server, one at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotLink(Arc<Mutex<Progress>>);
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// Somebody is trying.
+    /// Whether a transfer is running.
     busy: bool,
-    /// When the other side last took a part, if it is to get more.
+    /// The time at which the receiver last accepted a part. None if the transfer is complete or
+    /// given up, or if the receiver cannot be reached.
     took: Option<Instant>,
     outbound: Outbound,
 }
 
 impl SnapshotLink {
-    /// Whether the other side is receiving a snapshot, or is about to go on with one.
+    /// Returns whether the receiver is receiving a snapshot, or is about to continue with one.
     pub(crate) fn is_receiving(&self) -> bool {
         self.lock().took.is_some_and(|took| took.elapsed() < SILENCE)
     }
@@ -44,8 +47,8 @@ impl SnapshotLink {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to send a snapshot, or goes on with the one that a broken connection left unfinished,
-    /// unless one is on its way. Must be called on a runtime.
+    /// Begins to send a snapshot, or continues the one that a broken connection left unfinished,
+    /// unless a transfer is running. Must be called on a Tokio runtime.
     pub(crate) fn start(
         &self,
         dialler: Dialler,
@@ -70,7 +73,8 @@ impl SnapshotLink {
             match link.send(&dialler, attempt).await {
                 Ok(()) => info!(%peer, %index, "the snapshot is there"),
                 Err(error) => {
-                    // That nobody is there, the other connection has said.
+                    // If the server cannot be reached, the connection for messages reports that
+                    // already.
                     if link.lock().took.is_some() {
                         warn!(%peer, %index, %error, "a snapshot did not arrive; it is tried again");
                         SnapshotOperation::Send.failed();
@@ -84,7 +88,7 @@ impl SnapshotLink {
         });
     }
 
-    /// Sends a snapshot; when this returns, the other side has stored it.
+    /// Sends a snapshot. When this returns without an error, the receiver has stored the snapshot.
     async fn send(&self, dialler: &Dialler, mut attempt: Attempt) -> Result<(), NetError> {
         let sent = match dialler.dial().await {
             Ok(mut connection) => self.send_on(&mut connection, &mut attempt).await,
@@ -137,7 +141,7 @@ async fn silent<T>(future: impl Future<Output = Result<T, NetError>>) -> Result<
     tokio::time::timeout(SILENCE, future).await.unwrap_or(Err(NetError::Slow))
 }
 
-/// Receives a snapshot, stores it durably, and only then says that it came.
+/// Receives a snapshot, stores it durably, and only then passes its message to the node.
 pub(super) async fn receive(
     connection: Connection,
     from: NodeId,
@@ -184,14 +188,14 @@ async fn receive_and_store(
     connection.send(&Frame::SnapshotStored).await
 }
 
-/// Does something with files where it delays nobody.
+/// Runs file operations on a thread where they do not delay other tasks.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
 ) -> Result<T, NetError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
         Err(error) => match error.try_into_panic() {
-            // It is the task's that wanted it done.
+            // The calling task has to panic as well.
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => Err(NetError::Io(std::io::Error::other(error))),
         },

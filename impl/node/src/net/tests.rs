@@ -1,4 +1,4 @@
-//! Greetings between real sockets, with and without certificates.
+//! Greetings over real sockets, with and without certificates.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const THREE: NodeId = NodeId(3);
 const FOUR: NodeId = NodeId(4);
 const FIVE: NodeId = NodeId(5);
 
-/// What signs the certificates of a cluster.
+/// The authority that signs the certificates of a cluster.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -35,7 +35,7 @@ impl Authority {
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// What a server with a certificate needs.
+    /// Returns the TLS configuration of a server, with a certificate for its id.
     fn security(&self, id: NodeId) -> Security {
         let params = CertificateParams::new([certificate_name(id)]).unwrap();
         let key = KeyPair::generate().unwrap();
@@ -62,7 +62,7 @@ impl Authority {
     }
 }
 
-/// Server 1 of a cluster of three, listening.
+/// A listening server 1, in a cluster of three servers.
 struct One {
     address: SocketAddr,
     refusals: Arc<Refusals>,
@@ -97,7 +97,7 @@ impl One {
         Dialler { address: self.address.to_string(), hello, security, refusals }
     }
 
-    /// Dials it and says hello; the words of a refusal.
+    /// Dials the server and sends a greeting. Returns the reason if the greeting is refused.
     async fn greet(&self, hello: Hello, security: Option<Security>) -> Result<(), String> {
         match self.dialler(hello, security).dial().await {
             Ok(_) => Ok(()),
@@ -121,7 +121,7 @@ async fn who_claims_to_be_a_server_that_its_certificate_does_not_name_does_not_l
     let authority = Authority::new();
     let one = One::listens(Some(authority.security(ONE))).await;
     for purpose in [Purpose::Messages, Purpose::Snapshot] {
-        // Server 2, with its own certificate, says that it is server 3 with a fresh disk.
+        // Server 2, with its own certificate, claims to be server 3 with a new disk.
         let lie = Hello { purpose, ..hello(THREE, 99) };
         let refused = one.greet(lie, Some(authority.security(TWO))).await;
         assert_eq!(refused, Err("the certificate does not name n3".to_owned()));
@@ -161,7 +161,7 @@ async fn a_server_with_other_members_is_refused_and_both_sides_know_why() {
     assert_eq!(why, "the members differ: n3 has 3 4 5, n1 has 1 2 3");
     assert_eq!(one.why_refused(THREE).as_ref(), Some(&why));
     assert_eq!(dialler.refusals.lately(ONE, By::Them, Instant::now()), Some(why));
-    // What is refused is the greeting, and not for longer than it is refused.
+    // A refusal ends when a later greeting is accepted.
     let mended = Dialler { hello: hello(THREE, 3), ..dialler };
     assert!(mended.dial().await.is_ok());
     assert_eq!(mended.refusals.lately(ONE, By::Them, Instant::now()), None);

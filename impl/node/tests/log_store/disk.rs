@@ -1,21 +1,21 @@
-//! Files on a disk that fails, and that can lose its power: everything that was not synced may be kept,
-//! lost, or torn.
+//! Files on a disk that fails, and that can lose power. In a power loss, data that was not synced
+//! may be kept, lost, or torn.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 
-/// The unit in which a disk writes: all of it or nothing.
+/// The unit in which a disk writes, in bytes: all of it or nothing.
 const SECTOR: usize = 512;
 
 #[derive(Debug, Default)]
 struct State {
-    /// What reads see.
+    /// The contents that reads return.
     live: Vec<u8>,
-    /// What survives for certain.
+    /// The contents that survive for certain.
     durable: Vec<u8>,
-    /// What was done since the last sync.
+    /// The changes since the last sync.
     unsynced: Vec<Change>,
 }
 
@@ -44,7 +44,7 @@ fn apply(image: &mut Vec<u8>, change: &Change, mut kept: impl FnMut() -> bool) {
     }
 }
 
-/// Which operation fails; those that only read do not count. Clones share it.
+/// The plan of the operations that fail. Operations that only read do not count. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Counter>>);
 
@@ -55,19 +55,19 @@ struct Counter {
 }
 
 impl Faults {
-    /// The operation after `after` others fails, and no other.
+    /// Makes the operation after the next `after` ones fail, and no other.
     pub(crate) fn fail_once(&self, after: u64) {
         let mut counter = self.0.lock().unwrap();
         counter.fails_at = Some((counter.operations + after, false));
     }
 
-    /// The operation after `after` others fails, and all later ones.
+    /// Makes the operation after the next `after` ones fail, and all later ones.
     pub(crate) fn fail_from(&self, after: u64) {
         let mut counter = self.0.lock().unwrap();
         counter.fails_at = Some((counter.operations + after, true));
     }
 
-    /// How many operations there were.
+    /// Returns the number of operations so far.
     pub(crate) fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
     }
@@ -89,24 +89,24 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A file with these contents, all of them durable.
+    /// Creates a file with these contents, all of them durable.
     pub(crate) fn with(contents: Vec<u8>) -> Disk {
         let state = State { live: contents.clone(), durable: contents, ..State::default() };
         Disk { state: Arc::new(Mutex::new(state)), faults: Faults::default() }
     }
 
-    /// The same file, on a disk with these faults.
+    /// Returns the same file, on a disk with these faults.
     pub(crate) fn on(self, faults: &Faults) -> Disk {
         Disk { faults: faults.clone(), ..self }
     }
 
-    /// What reads see.
+    /// Returns the contents that reads return.
     pub(crate) fn contents(&self) -> Vec<u8> {
         self.state.lock().unwrap().live.clone()
     }
 
-    /// The file after the process was killed: what was not synced is still on its way, and what could
-    /// not be synced looks as if it had been.
+    /// Returns the file after the process was killed. Changes that were not synced can still be
+    /// synced. Changes whose sync failed look as if they had been synced.
     pub(crate) fn after_kill(&self) -> Disk {
         let State { live, durable, unsynced } = &*self.state.lock().unwrap();
         let (live, durable, unsynced) = (live.clone(), durable.clone(), unsynced.clone());
@@ -114,7 +114,8 @@ impl Disk {
         Disk { state, faults: Faults::default() }
     }
 
-    /// The file after the power went: what was synced, and of the rest those sectors that `kept` picks.
+    /// Returns the file after a power loss. It has the synced contents, and those sectors of the
+    /// other changes for which `kept` returns true.
     pub(crate) fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disk {
         let state = self.state.lock().unwrap();
         let mut image = state.durable.clone();
@@ -150,8 +151,8 @@ impl StorageBackend for Disk {
         Ok(())
     }
 
-    /// If it fails, the system takes the pages for clean: they are read as they were written, and no
-    /// later sync writes them.
+    /// If a sync fails, the pages are marked as clean, as by an operating system. Reads return the
+    /// new contents, and no later sync writes them.
     fn sync_data(&self) -> io::Result<()> {
         let failed = self.faults.count();
         let mut state = self.state.lock().unwrap();

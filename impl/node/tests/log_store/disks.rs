@@ -1,4 +1,4 @@
-//! The files of a log, and what is written to it.
+//! The files of a log, and writes for the log.
 
 use raft_core::{
     Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, TermAt,
@@ -15,7 +15,7 @@ pub(crate) fn identity() -> Identity {
     Identity { cluster: "test".to_owned(), node: NodeId(1), voters, disk: 7 }
 }
 
-/// The two files and the witness, on one disk.
+/// The two log files and the witness, on one disk.
 #[derive(Clone)]
 pub(crate) struct Disks {
     pub(crate) files: [Disk; 3],
@@ -51,20 +51,20 @@ impl Disks {
         LogStore::open(self.files(), &identity(), seed, self.sizes)
     }
 
-    /// What may be there after the power went.
+    /// Returns the files after a power loss, as [`Disk::after_power_loss`] does for one file.
     pub(crate) fn after_power_loss(&self, mut kept: impl FnMut() -> bool) -> Disks {
         let left = |file: &Disk| file.after_power_loss(&mut kept);
         Disks::new(self.files.each_ref().map(left), self.sizes)
     }
 
-    /// What is there after the process was killed.
+    /// Returns the files after the process was killed.
     pub(crate) fn after_kill(&self) -> Disks {
         Disks::new(self.files.each_ref().map(Disk::after_kill), self.sizes)
     }
 }
 
-/// A write that a node with this state could issue, with values of up to `largest` bytes, and the state
-/// after it.
+/// Returns a write that a node with this state could issue, with values of up to `largest` bytes.
+/// Changes `state` to the state after this write.
 pub(crate) fn some_write(
     random: &mut StdRng,
     state: &mut PersistentState,

@@ -1,5 +1,5 @@
-//! A disk that fails, then a crash, then a start that fails as well, then more transactions, and at the
-//! end the power goes: what was reported durable, and what a start has shown, is there.
+//! A failing disk, then a crash, then a start that also fails, then more transactions, and finally
+//! a power loss. All data that was reported durable, or that a start has returned, must survive.
 
 use raft_core::PersistentState;
 use raft_node::log_store::{LogStore, Sizes};
@@ -11,7 +11,8 @@ use crate::disks::{Disks, append, compact, some_write};
 
 const SMALL: Sizes = Sizes { growth: (4 << 10, 16 << 10), part: 4096, worthwhile: 1 << 10 };
 
-/// A log of entries of that size, compacted to the last one; the next transaction changes files.
+/// Returns a log with entries of that size, compacted up to the last one. The next transaction
+/// changes files.
 fn compacted(sizes: Sizes, entries: u64, size: usize) -> (Disks, LogStore, PersistentState) {
     let disks = Disks::new(<[Disk; 3]>::default(), sizes);
     let (mut store, mut state) = disks.open().unwrap();
@@ -22,8 +23,9 @@ fn compacted(sizes: Sizes, entries: u64, size: usize) -> (Disks, LogStore, Persi
     (disks, store, state)
 }
 
-/// The operation after so many others of the next transaction fails. Then a kill, five more
-/// transactions, and the power goes. False if the transaction has fewer operations.
+/// Makes one operation of the next transaction fail, after `operation` others. Then the process is
+/// killed, runs five more transactions, and loses power. Returns false if the transaction has fewer
+/// operations.
 fn fails_in_the_transaction_that_changes_files(
     (disks, mut store, mut state): (Disks, LogStore, PersistentState),
     operation: u64,
@@ -41,7 +43,7 @@ fn fails_in_the_transaction_that_changes_files(
         store.commit(vec![append(&mut found, size)]).unwrap();
     }
     drop(store);
-    // The witness, which is not synced, may be there or not.
+    // The witness is not synced, so its last write may be kept or lost.
     for kept in [true, false] {
         let (_, left) = disks.after_power_loss(|| kept).open_with(3).unwrap();
         assert!(left == found, "operation {operation}: {} is left", left.log.last_index());
@@ -70,15 +72,15 @@ fn a_failure_in_any_operation_that_changes_small_files_loses_nothing() {
     assert!(operations > 6, "the seventh operation syncs what takes over; there were {operations}");
 }
 
-/// What is known of a log: the state that was reported durable or read at a start, and the one that a
-/// failed transaction may have led to.
+/// The expected contents of a log: the state that was reported durable or read at a start, and the
+/// state that a failed transaction may have led to.
 struct Expected {
     state: PersistentState,
     perhaps: Option<PersistentState>,
 }
 
 impl Expected {
-    /// From now on, what was found has to be there.
+    /// Checks the state that a start found. From now on, that state must survive.
     fn found(&mut self, found: PersistentState, when: &str) {
         let fits = found == self.state || self.perhaps.as_ref() == Some(&found);
         assert!(fits, "{when}: found {found:?}, and not {:?} or {:?}", self.state, self.perhaps);
@@ -108,7 +110,7 @@ impl Run {
         Run { disks: Disks::new(<[Disk; 3]>::default(), sizes), random, expected, largest }
     }
 
-    /// A fault within the next operations, perhaps.
+    /// Plans a fault within the next `within` operations, or no fault.
     fn plan_fault(&mut self, within: u64) {
         match self.random.random_range(0..6) {
             0..4 => self.disks.faults.fail_once(self.random.random_range(0..within)),
@@ -127,7 +129,7 @@ impl Run {
         };
     }
 
-    /// A start, which may fail, some transactions, which may fail, and a crash.
+    /// Runs a start and some transactions, any of which may fail, and then a crash.
     fn round(&mut self, when: &str) {
         let before = self.disks.faults.operations();
         let fails = self.random.random_ratio(1, 3);
@@ -137,7 +139,7 @@ impl Run {
         match self.disks.open_with(self.random.random()) {
             Ok((store, found)) => {
                 self.expected.found(found, when);
-                // It is there for good before anybody has done anything.
+                // The state must survive a power loss before any new transaction.
                 let (_, left) = self.disks.after_power_loss(|| false).open_with(0).unwrap();
                 assert_eq!(left, self.expected.state, "{when}: a start relies on too much");
                 self.commit(store);

@@ -1,4 +1,4 @@
-//! The log on the disk is, after whatever happens, what raft-core believes it to be.
+//! Whatever happens, the log on the disk is the one that raft-core expects.
 
 mod disk;
 mod disks;
@@ -57,14 +57,15 @@ proptest! {
         let disks = disks.after_power_loss(|| random.random_ratio(share, 4));
         let (mut store, found) = disks.open()?;
         prop_assert!(found == state || (!committed && found == before));
-        // And it goes on from there.
+        // The store continues from there.
         let mut state = found;
         store.commit(vec![some_write(&mut random, &mut state, LARGE)])?;
         prop_assert_eq!(store.read()?, state);
     }
 }
 
-/// A log of 14 MiB, of which 3 MiB are still needed: from here on, the other file is written.
+/// Returns a log of 14 MiB, of which 3 MiB are still needed. From here on, the other file is
+/// written.
 fn about_to_change_files(disks: &Disks) -> (LogStore, PersistentState) {
     let (mut store, mut state) = disks.open().unwrap();
     for _ in 0..56 {
@@ -162,7 +163,8 @@ fn a_disk_that_voted_among_others_is_refused_and_not_touched() {
 fn a_disk_of_an_earlier_layout_is_refused_and_not_begun_anew() {
     let disks = Disks::default();
     drop(disks.open().unwrap());
-    // Version 2 had no voters. The record is that of "test", n1, disk 7, with a checksum of its own.
+    // Version 2 had no voters. The record belongs to server n1 of cluster "test", with disk 7, and
+    // has a valid checksum.
     let mut record = disks.files[0].contents()[..512].to_vec();
     let body = [&[0, 2, 4][..], b"test", &[1, 7, 0]].concat();
     record[28..].fill(0);
@@ -250,7 +252,7 @@ fn a_record_hidden_in_a_value_is_not_taken_for_one() {
     let (mut store, mut state) = disks.open().unwrap();
     store.commit(vec![append(&mut state, 100)]).unwrap();
     let of_the_file = disks.files[0].contents()[512..1024].to_vec();
-    // Somebody who knows the format, but not the file's salt.
+    // The value of a client that knows the format, but not the file's salt.
     let mut forged = of_the_file.clone();
     forged[16..24].copy_from_slice(&[0; 8]);
     let value: Vec<u8> = forged.iter().copied().cycle().take(40 * 512).collect();

@@ -1,8 +1,9 @@
-//! Arbitrary stories of a server: how it starts, and what happens to it then.
+//! Arbitrary stories of a server: how it starts, and which inputs it gets then.
 //!
-//! Inputs that are drawn blindly are nearly all refused at the door. Therefore most moves are
-//! relative to the state that the server is in (the vote that it waits for, an acknowledgement of
-//! something that it sent), so that stories get deep, and the rest is as wild as the types allow.
+//! Message validation rejects nearly all inputs that are drawn independently of the server.
+//! Therefore most moves are relative to the server's state (a vote that it waits for, an
+//! acknowledgement of something that it sent), so that stories reach deep states. The other moves
+//! are as arbitrary as the types allow.
 
 use quickcheck::{Arbitrary, Gen};
 use raft_core::{
@@ -12,12 +13,12 @@ use raft_core::{
     ReadId, ReadRound, RequestVote, RequestVoteReply, Role, Snapshot, Term, TermAt, step,
 };
 
-/// How a server starts, and what happens to it then.
+/// The start of a server, and the moves after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
     pub(crate) config: Config,
     pub(crate) disk: PersistentState,
-    /// How far the state machine is when the server starts.
+    /// The last index that the state machine has applied when the server starts.
     applied: Index,
     moves: Vec<Move>,
 }
@@ -36,11 +37,13 @@ impl Story {
         Node::restart(&Paper, self.config.clone(), self.disk.clone(), self.applied)
     }
 
-    /// Plays the story and shows every step of it. A server that refuses to start has none.
+    /// Plays the story and calls `look` for each step. A server that refuses to start takes no
+    /// step.
     ///
-    /// A story ends with an election in the last term that a disk may hold: the next start would
-    /// refuse the disk, and no law says anything about it. A peer cannot bring a server there, its
-    /// terms end at [`NUMBER_LIMIT`]; a story gets there if its disk begins there.
+    /// A story ends when an election goes beyond the last term that a disk may hold. The next start
+    /// would refuse that disk, so the laws do not cover this state. A peer cannot bring a server
+    /// there, because its terms end at [`NUMBER_LIMIT`]. A story gets there only if its disk starts
+    /// near that last term.
     pub(crate) fn play(self, mut look: impl FnMut(&Step)) {
         let Ok(mut node) = self.start() else {
             return;
@@ -72,8 +75,8 @@ impl Arbitrary for Story {
     }
 }
 
-/// What happens next. All but the first are relative to the node; a number called `back` or `ahead`
-/// is a distance from the obvious choice.
+/// The next event. All variants but the first are relative to the node. A number called `back` or
+/// `ahead` is a distance from the obvious choice.
 #[derive(Clone, Debug)]
 enum Move {
     Wild(Input),
@@ -86,7 +89,7 @@ enum Move {
     SnapshotTaken {
         back: u64,
     },
-    /// A candidate with a log that ends near the end of the node's.
+    /// A candidate with a log that ends near the end of the node's log.
     Candidate {
         from: NodeId,
         newer: u64,
@@ -96,12 +99,12 @@ enum Move {
         from: NodeId,
         granted: bool,
     },
-    /// A leader's entries, behind a position in the node's log.
+    /// A leader's entries, after a position near the end of the node's log.
     Append {
         from: NodeId,
         newer: u64,
         after: Near,
-        /// How much the term grows from one entry to the next.
+        /// The growth of the term from each entry to the next.
         growth: Vec<u64>,
         commit: Near,
     },
@@ -109,7 +112,7 @@ enum Move {
         from: NodeId,
         at: Near,
     },
-    /// A refusal of what the leader claimed last.
+    /// A refusal of the leader's last request to this follower.
     Conflict {
         from: NodeId,
         back: u64,
@@ -125,7 +128,7 @@ enum Move {
     },
 }
 
-/// A place in the neighbourhood of another one.
+/// A position near another one.
 #[derive(Clone, Copy, Debug)]
 struct Near {
     back: u64,
@@ -195,7 +198,8 @@ fn later(node: &Node, newer: u64) -> Term {
     Term(node.current_term.0.saturating_add(newer))
 }
 
-/// The position at an index, with the node's own term if it knows it, else with its latest.
+/// Returns the position at an index. Its term is that of the node's entry there, if the node knows
+/// it, otherwise that of the base or of the last entry.
 fn position(node: &Node, index: Index) -> LogPosition {
     let term = match node.log.term_at(index) {
         TermAt::Present(term) => term,
@@ -300,13 +304,13 @@ impl Arbitrary for Move {
     }
 }
 
-/// A number below `limit`.
+/// Returns a number below `limit`.
 fn below(g: &mut Gen, limit: u64) -> u64 {
     let numbers: Vec<u64> = (0..limit).collect();
     g.choose(&numbers).copied().unwrap_or(0)
 }
 
-/// Mostly small, sometimes on the edge of what is allowed or beyond.
+/// Returns a number that is mostly small, sometimes at the limits or beyond.
 fn number(g: &mut Gen) -> u64 {
     const EXTREMES: [u64; 7] =
         [0, 1, NUMBER_LIMIT - 1, NUMBER_LIMIT, NUMBER_LIMIT + 1, u64::MAX / 2, u64::MAX];
@@ -323,7 +327,7 @@ fn near(g: &mut Gen) -> Near {
     Near { back, ahead }
 }
 
-/// Mostly one of the usual servers, seldom the node itself (n1) or a stranger.
+/// Returns mostly one of the usual peers, seldom the node itself (n1) or an unknown server.
 fn server(g: &mut Gen) -> NodeId {
     match below(g, 20) {
         0 => NodeId(number(g)),
@@ -366,7 +370,7 @@ fn entry(g: &mut Gen) -> Entry {
     Entry { term: term(g), payload }
 }
 
-/// Entries whose terms mostly ascend, as they should.
+/// Returns entries whose terms mostly ascend, as they should.
 fn entries(g: &mut Gen) -> Vec<Entry> {
     let count = match below(g, 50) {
         0 => 300,
@@ -413,7 +417,7 @@ fn config(g: &mut Gen) -> Config {
     }
 }
 
-/// Any input at all.
+/// Returns any input, without regard to the node's state.
 fn wild_input(g: &mut Gen) -> Input {
     match below(g, 12) {
         0 => Input::Durable { mark: Mark(number(g)) },

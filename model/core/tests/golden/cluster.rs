@@ -1,5 +1,5 @@
-//! A small cluster in memory: disks that may lag behind, state machines that may lag behind, and a
-//! network in which nothing moves unless a script says so.
+//! A small cluster in memory. Its disks and state machines may lag behind, and its network delivers
+//! a message only when a script says so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Display;
@@ -12,25 +12,27 @@ use raft_core::{
 
 use crate::notation;
 
-/// The servers, the network between them, and what the current command has printed so far.
+/// The servers, the network between them, and the output of the current command so far.
 #[derive(Default)]
 pub(crate) struct Cluster {
     servers: BTreeMap<NodeId, Server>,
     limits: Limits,
-    /// Whose writes wait for `sync`; those of others are durable as soon as the step is over.
+    /// The servers whose writes wait for `sync`. The writes of other servers are durable when the
+    /// step ends.
     pub(crate) queued_disks: BTreeSet<NodeId>,
-    /// Whose state machine waits for `apply`; others do at once what they are asked to.
+    /// The servers whose state machine waits for `apply`. Other state machines do their tasks at
+    /// once.
     pub(crate) held_machines: BTreeSet<NodeId>,
     /// Messages in flight, in the order in which they left.
     pub(crate) network: Vec<Envelope>,
-    /// Messages that were delayed: nothing reaches for them but `release`.
+    /// Delayed messages. Only `release` delivers them.
     pub(crate) delayed: Vec<Envelope>,
     /// Servers on one side of a partition; none if there is no partition.
     pub(crate) island: BTreeSet<NodeId>,
     output: String,
 }
 
-/// A message on its way.
+/// A message in flight.
 #[derive(Clone)]
 pub(crate) struct Envelope {
     pub(crate) from: NodeId,
@@ -46,14 +48,14 @@ struct Server {
     process: Option<Process>,
 }
 
-/// What a crash takes away.
+/// The volatile state of a server, which a crash loses.
 struct Process {
     node: Node,
     /// Writes on their way to the disk.
     writes: VecDeque<(Mark, Write)>,
     /// Messages that wait for a write.
     outbox: Vec<(Mark, Envelope)>,
-    /// What the state machine was asked to do.
+    /// The tasks of the state machine, oldest first.
     tasks: VecDeque<Task>,
 }
 
@@ -62,14 +64,14 @@ enum Task {
     Restore(Snapshot, Mark),
 }
 
-/// A state machine that remembers every command and where in the log it was.
+/// A state machine that stores every command with its index in the log.
 #[derive(Default)]
 struct Machine {
     applied: Index,
     commands: Vec<(Index, String)>,
 }
 
-/// Why a command cannot be carried out. A script that asks for such a thing is wrong.
+/// The reason why a command cannot be carried out. The script is wrong then.
 pub(crate) type Refused = String;
 
 impl Cluster {
@@ -87,7 +89,7 @@ impl Cluster {
         self.servers.keys().copied().collect()
     }
 
-    /// What has been printed since the last call.
+    /// Returns the output since the last call.
     pub(crate) fn take_output(&mut self) -> String {
         std::mem::take(&mut self.output)
     }
@@ -107,8 +109,8 @@ impl Cluster {
         process.ok_or_else(|| format!("{id} is down"))
     }
 
-    /// Gives a server an input, carries out the effects, and lets the disk and the state machine go
-    /// on if they do so on their own.
+    /// Gives a server an input, carries out the effects, and lets the disk and the state machine
+    /// work unless they are held.
     pub(crate) fn feed(&mut self, id: NodeId, input: Input) -> Result<(), Refused> {
         self.print(format!("{id} {}", notation::input(&input)));
         let before = self.process(id)?.node.clone();
@@ -119,7 +121,8 @@ impl Cluster {
         self.go_on(id)
     }
 
-    /// As [`Cluster::feed`], for what happens without a command: printed only if it has an effect.
+    /// Gives a server an input that is not a command of the script, as [`Cluster::feed`] does.
+    /// Prints it only if it has an effect.
     fn feed_quietly(&mut self, id: NodeId, input: Input) -> Result<(), Refused> {
         let headline = format!("{id} {}", notation::input(&input));
         let printed = self.take_output();
@@ -191,7 +194,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// What happens by itself: disks and state machines that are not held work until they are idle.
+    /// Lets the server's disk and state machine work until they are idle, unless they are held.
     pub(crate) fn go_on(&mut self, id: NodeId) -> Result<(), Refused> {
         loop {
             let queued = self.queued_disks.contains(&id);
@@ -212,7 +215,8 @@ impl Cluster {
         }
     }
 
-    /// Makes at most `count` writes durable and lets go of the messages that waited for them.
+    /// Makes at most `count` writes durable, and sends and returns the messages that waited for
+    /// them.
     fn write_to_disk(&mut self, id: NodeId, count: usize) -> Result<Vec<Envelope>, Refused> {
         let server = self.server(id)?;
         let process = server.process.as_mut().ok_or("down")?;
@@ -230,7 +234,7 @@ impl Cluster {
         Ok(left)
     }
 
-    /// The disk finishes some of the writes under way.
+    /// Lets the disk finish the oldest `count` writes under way.
     pub(crate) fn sync(&mut self, id: NodeId, count: usize) -> Result<(), Refused> {
         let process = self.process(id)?;
         let written = process.writes.iter().take(count).next_back();
@@ -246,8 +250,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// The state machine does at most `count` of the things that it was asked for. Returns up to
-    /// where it has come.
+    /// Lets the state machine do at most `count` of its tasks. Returns the last index that it has
+    /// applied.
     fn work(&mut self, id: NodeId, count: usize) -> Result<Index, Refused> {
         let server = self.server(id)?;
         let process = server.process.as_mut().ok_or("down")?;
@@ -272,7 +276,8 @@ impl Cluster {
         self.feed(id, Input::Applied { index })
     }
 
-    /// A snapshot of the state machine as it was at `index`, or as it is now.
+    /// Tells the server that a snapshot is stored: of the state machine as it was at `index`, or as
+    /// it is now.
     pub(crate) fn snapshot(&mut self, id: NodeId, index: Option<Index>) -> Result<(), Refused> {
         let machine = &self.server(id)?.machine;
         let index = index.unwrap_or(machine.applied);
@@ -280,7 +285,7 @@ impl Cluster {
         self.feed(id, Input::SnapshotTaken { index, handle })
     }
 
-    /// The process ends. Of the writes under way, the first `kept` reach the disk.
+    /// Ends the process. The first `kept` of the writes under way reach the disk.
     pub(crate) fn crash(&mut self, id: NodeId, kept: usize) -> Result<(), Refused> {
         let server = self.server(id)?;
         let Some(process) = server.process.take() else {
@@ -296,8 +301,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a server from its disk. Its state machine has kept everything up to `applied`, or is
-    /// only what the snapshot on the disk says.
+    /// Starts a server from its disk. Its state machine has kept everything up to `applied`; if
+    /// that is none, it holds only the snapshot on the disk.
     pub(crate) fn restart(&mut self, id: NodeId, applied: Option<Index>) -> Result<(), Refused> {
         let voters = self.servers.keys().copied().collect();
         let limits = self.limits;
@@ -322,7 +327,7 @@ impl Cluster {
         self.print(format!("{id} does not start: {reason:?}"));
     }
 
-    /// Starts a server over, with another disk.
+    /// Starts a server again with another disk.
     pub(crate) fn replace_disk(
         &mut self,
         id: NodeId,
@@ -333,7 +338,7 @@ impl Cluster {
         self.restart(id, applied)
     }
 
-    /// Hands over messages, in this order.
+    /// Delivers messages, in this order.
     pub(crate) fn deliver(&mut self, messages: Vec<Envelope>) -> Result<(), Refused> {
         for Envelope { from, to, message } in messages {
             if self.server(to)?.process.is_none() {
@@ -346,9 +351,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Delivers everything, and the answers, until nothing is in flight.
+    /// Delivers all messages, and the answers to them, until nothing is in flight.
     pub(crate) fn settle(&mut self) -> Result<(), Refused> {
-        // A correct cluster falls silent; a script must not run forever to find out otherwise.
+        // The network of a correct cluster becomes empty. The limit ends the script if it does not.
         for _ in 0..1000 {
             if self.network.is_empty() {
                 return Ok(());
@@ -400,7 +405,7 @@ impl Process {
         Process { node, writes: VecDeque::new(), outbox: Vec::new(), tasks: VecDeque::new() }
     }
 
-    /// Whether the state machine has anything to do that need not wait for the disk.
+    /// Returns whether the state machine has a task that need not wait for the disk.
     fn can_apply(&self) -> bool {
         match self.tasks.front() {
             Some(Task::Apply(..)) => true,
@@ -411,7 +416,8 @@ impl Process {
 }
 
 impl Server {
-    /// Brings the state machine to where it is when the server starts.
+    /// Sets the state machine to its state at the start of the server. Returns the last applied
+    /// index.
     fn recover(&mut self, applied: Option<Index>) -> Index {
         let snapshot = self.disk.log.snapshot();
         let Some(applied) = applied else {
@@ -439,8 +445,8 @@ impl Machine {
     fn restore(&mut self, snapshot: &Snapshot) {
         let index = snapshot.last_included_index;
         let commands = snapshot.handle.to_string();
-        // The places of commands that were known before stay known: an older snapshot may still be
-        // under way. The places of the others are covered by the snapshot.
+        // Commands that were known before keep their indexes, because an older snapshot may still
+        // be under way. The other commands get the last index of the snapshot, which covers them.
         self.commands.retain(|(at, _)| *at <= index);
         let known = self.commands.len();
         let at_base = |command: &str| (index, command.to_owned());
@@ -449,7 +455,7 @@ impl Machine {
         self.applied = index;
     }
 
-    /// The commands up to `index`: what a snapshot of that state holds.
+    /// Returns the commands up to `index`, which are the data of a snapshot of that state.
     fn as_of(&self, index: Index) -> Bytes {
         let applied = self.commands.iter().filter(|(at, _)| *at <= index);
         Bytes::from(applied.map(|(_, command)| command).join(" ").as_str())

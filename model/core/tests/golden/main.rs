@@ -1,14 +1,14 @@
-//! Golden scripts: short stories about a cluster, each named by the sentence that it shows, with
-//! everything that the servers do written out.
+//! Golden scripts: short stories about a cluster. The name of each is the sentence that it shows,
+//! and its results are everything that the servers do.
 //!
-//! A script is a list of commands and, after `---`, what came of them. The results are generated
-//! with `UPDATE_GOLDENFILES=1 cargo test -p raft-core --test golden` and then *read*: a script is
-//! worth as much as the comparison of its results with the paper.
+//! A script is a list of commands and, after `---`, the results of each.
+//! `UPDATE_GOLDENFILES=1 cargo test -p raft-core --test golden` generates the results. A person
+//! must then compare them with the paper: without that comparison a script shows nothing.
 //!
-//! How to read the results: a line without indentation is an input of a server, the lines below it
-//! are what the step changed (`=`) and its effects, in order. Entries are written `index:command@term`,
-//! positions `index@term`. In a log, `|` stands before what the server does not know to be durable.
-//! The commands are explained at [`Runner::command`].
+//! In the results, a line without indentation is an input of a server. The lines below it are the
+//! changes that the step made (`=`) and its effects, in order. Entries are written
+//! `index:command@term`, positions `index@term`. In a log, `|` stands before the part that the
+//! server does not know to be durable. The commands are explained at [`Runner::command`].
 
 mod cluster;
 mod notation;
@@ -35,14 +35,14 @@ type Outcome = Result<(), Box<dyn Error>>;
 struct Args<'a>(ArgumentConsumer<'a>);
 
 impl Args<'_> {
-    /// The next positional argument, if there is one.
+    /// Returns the next positional argument, if there is one.
     fn optional<T: FromStr<Err: std::fmt::Display>>(
         &mut self,
     ) -> Result<Option<T>, Box<dyn Error>> {
         self.0.next_pos().map(parse).transpose()
     }
 
-    /// The next positional argument.
+    /// Returns the next positional argument.
     fn next<T: FromStr<Err: std::fmt::Display>>(&mut self) -> Result<T, Box<dyn Error>> {
         Ok(self.optional()?.ok_or("an argument is missing")?)
     }
@@ -51,12 +51,12 @@ impl Args<'_> {
         Ok(self.next::<Server>()?.0)
     }
 
-    /// All other positional arguments.
+    /// Returns all other positional arguments.
     fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.next_pos().map(str::to_owned)).collect()
     }
 
-    /// The servers named, or all of them.
+    /// Returns the named servers, or all servers if none is named.
     fn servers(&mut self, cluster: &Cluster) -> Result<Vec<NodeId>, Box<dyn Error>> {
         let named: Vec<NodeId> = self
             .rest()
@@ -66,7 +66,7 @@ impl Args<'_> {
         Ok(if named.is_empty() { cluster.ids() } else { named })
     }
 
-    /// The value of `name=value`, if given.
+    /// Returns the value of `name=value`, if given.
     fn key<T: FromStr<Err: std::fmt::Display>>(
         &mut self,
         name: &str,
@@ -74,7 +74,7 @@ impl Args<'_> {
         self.0.take_key(name).map(parse).transpose()
     }
 
-    /// The number `name=value`, 0 if not given.
+    /// Returns the number in `name=value`, 0 if not given.
     fn number(&mut self, name: &str) -> Result<u64, Box<dyn Error>> {
         Ok(self.key::<Number>(name)?.unwrap_or_default().0)
     }
@@ -87,7 +87,7 @@ impl Args<'_> {
         Ok(self.key::<Position>(name)?.unwrap_or_default().0)
     }
 
-    /// A snapshot from `name=INDEX@TERM` and `data="x y"`.
+    /// Returns the snapshot from `name=INDEX@TERM` and `data="x y"`.
     fn snapshot(&mut self, name: &str) -> Result<Snapshot, Box<dyn Error>> {
         let position = self.position(name)?;
         let data: String = self.key("data")?.unwrap_or_default();
@@ -103,8 +103,9 @@ fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Box<dyn Er
     text.parse().map_err(|error| format!("{text:?}: {error}").into())
 }
 
-/// Which messages a command means: all, or those `FROM`, or those `FROM TO`, or those `to=TO`; of
-/// them those of a `kind`; of them the oldest `count`.
+/// The messages that a command means: all, or those from `FROM`, or those of `FROM TO`, or those
+/// `to=TO`. With `kind`, only the messages of that kind among them; with `count`, only the oldest
+/// of those.
 struct Selection {
     from: Option<NodeId>,
     to: Option<NodeId>,
@@ -134,7 +135,7 @@ impl Selection {
             && self.kind.as_ref().is_none_or(kind)
     }
 
-    /// The messages that are meant.
+    /// Returns the selected messages.
     fn copy(&self, messages: &[Envelope]) -> Result<Vec<Envelope>, Box<dyn Error>> {
         let meant = messages.iter().filter(|message| self.includes(message));
         let meant: Vec<Envelope> = meant.take(self.count).cloned().collect();
@@ -144,7 +145,7 @@ impl Selection {
         Ok(meant)
     }
 
-    /// Takes the messages that are meant away from the others.
+    /// Removes the selected messages from the others and returns them.
     fn take(&self, messages: &mut Vec<Envelope>) -> Result<Vec<Envelope>, Box<dyn Error>> {
         let taken = self.copy(messages)?;
         let mut left = self.count;
@@ -157,7 +158,7 @@ impl Selection {
     }
 }
 
-/// The message of a `receive` command, from its kind and fields.
+/// Returns the message of a `receive` command, from its kind and fields.
 fn message(kind: &str, args: &mut Args) -> Result<Message, Box<dyn Error>> {
     let term = Term(args.number("term")?);
     let read_round = ReadRound(args.number("round")?);
@@ -207,7 +208,7 @@ fn outcome(args: &mut Args) -> Result<AppendOutcome, Box<dyn Error>> {
     Ok(AppendOutcome::Conflict { prev_log_index, hint: args.position("hint")? })
 }
 
-/// Runs one script.
+/// The runner of one script.
 #[derive(Default)]
 struct Runner {
     cluster: Cluster,
@@ -225,9 +226,10 @@ impl goldenscript::Runner for Runner {
 }
 
 impl Runner {
-    /// The commands. What a server can be told: `campaign`, `heartbeat`, `propose`, `read`,
-    /// `receive` (any message, from anybody), `durable`, `applied`. What its world can do: `sync`,
-    /// `apply`, `snapshot`, `crash`, `restart`, `boot` (from a disk written out in the script).
+    /// Runs a command. The inputs of a server are `campaign`, `heartbeat`, `propose`, `read`,
+    /// `receive` (any message, from any sender), `durable` and `applied`. The events around it are
+    /// `sync`, `apply`, `snapshot`, `crash`, `restart` and `boot` (from a disk written out in the
+    /// script).
     fn command(&mut self, name: &str, args: &mut Args) -> Outcome {
         let input = match name {
             "cluster" => return self.boot_cluster(args),
@@ -267,7 +269,7 @@ impl Runner {
         Ok(self.cluster.feed(id, input)?)
     }
 
-    /// `cluster 3 batch=2 window=4 reads=1`: boots this many servers.
+    /// Runs `cluster 3 batch=2 window=4 reads=1`, which boots this many servers.
     fn boot_cluster(&mut self, args: &mut Args) -> Outcome {
         let usual = Limits::default();
         let limits = Limits {
@@ -276,7 +278,7 @@ impl Runner {
             reads: args.key("reads")?.unwrap_or(usual.reads),
         };
         self.cluster.boot(args.next()?, limits)?;
-        // Boot says the same every time, unless a server refuses.
+        // The output of a boot is always the same, unless a server refuses to start.
         let output = self.cluster.take_output();
         let refused = output.lines().filter(|line| line.contains("does not start"));
         refused.for_each(|line| self.cluster.print(line));
@@ -301,7 +303,7 @@ impl Runner {
             }
             // `crash 1 keep=1`: the first of the writes under way still reaches the disk.
             "crash" => cluster.crash(id, args.key("keep")?.unwrap_or(0))?,
-            // `restart 1 applied=2`: the state machine has kept what it had applied up to there.
+            // `restart 1 applied=2`: the state machine has kept the entries up to that index.
             "restart" => {
                 let applied = args.index("applied")?;
                 cluster.restart(id, applied)?;
@@ -318,8 +320,8 @@ impl Runner {
         Ok(())
     }
 
-    /// What servers look like, from outside: `state`, `log`, or the commands that the state
-    /// `machine` has applied.
+    /// Prints the `state` or the `log` of servers, or the commands that the state `machine` has
+    /// applied.
     fn look(&mut self, name: &str, args: &mut Args) -> Outcome {
         for id in args.servers(&self.cluster)? {
             match name {
@@ -331,9 +333,10 @@ impl Runner {
         Ok(())
     }
 
-    /// `disks queued 1 2`: the writes of these servers wait for `sync`. `machines held 1 2`: their
-    /// state machines wait for `apply`. After `disks auto` and `machines auto`, and in the
-    /// beginning, both happen at once. Without names, all servers are meant.
+    /// Holds disks or state machines. After `disks queued 1 2`, the writes of these servers wait
+    /// for `sync`. After `machines held 1 2`, their state machines wait for `apply`. In the
+    /// beginning, and after `disks auto` and `machines auto`, nothing waits. Without names, the
+    /// command means all servers.
     fn hold(&mut self, name: &str, args: &mut Args) -> Outcome {
         let mode: String = args.next()?;
         let servers: BTreeSet<_> = args.servers(&self.cluster)?.into_iter().collect();
@@ -352,11 +355,11 @@ impl Runner {
         Ok(())
     }
 
-    /// What happens to messages. See [`Selection`] for which.
+    /// Runs a command about messages. See [`Selection`] for the messages that it means.
     fn network(&mut self, name: &str, args: &mut Args) -> Outcome {
         let cluster = &mut self.cluster;
         match name {
-            // Everything in flight, and the answers to it, until nothing is in flight.
+            // Delivers everything in flight, and the answers to it, until nothing is in flight.
             "settle" => cluster.settle()?,
             "messages" => {
                 for Envelope { from, to, message } in cluster.network.clone() {
@@ -370,12 +373,12 @@ impl Runner {
             "drop" => {
                 Selection::parse(args)?.take(&mut cluster.network)?;
             }
-            // A message on the long way round: `release` delivers it.
+            // Delays messages until `release` delivers them.
             "delay" => {
                 let meant = Selection::parse(args)?.take(&mut cluster.network)?;
                 cluster.delayed.extend(meant);
             }
-            // A second copy, on the long way round.
+            // Makes second copies of messages, which are delayed.
             "duplicate" => {
                 let meant = Selection::parse(args)?.copy(&cluster.network)?;
                 cluster.delayed.extend(meant);
@@ -384,7 +387,7 @@ impl Runner {
                 let meant = Selection::parse(args)?.take(&mut cluster.delayed)?;
                 cluster.deliver(meant)?;
             }
-            // `partition 1 2`: from now on these do not reach the others, nor the others them.
+            // `partition 1 2`: from now on no message passes between these servers and the others.
             "partition" => {
                 let island: BTreeSet<_> = args.servers(cluster)?.into_iter().collect();
                 cluster.island = island;
@@ -396,7 +399,7 @@ impl Runner {
     }
 }
 
-/// The directory of the scripts.
+/// Returns the directory of the scripts.
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
 }
@@ -406,7 +409,7 @@ fn run(topic: &str, sentence: &str) -> Outcome {
     Ok(goldenscript::run(&mut Runner::default(), script)?)
 }
 
-/// One test per script, and the list of all of them.
+/// Defines one test per script, and the list of all scripts.
 macro_rules! scripts {
     ($($topic:ident: $($sentence:ident)+;)+) => {
         $(mod $topic {
@@ -504,7 +507,7 @@ scripts! {
         an_acknowledgement_of_what_was_never_sent_is_rejected;
 }
 
-/// A script that nobody runs shows nothing.
+/// Every script file is in the list above, because a script that no test runs shows nothing.
 #[test]
 fn every_script_is_run() -> Outcome {
     let listed = SCRIPTS.iter().flat_map(|(topic, sentences)| {

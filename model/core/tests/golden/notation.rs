@@ -1,6 +1,6 @@
-//! How scripts write Raft down: an entry is `x@2` (a command and its term) or `noop@2`, a position
-//! is `5@2` (an index and its term), an entry in its place is `5:x@2`. The render functions and the
-//! `FromStr` types here are the two directions of that.
+//! The notation of the scripts: an entry is `x@2` (a command and its term) or `noop@2`, a position
+//! is `5@2` (an index and its term), an entry in its place is `5:x@2`. The functions here write
+//! this notation, and the `FromStr` types read it.
 
 use std::str::FromStr;
 
@@ -67,7 +67,7 @@ fn number(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A number that may be written as `limit` or `limit+1`.
+/// A number that may also be written as `limit`, `limit+1` or `disk-limit+1`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Number(pub(crate) u64);
 
@@ -79,7 +79,7 @@ impl FromStr for Number {
     }
 }
 
-/// What an entry asks of the state machine.
+/// Writes the command of an entry, or `noop`.
 pub(crate) fn command(entry: &Entry) -> String {
     match &entry.payload {
         Payload::Noop => "noop".to_owned(),
@@ -107,7 +107,7 @@ fn snapshot(snapshot: &Snapshot) -> String {
     format!("{last_included_index}@{last_included_term} {handle:?}")
 }
 
-/// Rounds matter only where there are reads.
+/// Writes a read round, unless it is 0: rounds matter only where there are reads.
 fn round(round: ReadRound) -> String {
     match round {
         ReadRound(0) => String::new(),
@@ -119,7 +119,7 @@ fn server_or(server: Option<NodeId>, otherwise: &str) -> String {
     server.map_or(otherwise.to_owned(), |server| server.to_string())
 }
 
-/// A message, without its envelope.
+/// Writes a message, without its envelope.
 pub(crate) fn message(message: &Message) -> String {
     let term = message.term();
     match message {
@@ -172,7 +172,7 @@ fn outcome(outcome: &AppendOutcome) -> String {
     }
 }
 
-/// An input, as the headline of a step.
+/// Writes an input, as the headline of a step.
 pub(crate) fn input(input: &Input) -> String {
     match input {
         Input::ElectionTimeout => "election timeout".to_owned(),
@@ -186,7 +186,7 @@ pub(crate) fn input(input: &Input) -> String {
     }
 }
 
-/// An effect, on one line.
+/// Writes an effect, on one line.
 pub(crate) fn effect(effect: &Effect) -> String {
     match effect {
         Effect::Persist { mark, write: w } => format!("write {}: {}", mark.0, write(w)),
@@ -220,7 +220,7 @@ fn why(refusal: ReadRefusal) -> String {
     }
 }
 
-/// What a write puts on the disk.
+/// Writes the content of a write to the disk.
 pub(crate) fn write(write: &Write) -> String {
     let vote = write.vote.map(|record| {
         let VoteRecord { current_term, voted_for } = record;
@@ -234,7 +234,7 @@ pub(crate) fn write(write: &Write) -> String {
     vote.into_iter().chain(log).join(", ")
 }
 
-/// Role and term.
+/// Writes role and term.
 pub(crate) fn role(node: &Node) -> String {
     let term = node.current_term;
     match &node.role {
@@ -247,7 +247,7 @@ pub(crate) fn role(node: &Node) -> String {
     }
 }
 
-/// What a leader knows of a follower.
+/// Writes the leader's knowledge about a follower.
 pub(crate) fn progress(progress: &Progress) -> String {
     let pace = match progress.pace {
         Pace::Probe => "probe",
@@ -261,8 +261,8 @@ pub(crate) fn progress(progress: &Progress) -> String {
     )
 }
 
-/// The log: `(2@1 "x")` for a snapshot at its base, the entries, and `|` in front of the part that is
-/// not durable yet.
+/// Writes the log: `(2@1 "x")` for a snapshot at its base, the entries, and `|` before the part
+/// that is not durable yet.
 pub(crate) fn log(node: &Node) -> String {
     let base = node.log.base().index;
     let durable = node.durable_index();
@@ -291,7 +291,7 @@ pub(crate) fn log(node: &Node) -> String {
     parts.join(" ")
 }
 
-/// Term, vote, commit and applied index, on one line.
+/// Writes role, term, vote, commit and applied index, on one line.
 pub(crate) fn state(node: &Node) -> String {
     format!(
         "{}, vote {}, commit {}, applied {}",
@@ -302,7 +302,7 @@ pub(crate) fn state(node: &Node) -> String {
     )
 }
 
-/// What a step changed in the node, beyond what its effects say.
+/// Lists the changes that a step made to the node and that its effects do not show.
 pub(crate) fn changes(before: &Node, after: &Node) -> Vec<String> {
     let mut changes = Vec::new();
     if role(before) != role(after) {

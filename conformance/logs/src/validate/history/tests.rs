@@ -1,4 +1,4 @@
-//! What cannot happen where every step is the model's is made by hand here.
+//! Tests with situations that cannot occur if every step is the model's. They are made by hand.
 
 use raft_core::{
     Bytes, Config, Leadership, Limits, Mark, Pace, Payload, PersistentState, Progress, ReadId,
@@ -16,7 +16,8 @@ fn log(terms: &[u64]) -> Log {
     Log::new(Snapshot::none(), terms.iter().map(|term| entry(*term, "x")).collect())
 }
 
-/// Three servers of a term, with logs of these terms that are on their disks; all have voted for n1.
+/// Returns three servers in one term, with logs of these terms on their disks. All have voted for
+/// n1.
 fn cluster(term: u64, logs: [&[u64]; 3]) -> Vec<Replica> {
     let replica = |(id, terms): (u64, &[u64])| {
         let mut replica = Replica::new(NodeId(id));
@@ -65,7 +66,7 @@ fn lead(replicas: &mut [Replica], who: usize) {
     node.role = Role::Leader(Leadership { followers, read_round, reads });
 }
 
-/// What a step of a server breaks that changes its node like this.
+/// Returns the property that a step of a server breaks, if the step has this effect on the servers.
 fn breaks(
     history: &mut History,
     replicas: &mut [Replica],
@@ -80,7 +81,7 @@ fn breaks(
     result.err().map(|broken| broken.property)
 }
 
-/// A leader commits up to an index.
+/// Lets a leader commit up to an index, and returns the property that this breaks.
 fn commit(
     history: &mut History,
     replicas: &mut [Replica],
@@ -90,7 +91,7 @@ fn commit(
     breaks(history, replicas, who, &[], |all| node(all, who).commit_index = Index(index))
 }
 
-/// A server wins its term.
+/// Lets a server win its term, and returns the property that this breaks.
 fn win(history: &mut History, replicas: &mut [Replica], who: usize) -> Option<Property> {
     breaks(history, replicas, who, &[], |all| lead(all, who))
 }

@@ -260,7 +260,7 @@ pub(crate) struct BenchArgs {
     pub(crate) json: JsonArgs,
 }
 
-/// A number of bytes, such as `4096`, `100MB` or `64KiB`.
+/// Parses a number of bytes, such as `4096`, `100MB` or `64KiB`.
 fn size(text: &str) -> Result<u64, String> {
     let number_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);

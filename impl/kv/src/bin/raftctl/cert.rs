@@ -1,4 +1,4 @@
-//! `raftctl cert`: an authority, and certificates for servers and clients, for tests.
+//! `raftctl cert`: creates an authority, and certificates for servers and clients, for tests.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::args::CertArgs;
 use crate::failure::{Exit, Failure, refuse_existing, write_file};
 use crate::output;
 
-/// Where a server is always reached in tests.
+/// The hosts under which every server is reachable in tests.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 pub(crate) fn run(args: &CertArgs) -> Result<Exit, Failure> {
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &CertArgs) -> Result<Exit, Failure> {
     let authority = authority()?;
     let mut pairs = vec![Pair::new("ca", authority.pem(), authority.key())];
     for name in &names {
-        // By that name the servers know each other, wherever they run.
+        // The servers identify each other by this name, on any host.
         let mut hosts = hosts.clone();
         hosts.push(name.clone());
         pairs.push(issue(&authority, name, &hosts)?);
@@ -67,7 +67,8 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
-/// A certificate of the authority and its key. Servers are clients of each other, too.
+/// Creates a key and a certificate that the authority signs. Servers are also clients of each
+/// other, so every certificate is valid for clients.
 fn issue(
     authority: &CertifiedIssuer<'static, KeyPair>,
     name: &str,

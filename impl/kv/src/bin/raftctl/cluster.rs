@@ -1,4 +1,4 @@
-//! Which servers to talk to, and what they say about themselves.
+//! The servers to ask, and the statuses that they return.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use crate::args::{ClusterArgs, SessionArgs};
 use crate::failure::Failure;
 
-/// Where `raftd dev` serves clients.
+/// The addresses at which `raftd dev` serves clients.
 const DEV: [&str; 3] = ["http://127.0.0.1:7101", "http://127.0.0.1:7102", "http://127.0.0.1:7103"];
 
-/// Names the servers if the command line does not.
+/// The environment variable with the servers, for a command line without `--servers`.
 const VARIABLE: &str = "RAFTCTL_SERVERS";
 
-/// The servers to talk to.
+/// The servers to ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Address>,
@@ -42,7 +42,8 @@ impl Cluster {
         Ok(Client::new(self.servers.clone(), self.options.clone())?)
     }
 
-    /// A client for a write, which has the time that opening a session leaves of the timeout.
+    /// Returns a client for a write. If a session is opened first, the write has the rest of the
+    /// timeout.
     pub(crate) async fn writer(&self, args: &SessionArgs) -> Result<Client, Failure> {
         let began = Instant::now();
         let mut client = self.client()?;
@@ -53,13 +54,13 @@ impl Cluster {
         Ok(client)
     }
 
-    /// A client of one server only.
+    /// Returns a client of one server only.
     pub(crate) fn client_of(&self, server: &Address) -> Result<Client, Failure> {
         Ok(Client::new(vec![server.clone()], self.options.clone())?)
     }
 
-    /// Asks all servers, also those that only the others name. It takes twice that long at most, and
-    /// not longer than the timeout.
+    /// Asks all servers, including those that only other servers list. Takes at most twice
+    /// `patience`, and not longer than the timeout.
     pub(crate) async fn survey(&self, patience: Duration) -> Vec<Seen> {
         let mut observer = Observer::new(self, patience.min(self.options.deadline / 2));
         let mut seen = observer.look().await;
@@ -70,13 +71,14 @@ impl Cluster {
     }
 }
 
-/// What is left of a time. Never zero, which would mean one attempt of any length.
+/// Returns the rest of a time. The result is never zero, because a deadline of zero means one
+/// attempt without a deadline.
 pub(crate) fn rest(time: Duration, since: Instant) -> Duration {
     time.saturating_sub(since.elapsed()).max(Duration::from_millis(1))
 }
 
 impl ClusterArgs {
-    /// Refuses to be told about servers where none is asked.
+    /// Refuses options about servers in a mode in which no server is asked.
     pub(crate) fn refuse_without_effect(&self, mode: &'static str) -> Result<(), Failure> {
         let given = [
             ("--servers", self.servers.is_some()),
@@ -97,17 +99,17 @@ fn servers_by_default() -> Result<Vec<Address>, Failure> {
     text.split(',').map(|server| server.parse().map_err(Failure::Variable)).collect()
 }
 
-/// What one server said.
+/// The answer of one server.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) address: Address,
-    /// Its own word, or that of another server.
+    /// The id of the server, from its own answer or from that of another server.
     pub(crate) id: Option<u64>,
     pub(crate) status: Result<Status, Error>,
 }
 
 impl Seen {
-    /// `n1`, or the address of a server whose number nobody knows.
+    /// Returns a name such as `n1`, or the address if the server's id is not known.
     pub(crate) fn name(&self) -> String {
         self.id.map_or_else(|| self.address.to_string(), |id| format!("n{id}"))
     }
@@ -117,7 +119,7 @@ impl Seen {
     }
 }
 
-/// Asks servers again and again, on connections that it keeps.
+/// An observer that asks servers repeatedly, on connections that it keeps open.
 pub(crate) struct Observer {
     clients: Vec<(Address, Client)>,
     options: Options,
@@ -127,7 +129,7 @@ impl Observer {
     pub(crate) fn new(cluster: &Cluster, patience: Duration) -> Observer {
         let request_timeout = patience.min(cluster.options.request_timeout);
         let tls = cluster.options.tls.clone();
-        // One attempt, not more: that a server is away is what is to be seen.
+        // There is only one attempt, because the observer must show that a server is unreachable.
         let options = Options { request_timeout, deadline: Duration::ZERO, tls };
         let mut observer = Observer { clients: Vec::new(), options };
         for server in &cluster.servers {
@@ -144,7 +146,8 @@ impl Observer {
         }
     }
 
-    /// Adds the servers that others name. Returns whether there are any.
+    /// Adds the servers that did not answer, but that other servers list. Returns whether any
+    /// server was added.
     pub(crate) fn add_members(&mut self, seen: &[Seen]) -> bool {
         let before = self.clients.len();
         let answered: Vec<u64> = statuses(seen).map(|status| status.id).collect();
@@ -161,7 +164,7 @@ impl Observer {
         self.clients.len() > before
     }
 
-    /// Asks all at once.
+    /// Asks all servers at the same time.
     pub(crate) async fn look(&mut self) -> Vec<Seen> {
         let mut asking = JoinSet::new();
         for (place, (address, mut client)) in self.clients.drain(..).enumerate() {
@@ -184,7 +187,7 @@ impl Observer {
     }
 }
 
-/// Finds out from the others which servers do not answer.
+/// Sets the ids of servers that did not answer, from the answers of the others.
 fn name_the_silent(seen: &mut [Seen]) {
     let named = |address: &Address| {
         let members = statuses(seen).flat_map(|status| &status.members);
@@ -200,19 +203,20 @@ fn name_the_silent(seen: &mut [Seen]) {
     }
 }
 
-/// An address that a server names, if need be with the scheme by which that one was reached.
+/// Parses an address that a server lists. If it has no scheme, it gets the scheme of `like`, the
+/// address at which that server was reached.
 fn as_address(text: &str, like: &Address) -> Option<Address> {
     let scheme = if like.is_secure() { "https" } else { "http" };
     let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
     whole.parse().ok()
 }
 
-/// What the servers said that answered.
+/// Returns the statuses of the servers that answered.
 pub(crate) fn statuses(seen: &[Seen]) -> impl Iterator<Item = &Status> {
     seen.iter().filter_map(|server| server.status.as_ref().ok())
 }
 
-/// A leader, and who agrees that it is.
+/// A leader, and the number of servers that agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreement {
     pub(crate) leader: u64,
@@ -222,7 +226,7 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    /// The leader of the latest term, and how many servers see it so.
+    /// Returns the leader of the latest term, and the number of servers that agree on it.
     pub(crate) fn of(seen: &[Seen]) -> Option<Agreement> {
         let leaders = statuses(seen).filter(|status| status.role == "leader");
         let leader = leaders.max_by_key(|status| status.term)?;
@@ -248,13 +252,13 @@ impl Agreement {
 }
 
 impl Agreement {
-    /// What the leader says.
+    /// Returns the status of the leader.
     pub(crate) fn leader_of<'s>(&self, seen: &'s [Seen]) -> Option<&'s Status> {
         statuses(seen).find(|status| status.id == self.leader)
     }
 }
 
-/// A server that does not listen to another one.
+/// A server that another server refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) server: u64,
@@ -262,7 +266,7 @@ pub(crate) struct Refused {
     pub(crate) reason: String,
 }
 
-/// Who refuses whom, each once, as those say that answered.
+/// Returns the refusals between servers, each once, according to the servers that answered.
 pub(crate) fn refusals(seen: &[Seen]) -> Vec<Refused> {
     let mut found: Vec<Refused> = Vec::new();
     for status in statuses(seen) {
@@ -280,9 +284,10 @@ pub(crate) fn refusals(seen: &[Seen]) -> Vec<Refused> {
     found
 }
 
-/// Which members do not do their part, with a word about each: those that the leader does not call
-/// current, those that refuse it, and those that a server refuses which does its own part. What a server
-/// that is at odds with the leader says of others counts for nothing.
+/// Returns the members that reduce the redundancy, with a word about each: the members that the
+/// leader does not report as current, the members that refuse the leader, and the members that are
+/// refused by a server outside this list. If a server in this list refuses another member, that
+/// does not count.
 pub(crate) fn deficient(seen: &[Seen], leader: &Status) -> BTreeMap<u64, &'static str> {
     let others = leader.members.iter().filter(|member| member.id != leader.id);
     let mut found: BTreeMap<u64, &'static str> = others
@@ -302,7 +307,7 @@ pub(crate) fn deficient(seen: &[Seen], leader: &Status) -> BTreeMap<u64, &'stati
     found
 }
 
-/// A word for people.
+/// Returns the state of a replication as a word for people.
 pub(crate) fn word(replication: Option<Replication>) -> &'static str {
     match replication {
         Some(Replication::Current) => "current",
@@ -314,13 +319,13 @@ pub(crate) fn word(replication: Option<Replication>) -> &'static str {
     }
 }
 
-/// The servers with a word about each, such as `n2 is silent, n3 is refused`.
+/// Returns the servers with a word about each, such as `n2 is silent, n3 is refused`.
 pub(crate) fn in_words(deficient: &BTreeMap<u64, &'static str>) -> String {
     let words: Vec<_> = deficient.iter().map(|(id, word)| format!("n{id} is {word}")).collect();
     words.join(", ")
 }
 
-/// Where the leader is, as a majority sees it.
+/// Returns the answer of the leader on which a majority agrees.
 pub(crate) fn leader(seen: &[Seen]) -> Option<&Seen> {
     let agreement = Agreement::of(seen).filter(Agreement::is_majority)?;
     seen.iter().find(|server| server.status.is_ok() && server.id == Some(agreement.leader))

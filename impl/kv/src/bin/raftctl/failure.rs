@@ -1,4 +1,4 @@
-//! What goes wrong, said once and clearly, and the exit codes.
+//! The failures of the program, their messages, and the exit codes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use raft_cli::output::{PrintError, complain_with_help};
 use raft_kv::api::Outcome;
 use raft_kv::client::{AddressError, Error};
 
-/// How the program ends.
+/// The result with which the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Fine,
-    /// No such key, a conflict, no leader.
+    /// The answer is negative: no such key, a conflict, or for `status`, no leader or a member that
+    /// is silent, behind or refused.
     No,
     Usage,
     Unknown,
@@ -34,7 +35,7 @@ impl Exit {
     }
 }
 
-/// A reason to stop.
+/// The reason why the program stops.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -57,7 +58,7 @@ pub(crate) enum Failure {
     Input(std::io::Error),
     #[error("cannot print: {0}")]
     Output(std::io::Error),
-    /// Whoever read the output has had enough.
+    /// The reader of the output has closed the pipe.
     #[error("nobody reads the output")]
     Closed,
     #[error("cannot start: {0}")]
@@ -88,7 +89,7 @@ impl Failure {
         }
     }
 
-    /// Prints what happened, where, and what to do.
+    /// Prints the failure, and advice on what to do about it.
     pub(crate) fn print(&self) {
         if matches!(self, Failure::Closed) {
             return;
@@ -129,7 +130,7 @@ impl Failure {
     }
 }
 
-/// Refuses early what [`write_file`] would refuse after all the work.
+/// Fails early if a file exists, because [`write_file`] would refuse it after all the work.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
     if path.exists() && !force {
         return Err(Failure::Exists { path: path.to_owned() });
@@ -137,8 +138,8 @@ pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a file that must not exist yet, unless `force` says so. A secret one is for its owner
-/// only.
+/// Writes a file. The file must not exist yet, unless `force` is set. Only its owner can access a
+/// secret file.
 pub(crate) fn write_file(
     path: &Path,
     contents: &[u8],
@@ -160,7 +161,7 @@ pub(crate) fn write_file(
     let written = options.open(path).and_then(|mut file| {
         #[cfg(unix)]
         if secret {
-            // An older file keeps its mode when it is opened.
+            // An existing file keeps its mode when it is opened.
             use std::os::unix::fs::PermissionsExt as _;
             file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         }

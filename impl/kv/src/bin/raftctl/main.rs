@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             failure.print();
             failure.exit()
         }
-        // The panic itself is on stderr already.
+        // The message of the panic is already on stderr.
         Err(_) => Exit::Internal,
     };
     ExitCode::from(exit.code())
@@ -41,7 +41,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         return cert::run(cert);
     }
     let cluster = Cluster::new(args.cluster)?;
-    // Its clients run on threads of their own.
+    // The clients of the benchmark run on separate threads.
     if let Command::Bench(args) = &args.command {
         return bench::run(&cluster, args);
     }
@@ -61,7 +61,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
             Command::Bench(args) => bench::run(&cluster, &args),
         }
     });
-    // A name that is still being looked up would be waited for.
+    // Otherwise the program would wait for a name lookup that is still in progress.
     runtime.shutdown_background();
     exit
 }

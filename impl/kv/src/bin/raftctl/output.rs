@@ -1,4 +1,5 @@
-//! Numbers, tables and bytes for people and pipes: 100 columns, no colour needed.
+//! The output of numbers, tables and bytes for people and for pipes: at most 100 columns wide,
+//! without colour.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +8,8 @@ pub(crate) use raft_cli::quantity::{bytes, count};
 
 use crate::failure::Failure;
 
-/// Prints a text. A closed pipe is no error, but a reason to stop.
+/// Prints a text. A closed pipe is returned as [`Failure::Closed`], which ends the program without
+/// an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_bytes(text.as_bytes())
 }
@@ -21,7 +23,7 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-/// A table without lines. The numbered columns are numbers.
+/// Creates a table without lines. `numbers` are the places of the columns that contain numbers.
 pub(crate) fn table(columns: &[&str], numbers: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(columns.to_vec());
@@ -33,13 +35,13 @@ pub(crate) fn table(columns: &[&str], numbers: &[usize]) -> Table {
     table
 }
 
-/// A table as text, without blanks at the ends of lines.
+/// Returns a table as text, without spaces at the ends of lines.
 pub(crate) fn lines(table: &Table) -> String {
     let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
     lines.collect()
 }
 
-/// A time of some microseconds, with three digits.
+/// Formats a time in microseconds with three digits.
 pub(crate) fn micros(micros: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are printed")]
     let number = micros as f64;

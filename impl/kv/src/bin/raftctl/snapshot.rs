@@ -1,4 +1,4 @@
-//! `raftctl snapshot`: has servers take a snapshot.
+//! `raftctl snapshot`: makes servers take a snapshot.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `raftctl status`: what the servers say about themselves.
+//! `raftctl status`: shows the statuses of the servers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ struct Json<'a> {
     leader: Option<u64>,
     term: Option<u64>,
     majority_agrees: bool,
-    /// Whether every member does its part.
+    /// Whether a majority agrees on a leader, and every other member is current.
     redundant: bool,
     servers: Vec<JsonServer<'a>>,
 }
@@ -44,7 +44,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &StatusArgs) -> Result<Exit, Fa
     Ok(if is_redundant(&seen, agreement) { Exit::Fine } else { Exit::No })
 }
 
-/// Whether a majority agrees on a leader, and every other member does its part.
+/// Returns whether a majority agrees on a leader, and no member reduces the redundancy.
 fn is_redundant(seen: &[Seen], agreement: Option<Agreement>) -> bool {
     agreement.is_some_and(|agreement| {
         let leader = agreement.leader_of(seen);
@@ -58,7 +58,7 @@ fn report(seen: &[Seen], agreement: Option<Agreement>) -> String {
     table(seen) + &followers + &summary(seen, agreement)
 }
 
-/// What the leader knows of the other members.
+/// Returns a table of the other members, as the leader sees them.
 fn followers(seen: &[Seen], leader: &Status) -> String {
     let others: Vec<_> = leader.members.iter().filter(|member| member.id != leader.id).collect();
     if others.is_empty() {
@@ -80,7 +80,7 @@ fn followers(seen: &[Seen], leader: &Status) -> String {
     format!("\nThe others, as n{} sees them:\n{}", leader.id, output::lines(&table))
 }
 
-/// How long ago something was, in words.
+/// Formats the time since an event.
 fn ago(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds} ms"),
@@ -110,7 +110,7 @@ fn table(seen: &[Seen]) -> String {
     output::lines(&table)
 }
 
-/// The last, the committed, the applied entry and the snapshot's.
+/// Returns the indexes of the last, the committed and the applied entry and of the snapshot.
 pub(crate) fn indexes(status: &Status) -> [u64; 4] {
     [status.last_index, status.commit_index, status.applied_index, status.snapshot_index]
 }
@@ -145,7 +145,8 @@ fn summary(seen: &[Seen], agreement: Option<Agreement>) -> String {
     out
 }
 
-/// Why a server did not answer, without what the reader knows already.
+/// Returns the reason why a server did not answer, without the server's address, which the reader
+/// already knows.
 pub(crate) fn reason(server: &Seen, error: &Error) -> String {
     let text = match error {
         Error::Unavailable { reason, .. } => reason.clone(),
@@ -219,13 +220,13 @@ mod tests {
         Seen { status: Err(error), ..server(id, "", 0, None) }
     }
 
-    /// Three servers, all as they should be.
+    /// Returns the answers of three servers without any failure.
     fn sound() -> [Seen; 3] {
         let follower = |id| server(id, "follower", 3, Some(1));
         [server(1, "leader", 3, Some(1)), follower(2), follower(3)]
     }
 
-    /// What `of` says of `member`.
+    /// Returns the entry for `member` in the answer of server `of`.
     fn member(seen: &mut [Seen], of: usize, member: usize) -> &mut Member {
         &mut seen[of - 1].status.as_mut().expect("it answers").members[member - 1]
     }
@@ -274,7 +275,7 @@ mod tests {
             replication: Some(Replication::Refused),
             ..member(&mut seen, 1, 3).clone()
         };
-        // The same, as the other side knows it.
+        // The refused server reports the same refusal.
         member(&mut seen, 3, 1).refuses = Some(lost.to_owned());
         let (text, redundant) = told(&seen);
         assert!(!redundant);

@@ -68,7 +68,8 @@ pub(crate) async fn cas(cluster: &Cluster, args: CasArgs) -> Result<Exit, Failur
     Ok(Exit::No)
 }
 
-/// On a terminal, the next prompt begins a line. Programs get the bytes as they are.
+/// Returns whether a newline must follow the value. On a terminal, the next prompt then begins on a
+/// new line. Programs get the bytes unchanged.
 fn needs_newline(value: &[u8], is_terminal: bool) -> bool {
     is_terminal && !value.ends_with(b"\n")
 }

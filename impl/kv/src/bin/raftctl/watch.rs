@@ -1,4 +1,4 @@
-//! `raftctl watch`: the servers, live.
+//! `raftctl watch`: shows the servers, live.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::status::indexes;
 
-/// Later than this, a server counts as unreachable.
+/// The time after which a server without an answer counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(cluster: &Cluster, args: &WatchArgs) -> Result<Exit, Failure> {
@@ -36,7 +36,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &WatchArgs) -> Result<Exit, Fai
     }
 }
 
-/// What is on the screen, or was printed last.
+/// The state of the display: the height of the text on the screen, or the last printed line.
 struct View {
     started: Instant,
     redraw: bool,
@@ -58,7 +58,7 @@ impl View {
                 let _ = write!(out, "\x1b[{}A", self.height);
             }
             for line in text.lines() {
-                // Each line is cleared behind its end, so that nothing flickers.
+                // Only the rest of each line is cleared, so that nothing flickers.
                 let _ = writeln!(out, "{line}\x1b[K");
             }
             out.push_str("\x1b[J");
@@ -76,7 +76,7 @@ impl View {
     }
 }
 
-/// A column for each server.
+/// Returns a table with a column for each server.
 fn screen(seen: &[Seen]) -> String {
     let names: Vec<String> = seen.iter().map(Seen::name).collect();
     let mut columns = vec![""];
@@ -110,7 +110,9 @@ fn screen(seen: &[Seen]) -> String {
     format!("{}\n {agreement}\n", output::lines(&table))
 }
 
-/// A line for all servers: `n1 leader t3 9/9/9 s0`, the last, the committed and the applied index.
+/// Returns one line for all servers. The part of a server, such as `n1 leader t3 9/9/9 s0`,
+/// contains its name, role and term, its last, committed and applied index, and the index of its
+/// snapshot.
 fn line(seen: &[Seen]) -> String {
     let server = |server: &Seen| match &server.status {
         Err(_) => format!("{} unreachable", server.name()),

@@ -1,4 +1,5 @@
-//! Three servers on one machine, as three processes that may be killed one by one.
+//! `raftd dev`: several servers on one machine, three by default. Each is a process that can be
+//! killed separately.
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -14,10 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::LogFormat;
 
-/// How long a server that died stays down, so that one can see it.
+/// The time before a server that died is started again, so that the failure can be observed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long servers may take to stop before they are killed.
+/// The time that servers have to stop before they are killed.
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Starts three servers on this machine.
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     pub(crate) log_format: LogFormat,
 }
 
-/// Why there are no servers.
+/// The reason why the servers cannot be started or supervised.
 #[derive(Debug, thiserror::Error)]
 enum DevError {
     #[error("{0}")]
@@ -67,7 +68,8 @@ enum DevError {
 }
 
 impl DevError {
-    /// As of a server: 2 the command line, 3 the data, 4 an address is taken.
+    /// Returns the exit code, as for a single server: 2 for the command line, 3 for the data, 4 for
+    /// an address that is taken.
     fn exit_code(&self) -> u8 {
         match self {
             DevError::Ports(_) => 2,
@@ -98,7 +100,7 @@ struct Ports {
 }
 
 impl Ports {
-    /// The ports of all servers, each of them once.
+    /// Returns the ports of all servers. Fails if a port is invalid or two ranges of ports overlap.
     fn of_all(args: &Args) -> Result<Vec<Ports>, DevError> {
         let bases = [
             ("--client-port", args.client_port),
@@ -133,11 +135,11 @@ impl Ports {
         Ok((0..args.nodes).map(of_one).collect())
     }
 
-    /// Finds out what each server would complain of by itself.
+    /// Fails if a port is taken, so that this error is reported once and not by each server.
     fn refuse_taken(all: &[Ports]) -> Result<(), DevError> {
         for port in all.iter().flat_map(|ports| [ports.client, ports.peer, ports.health]) {
-            // The standard library's listeners may follow upon connections that are still dying, as a
-            // server's may.
+            // The standard library's listeners can bind an address whose earlier connections are
+            // not fully closed yet. The listeners of a server can do so too.
             TcpListener::bind(("127.0.0.1", port))
                 .map_err(|error| DevError::Taken { port, error })?;
         }
@@ -167,7 +169,7 @@ async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
     }
     announce(&mut out, &ports, &servers);
     let mut code = 3;
-    // Without anybody who reads what happens, it ends.
+    // The program ends when its output can no longer be written.
     while !out.has_failed() {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -202,7 +204,7 @@ async fn supervise(args: &Args) -> Result<ExitCode, DevError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the configurations that are not there yet.
+/// Writes the configurations that do not exist yet. Returns the paths of all configurations.
 fn configure(args: &Args, ports: &[Ports]) -> io::Result<Vec<PathBuf>> {
     let member = |(id, ports): (u64, &Ports)| Member {
         id,
@@ -235,18 +237,18 @@ fn configure(args: &Args, ports: &[Ports]) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A directory for its owner alone.
+/// Creates a directory that only its owner can access.
 fn make_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// A file for its owner alone.
+/// Creates a file that only its owner can access.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
-/// A configuration that is there already has to be that of the same cluster.
+/// Checks that an existing configuration belongs to the same cluster.
 fn same_cluster(path: &Path, members: &[Member], health: &str) -> io::Result<()> {
     let config = Config::read(path).map_err(|error| io::Error::other(error.to_string()))?;
     let same_health = config.listen_health.is_none_or(|address| address == health);
@@ -296,7 +298,8 @@ impl Server {
             make_directory(&directory)?;
             command.arg("--trace-log").arg(directory.join("trace.jsonl"));
         }
-        // A server's standard input ends with this process, however that ends, and the server too.
+        // When this process ends for any reason, the server's standard input ends, and then the
+        // server stops.
         command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
     }
 
@@ -322,7 +325,7 @@ impl Server {
     }
 }
 
-/// The next server that ends, and how.
+/// Waits until a server ends. Returns its place and its exit status.
 async fn any_ends(servers: &mut [Server]) -> io::Result<(usize, std::process::ExitStatus)> {
     loop {
         for (place, server) in servers.iter_mut().enumerate() {

@@ -1,11 +1,12 @@
-//! The reason why a server ends, said once.
+//! The message with the reason why a server ends.
 
 use std::io::Write as _;
 use std::time::SystemTime;
 
 use crate::LogFormat;
 
-/// Prints one line on standard error, whatever the log's filter: text, or JSON as the log has it.
+/// Prints one line on standard error, independent of the log's filter: as text, or as JSON in the
+/// form of the log.
 pub(crate) fn print(message: &str, format: LogFormat) {
     let line = match format {
         LogFormat::Text => format!("raftd: {message}"),
@@ -18,6 +19,6 @@ pub(crate) fn print(message: &str, format: LogFormat) {
             .to_string()
         }
     };
-    // If nobody reads it, there is nobody left to tell.
+    // If the line cannot be written, there is no other place to report the reason.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,5 @@
-//! `raftd`: a server of the replicated key-value service, or three of them at once to try.
+//! `raftd`: runs a server of the replicated key-value service, or several servers on one machine to
+//! try the service.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -16,8 +17,9 @@ use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Entries and pages of the store come and go; the system's allocator gives their memory back to the
-/// system each time, and a start after a kill takes a third longer.
+/// The server often allocates and frees memory for entries and for pages of the store. The system's
+/// allocator returns this memory to the operating system each time. With it, a start after a kill
+/// takes a third longer.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -122,7 +124,7 @@ fn run_one(args: RunArgs, format: LogFormat) -> ExitCode {
         Ok(config) => config,
         Err(error) => return bad_config(error, format),
     };
-    // Files, and connections by the thousand.
+    // The server needs file descriptors for its files and for thousands of connections.
     if let Err(error) = rlimit::increase_nofile_limit(1 << 16) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }

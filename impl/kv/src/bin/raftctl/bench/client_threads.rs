@@ -1,5 +1,5 @@
-//! Clients on threads: each thread has a runtime of its own, so that clients of different threads
-//! never wait for each other.
+//! Clients on threads. Each thread has its own runtime, so that clients of different threads never
+//! wait for each other.
 
 use std::future::Future;
 use std::sync::Barrier;
@@ -14,40 +14,41 @@ pub(super) enum Operation {
     Get(u64),
 }
 
-/// A request that was answered.
+/// The result of a request that was answered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Done {
-    /// A read found nothing.
+    /// Whether a read found no value.
     pub(super) missing: bool,
-    /// How often the client was sent elsewhere first.
+    /// The number of redirections before the answer.
     pub(super) redirections: u64,
 }
 
-/// What is measured.
+/// The system that is measured.
 pub(super) trait Target: Sync {
     type Worker: Worker;
 
-    /// What it is, in a few words.
+    /// Describes the target in a few words.
     fn name(&self) -> String;
 
-    /// A client with a connection of its own. `number` tells the clients apart.
+    /// Connects a client with its own connection. Every client has a different `number`.
     fn connect(&self, number: usize) -> impl Future<Output = Result<Self::Worker, String>> + Send;
 }
 
 /// A client that makes one request after the other.
 pub(super) trait Worker: Send + 'static {
-    /// Makes a request. What goes wrong is said in few words: the report counts by them. The next
-    /// request connects again if that is necessary, also if this one was abandoned.
+    /// Makes a request. An error is a text of a few words, because the report counts errors by
+    /// their texts. The next request connects again if necessary, even if this request was
+    /// abandoned.
     fn ask(&mut self, operation: Operation) -> impl Future<Output = Result<Done, String>> + Send;
 }
 
-/// The name of a key, with as many digits as each other.
+/// Returns the name of a key. All names have the same number of digits.
 pub(super) fn key_name(key: u64) -> String {
     format!("bench-{key:010}")
 }
 
-/// Connects the clients, runs a job for each, and `observe` beside them, which is told whether
-/// they have all ended.
+/// Connects the clients, and runs a job for each of them. Runs `observe` at the same time, and
+/// gives it a function that returns whether all jobs have ended.
 pub(super) fn spread<T, J, F, R>(
     target: &T,
     clients: usize,
@@ -87,7 +88,8 @@ where
     })
 }
 
-/// One thread: it connects its clients, waits for the other threads, and runs.
+/// Runs one thread, which connects its clients, waits for the other threads, and then runs the
+/// jobs.
 fn run_thread<T, J, F, R>(
     target: &T,
     numbers: impl Iterator<Item = usize>,
@@ -115,7 +117,7 @@ where
         Ok::<_, Failure>((runtime, workers))
     };
     let ready = connecting();
-    // Before the barrier, so that everybody sees it behind it.
+    // The flag is set before the barrier, so that every thread sees it after the barrier.
     failed.fetch_or(ready.is_err(), Ordering::Relaxed);
     connected.wait();
     let (runtime, workers) = ready?;

@@ -1,4 +1,4 @@
-//! The closed loop.
+//! The closed loop: each client sends its next request when its last one is answered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,26 +15,27 @@ use super::{INTERVAL, PATIENCE, PAUSE, cpu, progress_bar};
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 
-/// When something counts.
+/// The time in which requests count.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     begin: Instant,
     end: Instant,
 }
 
-/// What all clients of a run share.
+/// The state that all clients of a run share.
 struct Shared {
     warm_up: Duration,
     duration: Duration,
     keys: u64,
     reads: u8,
     window: OnceLock<Window>,
-    /// Requests that were answered, within the window or not.
+    /// The number of requests that were answered, within the window or not.
     answered: AtomicU64,
 }
 
 impl Shared {
-    /// The window opens for all at the same time: counted from when the first one asks.
+    /// Returns the window, which is the same for all clients. The warm-up before it begins with the
+    /// first call of this function.
     fn window(&self) -> Window {
         *self.window.get_or_init(|| {
             let begin = Instant::now() + self.warm_up;
@@ -68,7 +69,7 @@ pub(super) fn run<T: Target>(target: &T, args: &BenchArgs, clients: usize) -> Re
     Ok(Run::new(clients, args, &total, cost))
 }
 
-/// One client: the next request leaves when the last one is answered.
+/// Runs one client, which sends its next request when its last one is answered.
 async fn client<W: Worker>(mut worker: W, shared: Arc<Shared>, mut rng: SmallRng) -> Tally {
     let mut tally = Tally::new();
     let window = shared.window();
@@ -106,8 +107,8 @@ async fn client<W: Worker>(mut worker: W, shared: Arc<Shared>, mut rng: SmallRng
     tally
 }
 
-/// Draws progress. Returns how much CPU time this process spent within the window on each answer,
-/// and on the whole.
+/// Draws progress. Returns the CPU time that this process spent within the window, for each answer
+/// and for each second.
 fn observe(shared: &Shared, clients: usize, finished: &dyn Fn() -> bool) -> Option<cpu::Cost> {
     let Window { begin, end } = shared.window();
     let length = shared.warm_up + shared.duration;
@@ -125,7 +126,8 @@ fn observe(shared: &Shared, clients: usize, finished: &dyn Fn() -> bool) -> Opti
         let phase = if now < begin { "warm-up" } else { "measuring" };
         bar.set_position(millis(length.saturating_sub(end.saturating_duration_since(now))));
         bar.set_message(format!("{clients} clients  {phase}  {rate:.0}/s"));
-        // At the edges of the window exactly, so that what is metered there is right.
+        // The loop wakes up exactly at the edges of the window, so that the readings there are
+        // right.
         let edges = [begin, end].map(|edge| edge.saturating_duration_since(now));
         let edge = edges.into_iter().filter(|wait| !wait.is_zero()).min();
         std::thread::sleep(edge.unwrap_or(INTERVAL).min(INTERVAL));

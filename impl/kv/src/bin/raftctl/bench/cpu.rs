@@ -1,10 +1,10 @@
-//! What the clients themselves cost, which the servers on the same machine do not get.
+//! The CPU time of the clients, which is not available to the servers on the same machine.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// What this process cost within the window.
+/// The CPU time of this process within the window.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Cost {
     /// CPU time for each answer, in microseconds.
@@ -13,7 +13,7 @@ pub(super) struct Cost {
     pub(super) cores: f64,
 }
 
-/// Reads the clock of the CPU at both edges of the window.
+/// A meter that reads the CPU time of this process at both edges of the window.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     begin: Option<Reading>,
@@ -28,7 +28,7 @@ struct Reading {
 }
 
 impl Meter {
-    /// Takes a reading if an edge was reached just now.
+    /// Takes a reading if an edge of the window was reached since the last call.
     pub(super) fn at(&mut self, now: Instant, begin: Instant, end: Instant, answered: u64) {
         let reading = || time().map(|cpu| Reading { at: now, cpu, answered });
         if now >= begin && self.begin.is_none() {
@@ -52,7 +52,7 @@ impl Meter {
     }
 }
 
-/// The CPU time of this process, where the system says it: Linux counts in ticks of 10 ms.
+/// Returns the CPU time of this process, on systems that report it. Linux counts in ticks of 10 ms.
 fn time() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the program, in parentheses, may contain anything.

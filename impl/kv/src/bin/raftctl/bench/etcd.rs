@@ -1,4 +1,4 @@
-//! Clients of etcd: each has a connection of its own to the leader, as the clients of raftd have.
+//! Clients of etcd. Each has its own connection to the leader, like the clients of raftd.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,7 +87,7 @@ impl Worker for EtcdWorker {
                 put.map_err(|error| short(&error))?;
             }
             Operation::Get(key) => {
-                // Linearizable unless asked otherwise.
+                // Reads are linearizable by default.
                 let got = client.get(key_name(key), None).await;
                 done.missing = got.map_err(|error| short(&error))?.kvs().is_empty();
             }
@@ -102,7 +102,7 @@ async fn connect(server: &str) -> Result<Client, Error> {
     Client::connect([server], Some(options)).await
 }
 
-/// Asks every server whether it leads.
+/// Asks the servers one after the other until one of them is the leader.
 async fn find_leader(servers: &[String]) -> Result<String, String> {
     let mut reason = "no server leads".to_owned();
     for server in servers {
@@ -120,7 +120,7 @@ async fn find_leader(servers: &[String]) -> Result<String, String> {
     Err(reason)
 }
 
-/// An error in few words, for counting.
+/// Returns the text of an error in a few words, so that equal errors can be counted.
 fn short(error: &Error) -> String {
     match error {
         Error::GRpcStatus(status) => format!("{:?}: {}", status.code(), status.message()),

@@ -1,4 +1,4 @@
-//! Writing a lot before something is measured.
+//! Fills the store with keys before the measurement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::output;
 
-/// Enough clients for any server to be busy.
+/// The number of clients, which is enough to keep any server busy.
 const CLIENTS: usize = 64;
 
-/// After this many errors, one after the other, a client gives up.
+/// The number of consecutive errors after which a client gives up.
 const ERRORS: u32 = 50;
 
 #[derive(Default)]
@@ -26,7 +26,8 @@ struct Shared {
     errors: AtomicU64,
 }
 
-/// Writes different keys until that many bytes are stored. Returns a sentence about it.
+/// Writes different keys until values of this many bytes are stored. Returns a sentence with the
+/// result.
 pub(super) fn fill<T: Target>(target: &T, args: &BenchArgs, bytes: u64) -> Result<String, Failure> {
     let size = u64::try_from(args.value_size).unwrap_or(u64::MAX).max(1);
     let wanted = bytes.div_ceil(size);
@@ -71,7 +72,7 @@ async fn client<W: Worker>(mut worker: W, shared: Arc<Shared>, wanted: u64) -> R
         if key >= wanted {
             return Ok(());
         }
-        // A write of the same key once more does no harm.
+        // A repeated write of the same key does no harm.
         while let Err(error) = write(&mut worker, key).await {
             shared.errors.fetch_add(1, Ordering::Relaxed);
             errors += 1;

@@ -1,4 +1,4 @@
-//! `raftctl bench`: how fast a cluster is.
+//! `raftctl bench`: measures how fast a cluster is.
 
 mod client_threads;
 mod closed_loop;
@@ -26,10 +26,11 @@ use report::Report;
 /// A request without an answer after this time is an error.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// After an error, a client pauses: a cluster that is away needs no thousand requests a second.
+/// The pause of a client after an error, so that an unavailable cluster does not get thousands of
+/// requests per second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often progress is drawn.
+/// The time between two updates of the progress bar.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(cluster: &Cluster, args: &BenchArgs) -> Result<Exit, Failure> {
@@ -48,7 +49,7 @@ pub(crate) fn run(cluster: &Cluster, args: &BenchArgs) -> Result<Exit, Failure> 
     Ok(if idle { Exit::Unavailable } else { Exit::Fine })
 }
 
-/// The cluster, whose leader is known.
+/// Finds the leader, and returns the cluster as a target.
 fn http_target(cluster: &Cluster, args: &BenchArgs) -> Result<http::HttpTarget, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::Runtime)?;
@@ -60,7 +61,7 @@ fn http_target(cluster: &Cluster, args: &BenchArgs) -> Result<http::HttpTarget, 
 }
 
 fn measure<T: Target>(target: &T, args: &BenchArgs, out: &mut Output) -> Result<Report, Failure> {
-    // Before the first write: it may be another cluster than somebody thinks.
+    // This is printed before the first write, because the user may have named the wrong cluster.
     complain(format_args!("Writing keys named bench-.. to {}.", target.name()));
     if let Some(bytes) = args.fill {
         let filled = fill::fill(target, args, bytes)?;
@@ -73,7 +74,7 @@ fn measure<T: Target>(target: &T, args: &BenchArgs, out: &mut Output) -> Result<
     Ok(report)
 }
 
-/// A bar on stderr, if that is a terminal.
+/// Creates a progress bar on stderr. It is visible only if stderr is a terminal.
 fn progress_bar(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The results of the benchmark, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -39,10 +39,11 @@ pub(super) struct Run {
     redirections: u64,
     reads_of_missing_keys: u64,
     client_cpu: Option<Cost>,
-    /// For a mixed load: puts and gets for themselves.
+    /// For a mixed load, the results of puts and of gets separately.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kinds: Vec<Kind>,
-    /// How many requests took at least the first and less than the second number of microseconds.
+    /// For each bucket, its lower and its upper bound in microseconds, and the number of requests
+    /// that took at least the lower bound and less than the upper bound.
     histogram: Vec<Bucket>,
 }
 
@@ -192,7 +193,7 @@ impl Report {
 }
 
 impl Run {
-    /// What the table does not say.
+    /// Returns the results that are not in the table.
     fn remarks(&self) -> String {
         let mut out = String::new();
         let clients = self.clients;
@@ -218,7 +219,7 @@ impl Run {
     }
 }
 
-/// Counts in buckets that begin with 1, 2 and 5.
+/// Returns the counts in buckets whose lower bounds begin with the digit 1, 2 or 5.
 fn buckets(histogram: &Histogram<u32>) -> Vec<Bucket> {
     let decade = |exponent| [1, 2, 5].map(|digit| digit * 10_u64.pow(exponent));
     let edges: Vec<u64> = std::iter::once(0).chain((0..10).flat_map(decade)).collect();
@@ -234,13 +235,13 @@ fn buckets(histogram: &Histogram<u32>) -> Vec<Bucket> {
     buckets[first..end].to_vec()
 }
 
-/// A bar for each bucket.
+/// Returns a bar for each bucket.
 fn bars(buckets: &[Bucket]) -> String {
     let all: u64 = buckets.iter().map(|bucket| bucket.2).sum();
     let most = buckets.iter().map(|bucket| bucket.2).max().unwrap_or(0).max(1);
     let mut out = String::new();
     for (from, to, count) in buckets {
-        // A bucket with something in it shows.
+        // The bar of a bucket that is not empty has at least one character.
         let length = (count * 50).div_ceil(most);
         let bar = "#".repeat(usize::try_from(length).unwrap_or(50));
         let percent = 100.0 * share(*count, all);

@@ -1,19 +1,19 @@
-//! As much of HTTP/1.1 as the answers to a benchmark need.
+//! A parser for the part of HTTP/1.1 that the answers to a benchmark use.
 
 /// The head of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// How long the head and the body are together.
+    /// The length of the head and the body together, in bytes.
     pub(super) length: usize,
-    /// Where the body begins.
+    /// The position of the first byte of the body.
     pub(super) body: usize,
     /// Whether the connection ends with this answer.
     pub(super) close: bool,
     pub(super) location: Option<String>,
 }
 
-/// Reads a head, or nothing if its end is not there yet.
+/// Parses a head. Returns `None` if the end of the head has not arrived yet.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let mut lines = bytes[..end].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -24,7 +24,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        // Names of other lengths are most of them.
+        // The length is compared first, because most names have another length.
         match name.len() {
             8 if name.eq_ignore_ascii_case(b"location") => {
                 head.location = Some(String::from_utf8_lossy(value).into_owned());

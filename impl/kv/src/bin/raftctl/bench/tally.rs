@@ -1,25 +1,26 @@
-//! What clients met: latencies, and errors by reason.
+//! The results of clients: latencies, and errors by reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// No request takes longer than this number of microseconds, a minute: clients are not so patient.
+/// The longest latency that is recorded, in microseconds: one minute. Clients give up earlier.
 const LONGEST: u64 = 60_000_000;
 
-/// How fast requests of one kind were answered.
+/// The latencies of requests of one kind.
 #[derive(Debug)]
 pub(super) struct Latencies {
-    /// In microseconds: all that began within the window.
+    /// The latencies of answered requests that began within the window, in microseconds.
     pub(super) histogram: Histogram<u32>,
-    /// How many ended within the window.
+    /// The number of answered requests that ended within the window.
     pub(super) completed: u64,
 }
 
 impl Latencies {
     pub(super) fn new() -> Latencies {
-        // Three digits, which this crate accepts. It grows with the longest time.
+        // Three digits are a valid precision for this crate. The histogram grows with the longest
+        // time.
         let histogram = Histogram::new(3).expect("three digits are possible");
         Latencies { histogram, completed: 0 }
     }
@@ -35,16 +36,16 @@ impl Latencies {
     }
 }
 
-/// What a client met.
+/// The results of a client.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) puts: Latencies,
     pub(super) gets: Latencies,
-    /// Reads that found nothing.
+    /// The number of reads that found no value.
     pub(super) missing: u64,
     pub(super) redirections: u64,
     pub(super) errors: BTreeMap<String, u64>,
-    /// Errors during the warm-up.
+    /// The number of errors during the warm-up.
     pub(super) early_errors: u64,
 }
 
@@ -72,7 +73,7 @@ impl Tally {
     }
 }
 
-/// A rate.
+/// Returns a count per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(1e-9)
