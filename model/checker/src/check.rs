@@ -4,33 +4,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::Rule;
+use raft_explore::Kept;
 use raft_trace::{Action, ClusterTrace};
 use serde::{Deserialize, Serialize};
 
-use crate::config::BoundedConfig;
+use crate::any_network::{self, AnyNetwork, broken_properties, reached_witnesses};
+use crate::config::{BoundedConfig, Network};
 use crate::packed::ClusterModel;
-use crate::properties::{Property, PropertySet, Witness};
+use crate::properties::{Property, PropertySet, Witness, WitnessSet};
 use crate::protocol::Noting;
 use crate::search::level::{self, Goal};
 use crate::search::path::{self, Path};
 use crate::search::{Control, Counts, StopReason, stateright};
 
-/// What a check says. Only [`Verdict::Holds`] is green, and only for the properties that were tested.
+/// The verdict of a check. Only [`Verdict::Holds`] is a success, and only for the properties that
+/// were tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
-    /// Explored to the end within the stated bounds, and every property that was tested holds.
+    /// All states within the stated bounds were explored, and every property that was tested holds.
     Holds,
     /// Nothing is broken, but a property that the configuration is for was not tested.
     Vacuous,
-    /// A property is broken; there is a trace.
+    /// A property is broken. There is a trace, unless the limits left no time to make one.
     Violated,
-    /// The time or the memory ran out, or the strategy never comes to an end.
+    /// A limit or an interrupt ended the search, or the strategy never comes to an end.
     Incomplete,
 }
 
 impl Verdict {
-    /// As it stands in tables.
+    /// Returns the verdict's name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Verdict::Holds => "HOLDS",
@@ -41,80 +44,91 @@ impl Verdict {
     }
 }
 
-/// How to go through the states.
+/// The way to go through the states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Our own search in level order.
+    /// This crate's search in level order.
     Level,
-    /// One of stateright's.
+    /// One of stateright's strategies.
     Stateright(stateright::Strategy),
 }
 
-/// How to check.
+/// The options of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How to go through the states.
+    /// The way to go through the states.
     pub strategy: Strategy,
-    /// How many threads do that.
+    /// The number of threads.
     pub threads: usize,
     /// Whether states that differ by a renaming of the servers count as one.
     pub symmetry: bool,
+    /// The network, if it is not the one of the configuration.
+    pub network: Option<Network>,
 }
 
-/// What a check has found out. The names of the fields are those of the JSON report.
+/// The result of a check. The names of the fields are those of the JSON report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The configuration.
     pub name: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// Why it is INCOMPLETE.
+    /// The reason for INCOMPLETE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete_because: Option<&'static str>,
-    /// Visited states; of a simulation, which does not remember them, visits.
+    /// The network that was explored.
+    pub network: Network,
+    /// Over any network, the distinct tuples of servers, budgets and history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_tuples: Option<u64>,
+    /// Over any network, a hash of all visited states, which does not depend on their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub states_hash: Option<String>,
+    /// The number of visited states; over any network, of those with the most messages. A simulation
+    /// does not remember states and counts visits.
     pub distinct_states: u64,
-    /// What was folded: `servers`, or nothing.
+    /// The symmetry that was folded: `servers`, or none.
     pub symmetry: Option<&'static str>,
-    /// How many states these are without folding, summed from the sizes of the orbits.
+    /// The number of states without folding: the sum of the sizes of the orbits.
     pub orbit_states: u64,
-    /// Enabled actions of visited states, those that change nothing excluded.
+    /// The number of enabled actions of visited states, without those that change nothing.
     pub transitions: u64,
-    /// Distinct pairs of a server and what happens to it, up to the folding.
+    /// The number of distinct pairs of a server and an action on it, up to the folding.
     pub local_transitions: u64,
-    /// The longest shortest path; null unless the search was in level order and complete. For a
-    /// violation, the number of levels that were completed.
+    /// The longest of the shortest paths to a state; null unless the search was in level order and
+    /// complete. For a violation, the number of levels that were completed.
     pub depth: Option<u64>,
     /// Wall time.
     pub seconds: f64,
-    /// The most memory that the process held meanwhile, in bytes; filled in by who watches.
+    /// The peak memory of the process during the check, in bytes. The caller fills it in.
     pub peak_bytes: u64,
     /// How often the cap on messages in flight made an action impossible.
     pub blocked_by_in_flight: u64,
-    /// The odds that two states shared a fingerprint, so that one of them was not visited.
+    /// The probability that two states shared a fingerprint, so that one of them was not visited.
     pub collision_odds: f64,
-    /// Witnesses that were reached.
+    /// The witnesses that were reached.
     pub witnesses: Vec<Witness>,
-    /// The properties that the configuration is for; null if it does not say.
+    /// The properties that the configuration is for; null if it does not name any.
     pub properties_required: Option<Vec<Property>>,
     /// The properties that were tested: their witnesses were reached.
     pub properties_tested: Vec<Property>,
     /// The properties that were not tested, so that nothing is known about them.
     pub properties_not_tested: Vec<Property>,
-    /// Those of them that the configuration is for. Empty unless everything was explored.
+    /// The untested properties that the configuration is for. Empty unless everything was explored.
     pub properties_missed: Vec<Property>,
     /// The property that is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<Property>,
-    /// What else the same run breaks, and what was rejected on the way.
+    /// The other properties that the same run breaks, and rejections or halts on the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also_broken: Vec<Property>,
-    /// The file with the run; filled in by who writes it.
+    /// The file with the run. The code that writes the file fills it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// The rules that some explored step asked.
+    /// The rules that were asked in some explored step.
     #[serde(skip)]
     pub rules_asked: Vec<Rule>,
-    /// The run that breaks it, and whether it is known to be a shortest one.
+    /// The run that breaks the property.
     #[serde(skip)]
     pub violation: Option<Violation>,
 }
@@ -124,13 +138,68 @@ pub struct Report {
 pub struct Violation {
     /// The run.
     pub trace: ClusterTrace,
-    /// Whether no shorter run breaks a property.
+    /// Whether the run is known to be a shortest one that breaks a property.
     pub shortest: bool,
 }
 
 /// Checks one configuration under the paper's rules.
 pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Report {
     let started = Instant::now();
+    let explored = match options.network.unwrap_or(config.network) {
+        Network::Any => over_any_network(config, options, control),
+        Network::Bounded => over_bounded_network(config, options, control),
+    };
+    report(config, options, explored, control, started.elapsed())
+}
+
+/// What an exploration has found.
+struct Explored {
+    network: Network,
+    counts: Counts,
+    kept: Option<Kept>,
+    local_transitions: u64,
+    witnessed: WitnessSet,
+    noted: PropertySet,
+    blocked: u64,
+    rules_asked: Vec<Rule>,
+    /// Whether a property is broken; there need not have been time to make a run of it.
+    violated: bool,
+    /// The run, the properties that it breaks, and whether it is known to be a shortest one.
+    run: Option<(Path, bool)>,
+    complete: bool,
+}
+
+fn over_any_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {
+    let system = AnyNetwork::new(config.clone(), Noting::default());
+    let Options { threads, symmetry, .. } = options;
+    let how = raft_explore::Options { threads, symmetry, prune: true };
+    let outcome = raft_explore::search(&system, how, control);
+    let broken = broken_properties(outcome.findings.broken);
+    let run = outcome.violation.map(|(steps, bit)| {
+        let actions = any_network::actions(config, &Noting::default(), steps);
+        (Path { actions, broken: broken_properties(bit) }, false)
+    });
+    Explored {
+        network: Network::Any,
+        counts: Counts {
+            distinct: outcome.kept.states,
+            orbit: outcome.kept.unfolded,
+            transitions: outcome.steps,
+            depth: None,
+        },
+        kept: Some(outcome.kept),
+        local_transitions: outcome.local_transitions,
+        witnessed: reached_witnesses(outcome.findings.witnessed),
+        noted: broken,
+        blocked: 0,
+        rules_asked: system.protocol().asked(),
+        violated: !broken.that_end_search().is_empty(),
+        run,
+        complete: outcome.complete,
+    }
+}
+
+fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {
     let model = Arc::new(fresh(config, options));
     let found = match options.strategy {
         Strategy::Level => by_level(config, &model, options, control),
@@ -145,12 +214,23 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
         let noted = model.noted().iter().next().filter(|_| found.complete);
         noted.and_then(|property| trace_noted(config, property, options, control))
     });
-    report(config, options, &model, Found { run, ..found }, control, started.elapsed())
+    Explored {
+        network: Network::Bounded,
+        counts: found.counts,
+        kept: None,
+        local_transitions: model.local_transitions() as u64,
+        witnessed: model.witnessed(),
+        noted: model.noted(),
+        blocked: model.blocked(),
+        rules_asked: model.protocol().asked(),
+        violated: found.violated,
+        run,
+        complete: found.complete,
+    }
 }
 
 struct Found {
     counts: Counts,
-    /// Whether a property is broken; there need not have been time to make a run of it.
     violated: bool,
     run: Option<(Path, bool)>,
     complete: bool,
@@ -184,8 +264,8 @@ fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Noting> {
     ClusterModel::with_protocol(config.clone(), options.symmetry, Noting::default())
 }
 
-/// Stateright's runs are not the shortest: looks for a shorter one in level order, as long as the
-/// limits allow.
+/// Looks for a shorter run in level order, as far as the limits allow, because stateright's runs
+/// need not be shortest.
 fn shorten(config: &BoundedConfig, run: Path, options: Options, control: &Control) -> (Path, bool) {
     let model = fresh(config, options);
     let outcome = level::search(&model, Goal::Violation, options.threads, control);
@@ -195,7 +275,7 @@ fn shorten(config: &BoundedConfig, run: Path, options: Options, control: &Contro
     found.map_or((run, false), |shortest| (shortest, true))
 }
 
-/// A shortest run to a rejection or a halt, when nothing else was broken.
+/// Finds a shortest run to a rejection or a halt, when no other property was broken.
 fn trace_noted(
     config: &BoundedConfig,
     property: Property,
@@ -210,15 +290,13 @@ fn trace_noted(
 fn report(
     config: &BoundedConfig,
     options: Options,
-    model: &ClusterModel<Noting>,
-    found: Found,
+    explored: Explored,
     control: &Control,
     elapsed: Duration,
 ) -> Report {
-    let Found { counts, violated, run, complete } = found;
+    let Explored { network, counts, complete, violated, noted, run, .. } = explored;
     let broken = run.as_ref().map(|(run, _)| run.broken);
-    let noted = model.noted();
-    let tested = PropertySet::tested_by(model.witnessed());
+    let tested = PropertySet::tested_by(explored.witnessed);
     let missed = if complete {
         config.properties.unwrap_or_default().without(tested)
     } else {
@@ -241,17 +319,24 @@ fn report(
         verdict,
         incomplete_because: (verdict == Verdict::Incomplete)
             .then(|| why_incomplete(options, control)),
+        network,
+        server_tuples: explored.kept.map(|kept| kept.tuples),
+        states_hash: explored.kept.map(|kept| format!("{:016x}", kept.hash)),
         distinct_states: counts.distinct,
         symmetry: options.symmetry.then_some("servers"),
         orbit_states: counts.orbit,
         transitions: counts.transitions,
-        local_transitions: model.local_transitions() as u64,
+        local_transitions: explored.local_transitions,
         depth: counts.depth.filter(|_| verdict != Verdict::Incomplete),
         seconds: elapsed.as_secs_f64(),
         peak_bytes: 0,
-        blocked_by_in_flight: model.blocked(),
-        collision_odds: collision_odds(counts.distinct),
-        witnesses: model.witnessed().iter().collect(),
+        blocked_by_in_flight: explored.blocked,
+        collision_odds: match network {
+            // Its states are compared as they are.
+            Network::Any => 0.0,
+            Network::Bounded => collision_odds(counts.distinct),
+        },
+        witnesses: explored.witnessed.iter().collect(),
         properties_required: config.properties.map(|properties| properties.iter().collect()),
         properties_tested: tested.iter().collect(),
         properties_not_tested: PropertySet::all().without(tested).iter().collect(),
@@ -259,7 +344,7 @@ fn report(
         property: all.next(),
         also_broken: all.collect(),
         trace: None,
-        rules_asked: model.protocol().asked(),
+        rules_asked: explored.rules_asked,
         violation: run.map(|(run, shortest)| Violation {
             trace: trace(config, run.actions, &describe(config, run.broken)),
             shortest,
@@ -280,7 +365,7 @@ fn is_simulation(options: Options) -> bool {
     matches!(options.strategy, Strategy::Stateright(stateright::Strategy::Simulation { .. }))
 }
 
-/// The odds that among `n` fingerprints of 64 bits two are equal: n^2 / 2^65.
+/// Returns the probability that two of `n` fingerprints of 64 bits are equal: n^2 / 2^65.
 fn collision_odds(distinct: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "odds need two digits")]
     let distinct = distinct as f64;
@@ -292,17 +377,17 @@ fn describe(config: &BoundedConfig, broken: PropertySet) -> String {
     format!("{} breaks {}", config.name, names.join(", "))
 }
 
-/// A run of a configuration as a trace.
+/// Makes a trace of a run of a configuration.
 pub fn trace(config: &BoundedConfig, actions: Vec<Action>, about: &str) -> ClusterTrace {
     ClusterTrace { settings: config.settings.clone(), about: about.to_owned(), actions }
 }
 
-/// A shortest run that reaches a witness; an error if the search was stopped, `None` if no run
-/// within the bounds reaches it.
+/// Finds a shortest run that reaches a witness. Returns `None` if no run within the bounds reaches
+/// it.
 ///
 /// # Errors
 ///
-/// Why the search was stopped.
+/// The reason why the search was stopped.
 pub fn witness_run(
     config: &BoundedConfig,
     witness: Witness,
@@ -315,7 +400,7 @@ pub fn witness_run(
         return Err(reason);
     }
     let run = outcome.found_at.and_then(|depth| shortest(config, goal, depth, options, control));
-    // It may have been interrupted since.
+    // The search for the path may have been interrupted.
     if control.is_interrupted() {
         return Err(StopReason::Interrupted);
     }

@@ -1,13 +1,14 @@
-//! Bounded configurations: small TOML files that say how large a cluster is explored, and what that
-//! leaves out.
+//! Bounded configurations: small TOML files that define the cluster to explore, and describe the
+//! cases that it leaves out.
 
 use std::path::{Path, PathBuf};
 
 use raft_core::{Limits, Paper};
+use raft_explore::MAX_SERVERS;
 use raft_trace::{ApplyMode, DiskMode, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::budget::{Bounds, MAX_IN_FLIGHT, MAX_SERVERS};
+use crate::cluster::budget::{Bounds, MAX_IN_FLIGHT};
 use crate::properties::{Property, PropertySet};
 use crate::script::{BadLine, Script};
 
@@ -24,7 +25,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Tier::Smoke => "smoke",
@@ -32,6 +33,17 @@ impl Tier {
             Tier::Deep => "deep",
         }
     }
+}
+
+/// The network between the servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// Any number of messages in flight, each lost and repeated at will, and any number of heartbeats.
+    Any,
+    /// As the bounds say.
+    #[default]
+    Bounded,
 }
 
 /// A cluster, its bounds and what they leave out.
@@ -50,6 +62,9 @@ pub struct BoundedConfig {
     pub properties: Option<PropertySet>,
     /// The cluster.
     pub settings: Settings,
+    /// The network that a check explores. The bounds on messages and heartbeats then hold for runs
+    /// that have to be shortest ones, and for mutants.
+    pub network: Network,
     /// How much may happen.
     pub bounds: Bounds,
     /// Whether every state is asked whether every majority can recover from it.
@@ -59,49 +74,49 @@ pub struct BoundedConfig {
     pub script: Vec<String>,
 }
 
-/// Why a configuration cannot be used.
+/// The reason why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Io {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The file is not TOML of the right form.
     #[error("{path}: {message}")]
     Syntax {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its contents.
         text: String,
-        /// Where in the contents the mistake is, in bytes.
+        /// The place of the mistake in the contents, in bytes.
         span: std::ops::Range<usize>,
-        /// What is wrong.
+        /// The mistake.
         message: String,
     },
     /// Numbers that cannot be explored.
     #[error("{name}: {reason}")]
     Bounds {
-        /// Which configuration.
+        /// The configuration.
         name: String,
-        /// What is wrong with them.
+        /// The mistake in the numbers.
         reason: String,
     },
-    /// A line of the script says nothing that could happen there.
+    /// A line of the script names no action that is possible there.
     #[error(
         "{name}: step {step} of the script, {line:?}, is not possible; possible are: {possible}"
     )]
     Script {
-        /// Which configuration.
+        /// The configuration.
         name: String,
         /// The line's place, counted from 1.
         step: usize,
         /// The line.
         line: String,
-        /// What could happen instead.
+        /// The actions that are possible there.
         possible: String,
     },
     /// No configuration has this name.
@@ -109,7 +124,7 @@ pub enum ConfigError {
     Unknown {
         /// The name.
         name: String,
-        /// Names that are spelled much the same, if there are any.
+        /// Names with a similar spelling, if there are any.
         nearest: Vec<String>,
     },
     /// No configuration belongs to this tier.
@@ -132,13 +147,16 @@ struct File {
     disk: DiskMode,
     apply: ApplyMode,
     #[serde(default)]
+    network: Network,
+    #[serde(default)]
     recover: bool,
     #[serde(default)]
     script: Vec<String>,
     bounds: Bounds,
 }
 
-/// How many reads a leader of a bounded cluster keeps waiting; more than any bound on reads.
+/// The number of reads that a leader of a bounded cluster keeps waiting at most; higher than any
+/// bound on reads.
 const READS_WAITING: usize = 1024;
 
 impl BoundedConfig {
@@ -167,6 +185,7 @@ impl BoundedConfig {
                 disk: file.disk,
                 apply: file.apply,
             },
+            network: file.network,
             bounds: file.bounds,
             recover: file.recover,
             script: file.script,
@@ -179,15 +198,16 @@ impl BoundedConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], but not that the name is unknown.
+    /// [`ConfigError`], except [`ConfigError::Unknown`].
     pub fn read(path: &Path) -> Result<BoundedConfig, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
         BoundedConfig::parse(path, &text)
     }
 
-    /// Whether its script can happen with the transition functions as they are. Searches skip the
-    /// lines that cannot, so that a change of the functions is searched all the same.
+    /// Checks whether every line of its script is possible with the transition functions as they
+    /// are. A search skips the lines that are not, so that changed functions can be explored as
+    /// well.
     ///
     /// # Errors
     ///
@@ -196,7 +216,7 @@ impl BoundedConfig {
         self.try_script()
     }
 
-    /// Whether the file says that it is for this property.
+    /// Returns whether the file says that it is for this property.
     fn is_for(&self, property: Property) -> bool {
         self.properties.is_some_and(|properties| properties.contains(property))
     }
@@ -228,7 +248,7 @@ impl BoundedConfig {
 }
 
 impl BoundedConfig {
-    /// How to get to where the search begins.
+    /// Returns the script that leads to the start of the search.
     pub(crate) fn script(&self) -> Script<'_> {
         Script { settings: &self.settings, bounds: &self.bounds, lines: &self.script }
     }
@@ -259,7 +279,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The configurations in a folder, or those that the program carries.
+    /// Opens the configurations in a folder, or those that the program carries.
     ///
     /// # Errors
     ///
@@ -268,7 +288,7 @@ impl Catalog {
         folder.map_or_else(Catalog::embedded, Catalog::read)
     }
 
-    /// The configurations of `specs/configs` as they were when the program was built.
+    /// Returns the configurations of `specs/configs` as they were when the program was built.
     ///
     /// # Errors
     ///
@@ -304,18 +324,18 @@ impl Catalog {
         Catalog { configs }
     }
 
-    /// All configurations, smoke first.
+    /// Returns all configurations, smoke first.
     pub fn all(&self) -> &[BoundedConfig] {
         &self.configs
     }
 
-    /// The configurations of a tier.
+    /// Returns the configurations of a tier.
     pub fn tier(&self, tier: Tier) -> Vec<BoundedConfig> {
         self.configs.iter().filter(|config| config.tier == tier).cloned().collect()
     }
 
-    /// The configurations of these names, and those of a tier, each once; those of the smoke tier if
-    /// nothing is asked for.
+    /// Returns the configurations with these names and those of a tier, each once. Without names
+    /// and without a tier, returns those of the smoke tier.
     ///
     /// # Errors
     ///
@@ -345,11 +365,11 @@ impl Catalog {
         Ok(once)
     }
 
-    /// The configuration of that name, or the one in that file.
+    /// Returns the configuration with that name, or the one in that file.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unknown`] with the nearest names, or what is wrong with the file.
+    /// [`ConfigError::Unknown`] with the nearest names, or the error of the file.
     pub fn find(&self, name: &str) -> Result<BoundedConfig, ConfigError> {
         if let Some(config) = self.configs.iter().find(|config| config.name == name) {
             return Ok(config.clone());

@@ -1,8 +1,9 @@
-//! Which rules made a difference in what was explored.
+//! The rules that made a difference in the explored states.
 //!
-//! Every distinct local transition of a configuration is done again, and once more for each question
-//! that a rule asked in it, with that one answer turned round. A rule was *decisive* where the server
-//! or what it sent came out differently: only then would anybody notice if the rule were wrong.
+//! Every distinct local transition of a configuration is done again, and once more for each
+//! question that a rule asked in it, with that one answer changed. A rule was *decisive* if the
+//! change led to another server or to other messages. Only then could a check notice that the rule
+//! is wrong.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,33 +18,34 @@ use crate::packed::ClusterModel;
 use crate::search::Control;
 use crate::search::level::{self, Goal};
 
-/// What one configuration exercises.
+/// The coverage of one configuration.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Coverage {
     /// The configuration.
     pub config: String,
     /// Whether it was explored to its end.
     pub complete: bool,
-    /// Of how many local transitions, up to renaming.
+    /// The number of local transitions, up to renaming.
     pub local_transitions: u64,
-    /// What each rule answer.
+    /// The answers of each rule.
     pub rules: BTreeMap<Rule, Answers>,
     /// How often each kind of action happened to a server in each role.
     pub actions: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-/// What a rule answer, and whether it mattered.
+/// The numbers of answers of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answers {
-    /// Its condition was fulfilled; or, for a rule that prescribes a number, it was asked.
+    /// How often its condition was fulfilled; for a rule that prescribes a number, how often it was
+    /// asked.
     pub yes: u64,
-    /// Its condition was not fulfilled.
+    /// How often its condition was not fulfilled.
     pub no: u64,
-    /// With another answer, something else would have happened.
+    /// How often another answer would have changed the result.
     pub decisive: u64,
 }
 
-/// The kinds of actions, each with the roles in which it has to happen somewhere.
+/// The kinds of actions, each with the roles in which some configuration has to exercise it.
 pub const ACTIONS: &[(&str, &[&str])] = &[
     ("election timeout", &["follower", "candidate"]),
     ("heartbeat", &["leader"]),
@@ -58,7 +60,7 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("deliver", &["follower", "candidate", "leader"]),
 ];
 
-/// Explores a configuration and does everything that happened in it again.
+/// Explores a configuration and does each of its local transitions again.
 pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Coverage {
     let model = ClusterModel::new(config.clone(), true);
     let outcome = level::search(&model, Goal::Violation, threads, control);
@@ -108,7 +110,7 @@ fn sample(
     }
 }
 
-/// The paper's rules, with one answer turned round.
+/// The paper's rules, with one answer changed.
 #[derive(Default)]
 struct Turning {
     asked: RefCell<Vec<(Rule, RuleAnswer)>>,
@@ -131,7 +133,7 @@ enum Turn {
 }
 
 impl Turning {
-    /// Notes a question; says how to turn its answer, if it is the one.
+    /// Records a question. Returns how to change its answer, if it is the selected one.
     fn ask(&self, rule: Rule, answer: RuleAnswer) -> Option<Turn> {
         let place = self.questions.replace(self.questions.get() + 1);
         self.asked.borrow_mut().push((rule, answer));
@@ -154,7 +156,7 @@ impl Rules for Turning {
     }
 }
 
-/// What kind of action it is: one of [`ACTIONS`].
+/// Returns the kind of an action: one of [`ACTIONS`].
 pub fn kind(action: &Action) -> &'static str {
     match action {
         Action::ElectionTimeout { .. } => "election timeout",
@@ -171,7 +173,7 @@ pub fn kind(action: &Action) -> &'static str {
     }
 }
 
-/// Which role a server has: one of those in [`ACTIONS`].
+/// Returns the role of a server: one of those in [`ACTIONS`].
 pub fn role(server: &Server) -> &'static str {
     match server.process.as_ref().map(|process| &process.node.role) {
         None => "down",
@@ -181,7 +183,7 @@ pub fn role(server: &Server) -> &'static str {
     }
 }
 
-/// What all configurations together say about a rule.
+/// Adds up the answers of a rule in all configurations.
 pub fn total(coverage: &[Coverage], rule: Rule) -> Answers {
     let all = coverage.iter().filter_map(|config| config.rules.get(&rule));
     all.fold(Answers::default(), |sum, answers| Answers {
@@ -191,7 +193,7 @@ pub fn total(coverage: &[Coverage], rule: Rule) -> Answers {
     })
 }
 
-/// What has not been exercised, in words.
+/// Lists the rules and actions that have not been exercised, in words.
 pub fn gaps(coverage: &[Coverage]) -> Vec<String> {
     let mut gaps = Vec::new();
     for rule in Rule::ALL {
@@ -216,8 +218,8 @@ pub fn gaps(coverage: &[Coverage]) -> Vec<String> {
     gaps
 }
 
-/// Whether a rule has a condition, and can say yes and no. The others prescribe a number, or demand
-/// something in every case in which they are asked.
+/// Returns whether a rule has a condition, which can be true or false. The other rules prescribe a
+/// number, or demand something whenever they are asked.
 pub fn is_condition(rule: Rule) -> bool {
     !matches!(
         rule,
@@ -247,7 +249,7 @@ pub fn is_condition(rule: Rule) -> bool {
     )
 }
 
-/// Why a rule is not exercised both ways, if there is a reason.
+/// Returns the reason why a rule is not exercised both ways, if there is one.
 pub fn excuse(rule: Rule) -> Option<&'static str> {
     match rule {
         Rule::SnapshotOnlyApplied => Some(

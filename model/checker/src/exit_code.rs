@@ -1,6 +1,6 @@
-//! How the programs end.
+//! The exit codes of the programs.
 
-/// How a program ends. Ordered by precedence: of several, the first counts.
+/// The end of a program. Ordered by precedence: if several apply, the first one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// The program itself is broken.
@@ -9,18 +9,18 @@ pub enum Exit {
     Usage,
     /// A property is violated.
     Violated,
-    /// The node does not do what the model does.
+    /// The node differs from the model.
     Diverged,
     /// A limit was reached first.
     Incomplete,
-    /// Something was held without being exercised.
+    /// Something holds only because it was not exercised.
     Vacuous,
     /// Everything holds.
     Fine,
 }
 
 impl Exit {
-    /// The exit code.
+    /// Returns the exit code.
     pub const fn code(self) -> u8 {
         match self {
             Exit::Internal => 70,

@@ -1,5 +1,5 @@
-//! What a person reads below the table of a run that fails: the sentence that was broken, the step where
-//! the damage was done, and the rules that were asked there.
+//! The text below the table of a failing run: the sentence of the broken property, the step that
+//! broke it, and the rules that were asked in that step.
 
 use std::fmt::Write as _;
 
@@ -10,8 +10,8 @@ use crate::properties::Property;
 use crate::replay::{Answer, Replay, Step};
 use crate::text_width::wrap_to;
 
-/// What was broken, in words, and the rules behind it. No line of prose is wider than `width`, nor
-/// than [`WIDTH`](crate::text_width::WIDTH).
+/// Describes the broken properties in words, and lists the rules that were asked. No line of prose
+/// is wider than `width`, nor than [`WIDTH`](crate::text_width::WIDTH).
 pub fn explain(replay: &Replay, width: usize) -> String {
     let Some((place, broken)) = replay.violation() else {
         return String::new();
@@ -36,7 +36,7 @@ pub fn explain(replay: &Replay, width: usize) -> String {
     out
 }
 
-/// The rules that a step asked, and those that its handler lists and that it did not ask.
+/// Lists the rules that a step asked, and the rules of its handler that it did not ask.
 fn explain_rules(step: &Step, place: usize, width: usize) -> String {
     let title = format!("Rules at step {} ({}):", place + 1, describe_action(&step.action));
     let mut out = format!("\n{}\n", wrap_to(&title, "", width));

@@ -1,21 +1,22 @@
 //! Explores bounded Raft clusters exhaustively and checks the properties of the paper's Figure 3.
 //!
-//! | to read | what it is |
+//! | module | content |
 //! | --- | --- |
-//! | [`properties`] | what must hold, each with its exact meaning and its witness |
-//! | [`property_checks`] | where each property is asked |
-//! | [`cluster`] | the cluster model: what can happen to servers, disks and messages |
-//! | [`coverage`] | which rules made a difference in what was explored |
-//! | [`mutants`] | Raft with a mistake in it, and what finds it |
-//! | [`protocol`] | what runs on its servers |
-//! | [`config`] | bounded configurations, and what they leave out |
+//! | [`properties`] | the properties, each with its exact meaning and its witness |
+//! | [`property_checks`] | the checks of each property after each step |
+//! | [`cluster`] | the cluster model: the actions of servers, disks and messages |
+//! | [`coverage`] | the rules that made a difference in the explored states |
+//! | [`mutants`] | versions of Raft with a mistake, and the checks that find it |
+//! | [`protocol`] | the protocol that runs on the servers of the model |
+//! | [`config`] | bounded configurations, with the cases that they leave out |
 //! | [`packed`] | the same model, interned and cached, to explore millions of states |
-//! | [`search`] | level order for shortest traces and depths; stateright's strategies |
+//! | [`search`] | search in level order, for shortest traces and depths; stateright's strategies |
 //! | [`check`] | one configuration from start to verdict |
 //! | [`replay`] | a run, step by step |
 //! | [`run_table`], [`explanation`], [`diagram`] | a run for people: table, words, pictures |
 //! | [`plain`] | the plain model, for stateright's Explorer |
 
+pub mod any_network;
 pub mod check;
 pub mod cluster;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The notation of runs: servers, messages and actions in a line each, in plain ASCII.
+//! The notation of runs: servers, messages and actions, each in one line of plain ASCII.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use raft_trace::{Action, Envelope};
 
 use crate::cluster::server::{Process, Server};
 
-/// An entry: its command, or `-` for a leader's blank entry, and its term.
+/// Describes an entry: its command, or `-` for a leader's blank entry, and its term.
 pub fn describe_entry(entry: &Entry) -> String {
     match &entry.payload {
         Payload::Noop => format!("-{}", entry.term),
@@ -30,11 +30,11 @@ fn position(position: LogPosition) -> String {
     }
 }
 
-/// A server in one line: role and term, vote, log, commit index, and what is under way.
+/// Describes a server in one line: role and term, vote, log, commit index, and pending work.
 ///
 /// `L2 [-1 a1 -2] c2`: leader of term 2, three entries, committed up to 2. `{3}` before the entries
-/// stands for a snapshot up to index 3; `v1` for a vote for n1; `a1` for a state machine that lags,
-/// `w2` for two writes that are not durable yet.
+/// stands for a snapshot up to index 3, `v1` for a vote for n1, `a1` for a state machine that has
+/// applied entries only up to index 1, and `w2` for two writes that are not durable yet.
 pub fn describe_server(server: &Server) -> String {
     let Some(process) = &server.process else {
         let log = describe_log(&server.disk.log);
@@ -72,7 +72,7 @@ fn describe_log(log: &raft_core::Log) -> String {
     format!("{snapshot}[{}]", describe_entries(log.entries()))
 }
 
-/// A message in one line.
+/// Describes a message in one line.
 pub fn describe_message(message: &Message) -> String {
     match message {
         Message::RequestVote(request) => {
@@ -109,13 +109,13 @@ pub fn describe_message(message: &Message) -> String {
     }
 }
 
-/// A message with its sender and receiver.
+/// Describes a message with its sender and receiver.
 pub fn describe_envelope(envelope: &Envelope) -> String {
     let Envelope { from, to, message } = envelope;
     format!("{from}->{to} {}", describe_message(message))
 }
 
-/// An action in one line.
+/// Describes an action in one line.
 pub fn describe_action(action: &Action) -> String {
     match action {
         Action::ElectionTimeout { server } => format!("{server} election timeout"),

@@ -1,6 +1,7 @@
-//! The cluster model in plain form, for stateright's Explorer: slow, and readable.
+//! The cluster model in plain form, for stateright's Explorer: slow, but readable.
 //!
-//! It has the same actions under the same bounds as [`crate::packed`]; a test compares their counts.
+//! It has the same actions under the same bounds as [`crate::packed`]; a test compares their
+//! counts.
 
 use std::fmt;
 
@@ -27,7 +28,7 @@ pub struct PlainModel {
 pub struct PlainState {
     /// The cluster.
     pub cluster: Cluster,
-    /// What the step that led here broke.
+    /// The properties that the step to this state broke.
     pub broken: PropertySet,
     used: Used,
 }
@@ -55,7 +56,7 @@ impl fmt::Debug for PlainState {
 }
 
 impl PlainModel {
-    /// The model of a configuration.
+    /// Makes the model of a configuration.
     pub fn new(config: BoundedConfig) -> PlainModel {
         PlainModel { config }
     }

@@ -1,9 +1,9 @@
-//! Every step, checked: servers and the history report what happened, and the properties say what that
-//! breaks and what it witnesses.
+//! The checks of every step. Servers and the history report events, and this module finds the
+//! properties that they break and the witnesses that they reach.
 //!
-//! Neither knows the other. This is the one place that asks each property whenever it could be broken:
-//! inside a step ([`Event`]), by the step of one server, by what the history finds ([`Finding`]), and
-//! by all servers together.
+//! The cluster model and the properties do not depend on each other. Only this module checks each
+//! property whenever it could be broken: by an event inside a step ([`Event`]), by the step of one
+//! server, by a finding of the history ([`Finding`]), and by all servers together.
 
 use itertools::Itertools;
 use raft_trace::{Action, Envelope, Settings};
@@ -19,7 +19,7 @@ use crate::properties::{
 };
 use crate::protocol::Protocol;
 
-/// What an action showed.
+/// The observations about an action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// Messages that it put on the network.
@@ -30,10 +30,11 @@ pub struct Observation {
     pub witnessed: WitnessSet,
 }
 
-/// What an action of one server did, and what that breaks and witnesses as far as one server can tell.
+/// The results of an action of one server, with the properties that it broke and the witnesses that
+/// it reached, as far as one server can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckedAction {
-    /// What it did.
+    /// The reaction of the server.
     pub reaction: Reaction,
     /// Properties that it broke.
     pub broken: PropertySet,
@@ -62,7 +63,8 @@ impl Server {
 }
 
 impl Cluster {
-    /// Does one action and checks every property but [`can_recover`](crate::properties::can_recover).
+    /// Does one action and checks every property but
+    /// [`can_recover`](crate::properties::can_recover).
     ///
     /// # Errors
     ///
@@ -129,7 +131,7 @@ impl Observer for PropertySet {
     }
 }
 
-/// Which property a finding of the history breaks.
+/// Returns the property that a finding of the history breaks.
 pub(crate) fn broken_by(finding: Option<Finding>) -> PropertySet {
     let property = match finding {
         Some(Finding::TermWonBefore) => Some(Property::ElectionSafety),
@@ -142,7 +144,7 @@ pub(crate) fn broken_by(finding: Option<Finding>) -> PropertySet {
     property.into_iter().collect()
 }
 
-/// Checks what one server can break in one step.
+/// Checks the properties that one server can break in one step.
 fn check_step(before: &Server, after: &Server, action: &Action, checked: &mut CheckedAction) {
     let nodes = match (&before.process, &after.process) {
         (Some(before), Some(after)) => Some((&before.node, &after.node)),
@@ -190,7 +192,7 @@ fn check_step(before: &Server, after: &Server, action: &Action, checked: &mut Ch
     }
 }
 
-/// Checks what the servers can break together, and what the history can tell about them.
+/// Checks the properties of all servers together, with the history of the run.
 pub fn check_cluster(views: &[&View], history: &History) -> (PropertySet, WitnessSet) {
     let mut broken = PropertySet::default();
     let pairs = || views.iter().array_combinations();

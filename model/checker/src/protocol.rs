@@ -1,5 +1,6 @@
-//! What runs on every server of the model: the transition functions under the paper's rules, under
-//! rules that listen, or changed on purpose ([`crate::mutants`]).
+//! The protocol that runs on every server of the model: the transition functions under the paper's
+//! rules, under rules that record which of them were asked, or changed on purpose
+//! ([`crate::mutants`]).
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub trait Protocol {
     ///
     /// # Errors
     ///
-    /// What the disk contradicts.
+    /// The reason why the server must not start.
     fn restart(
         &self,
         config: Config,
@@ -27,8 +28,8 @@ pub trait Protocol {
     ) -> Result<Node, HaltReason>;
 }
 
-/// What a process keeps beside its node, about each other server: nothing, under the paper's rules;
-/// otherwise what a mutant should have forgotten.
+/// The state that a process keeps beside its node, for each other server. It is empty under the
+/// paper's rules. A mutant keeps data in it that a correct node would discard.
 pub type Memory = BTreeMap<NodeId, Index>;
 
 impl<R: Rules> Protocol for R {
@@ -46,7 +47,7 @@ impl<R: Rules> Protocol for R {
     }
 }
 
-/// The paper's rules, with a note of which were ever asked.
+/// The paper's rules, which record the rules that were ever asked.
 #[derive(Debug, Default)]
 pub struct Noting {
     asked: AtomicU64,
@@ -55,7 +56,7 @@ pub struct Noting {
 const _: () = assert!(Rule::ALL.len() <= 64, "one bit for each rule");
 
 impl Noting {
-    /// The rules that some step asked.
+    /// Returns the rules that were asked in some step.
     pub fn asked(&self) -> Vec<Rule> {
         let asked = self.asked.load(Ordering::Relaxed);
         let all = Rule::ALL.iter().copied();

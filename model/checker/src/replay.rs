@@ -1,5 +1,5 @@
-//! Replaying a trace on the plain, unbounded cluster, step by step, with everything that a reader
-//! wants to know about each step.
+//! Replays a trace on the plain, unbounded cluster, step by step, and collects the details of each
+//! step for the reader.
 
 use std::cell::RefCell;
 
@@ -17,14 +17,14 @@ pub struct Replay {
     pub start: Cluster,
     /// The steps.
     pub steps: Vec<Step>,
-    /// Who cannot recover from the end of the run, if that is so.
+    /// The majority that cannot recover from the end of the run, if there is one.
     pub stuck: Option<can_recover::Stuck>,
 }
 
 /// One replayed step.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What happened.
+    /// The action.
     pub action: Action,
     /// The cluster after it.
     pub after: Cluster,
@@ -38,7 +38,7 @@ pub struct Step {
     pub asked: Vec<(Rule, Answer)>,
 }
 
-/// What a rule answered.
+/// The answer of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Whether its condition was fulfilled.
@@ -53,11 +53,11 @@ pub enum Answer {
 pub struct ReplayError {
     /// The step, counted from 1.
     pub step: usize,
-    /// Why.
+    /// The reason.
     pub reason: Impossible,
 }
 
-/// The paper's rules, listening.
+/// The paper's rules, which record their answers.
 #[derive(Default)]
 struct Listening {
     asked: RefCell<Vec<(Rule, Answer)>>,
@@ -112,8 +112,8 @@ impl Replay {
         Ok(Replay { start, steps, stuck })
     }
 
-    /// The first step that breaks a property, counted from 0, and what it breaks. A rejection or a
-    /// halt counts only if nothing else is broken.
+    /// Returns the first step that breaks a property, counted from 0, and the properties that it
+    /// breaks. A rejection or a halt counts only if nothing else is broken.
     pub fn violation(&self) -> Option<(usize, PropertySet)> {
         let first = |wanted: fn(PropertySet) -> PropertySet| {
             let broken = |step: &Step| !wanted(step.broken).is_empty();
@@ -127,8 +127,8 @@ impl Replay {
         first(PropertySet::that_end_search).or_else(stuck).or_else(|| first(|broken| broken))
     }
 
-    /// The earlier step, counted from 0, that the violation contradicts: the first of two elections,
-    /// or the commitment of what is missing.
+    /// Returns the earlier step, counted from 0, that the violation contradicts: the first of two
+    /// elections, or the commitment of the missing entry.
     pub fn contradicted(&self) -> Option<usize> {
         let (place, broken) = self.violation()?;
         broken.iter().find_map(|property| self.contradicted_step(place, property))
@@ -156,7 +156,8 @@ impl Replay {
         }
     }
 
-    /// The lowest decided index at which some server has something else, or nothing and leads.
+    /// Returns the lowest decided index at which some server has another entry, or has none and
+    /// leads.
     fn missing(&self, violation: usize) -> Option<Index> {
         let after = &self.steps[violation].after;
         let views: Vec<View> = after.servers.iter().map(View::of).collect();
@@ -173,7 +174,7 @@ impl Replay {
 }
 
 impl Step {
-    /// The handler whose rules the step is about.
+    /// Returns the handler whose rules the step is about.
     pub fn handler(&self) -> Option<Handler> {
         match &self.action {
             Action::ElectionTimeout { .. } => Some(Handler::Election),
@@ -197,7 +198,7 @@ impl Step {
         }
     }
 
-    /// The rules that the table lists for the step's handler and that were not asked.
+    /// Returns the rules that the table lists for the step's handler and that were not asked.
     pub fn not_asked(&self) -> Vec<Rule> {
         let Some(handler) = self.handler() else {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! The rule map: every sentence that raft-core enforces, where, and what shows that it is needed.
+//! The rule map: every sentence that raft-core enforces, the places where it does, and the evidence
+//! that the rule is needed.
 
 use std::fmt::Write as _;
 
@@ -41,7 +42,7 @@ file at given offset\" (3), \"reply and wait for more data chunks if done is fal
 says when to reset them.
 ";
 
-/// The map as a document, given what was covered.
+/// Writes the map as a document, from the measured coverage.
 pub fn document(coverage: &[Coverage]) -> String {
     let mutants = mutants::all();
     let mut out = ABOUT.to_owned();
@@ -70,7 +71,7 @@ pub fn document(coverage: &[Coverage]) -> String {
     out + SHELL
 }
 
-/// The functions that ask for a rule.
+/// Returns the functions that ask for a rule.
 fn places(rule: Rule) -> Vec<String> {
     let mention = format!("Rule::{rule:?}");
     let mut places = Vec::new();

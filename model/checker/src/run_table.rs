@@ -1,23 +1,26 @@
-//! A run as a table: one column for each server, and in the row of a step only what changed.
+//! A run as a table: one column for each server, and one row for each step, which shows only the
+//! changes.
 //!
 //! A column is as wide as its longest text. If the table would be wider than asked for, the widest
-//! columns give way first, and what does not fit into a column goes on in the next line. If that
-//! made a column narrower than [`NARROWEST`], the servers share one column, each with its name.
+//! columns become narrower first, and a text that does not fit goes on in the next line. If a
+//! column would become narrower than [`NARROWEST`], the servers share one column, in which each
+//! entry names its server.
 
 use crate::notation::{describe_action, describe_server};
 use crate::replay::Replay;
 use crate::text_width::wrapped;
 
-/// The servers share a column rather than that one of them gets a narrower one.
+/// The least width of a column. The servers share one column if one of them would get a narrower
+/// one.
 pub const NARROWEST: usize = 16;
 
-/// What stands before the column of actions: a mark and the number of the step.
+/// The width before the column of actions, for a mark and the number of the step.
 const LEFT: usize = 8;
 
-/// Between two columns.
+/// The separator of two columns.
 const BAR: &str = " | ";
 
-/// The run as a table, at most `width` columns wide, but never narrower than 40.
+/// Returns the run as a table, at most `width` columns wide, but never narrower than 40.
 pub fn table(replay: &Replay, width: usize) -> String {
     let rows: Vec<Vec<String>> = (0..replay.steps.len()).map(|place| row(replay, place)).collect();
     let names = replay.start.servers.iter().map(|server| server.id.to_string());
@@ -45,7 +48,7 @@ pub fn table(replay: &Replay, width: usize) -> String {
     out
 }
 
-/// The action, and for each server what it is now, or nothing if it did not change.
+/// Returns the action, and for each server its new description, or nothing if it did not change.
 fn row(replay: &Replay, place: usize) -> Vec<String> {
     let step = &replay.steps[place];
     let before = place.checked_sub(1).map_or(&replay.start, |last| &replay.steps[last].after);
@@ -57,7 +60,7 @@ fn row(replay: &Replay, place: usize) -> Vec<String> {
     std::iter::once(describe_action(&step.action)).chain(changes).collect()
 }
 
-/// The widths of the columns, if none gets too narrow.
+/// Returns the widths of the columns; none if a column would get too narrow.
 fn fit(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     let columns = rows.first().map_or(0, Vec::len);
     let longest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -72,7 +75,7 @@ fn fit(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     Some(widths)
 }
 
-/// The same rows with one column for all servers. A step changes one server at most.
+/// Returns the same rows with one column for all servers. A step changes one server at most.
 fn share_column(rows: &[Vec<String>], width: usize) -> (Vec<Vec<String>>, Vec<usize>) {
     let (head, steps) = rows.split_first().map_or((&[][..], rows), |(head, steps)| (head, steps));
     let mut shared = vec![vec!["action".to_owned(), "server".to_owned()]];

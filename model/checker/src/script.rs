@@ -1,9 +1,9 @@
-//! Where a search begins: at the first start of the cluster, or after a script.
+//! The start of a search: the first start of the cluster, or the end of a script.
 //!
-//! Some situations are too deep to search for, like the second half of Figure 8 or what needs five
-//! servers, and yet well known. A script leads there, and everything is explored from there on. Its
-//! lines are what a run's table shows in its column of actions (or how such a line begins), so a run
-//! can be cut anywhere and become a script.
+//! Some known situations are too deep for a search, like the second half of Figure 8 or those that
+//! need five servers. A script leads to such a situation, and the search explores everything from
+//! there on. A line of a script is a text from the action column of a run's table, or the beginning
+//! of such a text. So the first steps of any run can be used as a script.
 
 use raft_core::Paper;
 use raft_trace::{Action, Settings};
@@ -17,26 +17,26 @@ use crate::protocol::Protocol;
 /// A cluster from which a search begins.
 pub(crate) struct Start {
     pub(crate) cluster: Cluster,
-    /// How much of the budgets has been used on the way.
+    /// The part of each budget that was used on the way.
     pub(crate) used: Used,
-    /// What has happened on the way.
+    /// The actions on the way.
     pub(crate) actions: Vec<Action>,
-    /// What has been broken on the way.
+    /// The properties that were broken on the way.
     pub(crate) broken: PropertySet,
 }
 
-/// A line of a script that says nothing that could happen there.
+/// A line of a script that names no action which is possible there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadLine {
     /// Its place, counted from 1.
     pub(crate) step: usize,
     /// The line.
     pub(crate) line: String,
-    /// What could happen there.
+    /// The actions that are possible there.
     pub(crate) possible: Vec<String>,
 }
 
-/// How to get from the first start of a cluster to where a search begins.
+/// The way from the first start of a cluster to the start of a search.
 #[derive(Clone, Copy)]
 pub(crate) struct Script<'a> {
     pub(crate) settings: &'a Settings,
@@ -45,7 +45,8 @@ pub(crate) struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// Where it leads. Under a mutant, lines that it has made impossible are skipped.
+    /// Returns the start to which the script leads. Under a mutant, lines that it has made
+    /// impossible are skipped.
     pub(crate) fn start<P: Protocol>(self, protocol: &P) -> Start {
         let mut start = self.boot(protocol);
         for line in self.lines {
@@ -56,7 +57,7 @@ impl Script<'_> {
         start
     }
 
-    /// Whether every line is possible under the paper's rules.
+    /// Checks whether every line is possible under the paper's rules.
     pub(crate) fn check(self) -> Result<(), BadLine> {
         let mut start = self.boot(&Paper);
         for (place, line) in self.lines.iter().enumerate() {
@@ -76,7 +77,7 @@ impl Script<'_> {
         }
     }
 
-    /// The first possible action whose description is the line, or begins with it.
+    /// Returns the first possible action whose description is the line, or begins with it.
     fn find(self, start: &Start, line: &str) -> Result<Action, Vec<String>> {
         let possible = budget::possible(&start.cluster, self.settings, self.bounds, start.used);
         let describe = |action: &Action| notation::describe_action(action);

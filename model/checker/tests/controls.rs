@@ -1,12 +1,12 @@
 //! A negative control on the properties themselves: Leader Completeness without the term of
-//! commitment would report correct Raft.
+//! commitment would report a violation in correct Raft.
 
 use raft_checker::config::BoundedConfig;
 use raft_checker::packed::ClusterModel;
 use raft_checker::properties::View;
 use raft_checker::replay::Replay;
 
-/// A candidate of term 1 wins late, when a leader of term 2 has committed an entry without it.
+/// A candidate of term 1 wins late, after a leader of term 2 has committed an entry that it lacks.
 const LATE_WIN: &str = r#"
 tier = "smoke"
 about = "A slow candidate of a lower term wins late."

@@ -1,6 +1,6 @@
-//! Every trace in `specs/corpus` replays to its end under the paper's rules, breaks nothing on the way,
-//! and ends where every majority can recover. What was interesting once (a scenario, a bug that was
-//! found and mended) stays so.
+//! Every trace in `specs/corpus` replays to its end under the paper's rules, breaks nothing on the
+//! way, and ends in a state from which every majority can recover. So the runs that were
+//! interesting once (a scenario, a bug that was found and fixed) are checked from then on.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -25,7 +25,7 @@ fn read(path: &Path) -> Result<ClusterTrace, String> {
     ClusterTrace::read(BufReader::new(file)).map_err(|error| error.to_string())
 }
 
-/// Replays a trace; an error says at which step what went wrong.
+/// Replays a trace. An error names the step and the problem.
 fn replay(path: &Path) -> Result<(), String> {
     let ClusterTrace { settings, actions, .. } = read(path)?;
     let mut cluster = Cluster::boot(&settings, &Paper);

@@ -1,6 +1,6 @@
-//! What is counted is what is there: the packed model of a tiny configuration has exactly the states
-//! and transitions of the plain cluster, explored here by a search as simple as can be; symmetry folds
-//! it exactly into its orbits; and every strategy, on any number of threads, counts the same.
+//! The counts are exact. The packed model of a tiny configuration has exactly the states and
+//! transitions of the plain cluster, which a very simple search explores here. Symmetry folds the
+//! states exactly into their orbits. Every strategy counts the same, on any number of threads.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -38,7 +38,7 @@ const ELECTION: &str = r#"
     in_flight = 3
 "#;
 
-/// Lost writes, where messages wait for others.
+/// Lost writes, and messages that wait for other writes.
 const QUEUED: &str = r#"
     tier = "smoke"
     about = ""
@@ -80,7 +80,7 @@ fn config(text: &str) -> BoundedConfig {
     BoundedConfig::parse(Path::new("tiny.toml"), text).expect("a sound configuration")
 }
 
-/// A state of the plain cluster within bounds: with how much of each budget it has used.
+/// A state of the plain cluster within bounds, with the part of each budget that it has used.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct State {
     cluster: Cluster,
@@ -105,7 +105,7 @@ impl State {
         }
     }
 
-    /// The same under other names.
+    /// Returns the same state under other names.
     fn renamed(&self, renaming: &Renaming) -> State {
         let mut renamed = self.clone();
         let Cluster { servers, network, .. } = &mut renamed.cluster;
@@ -120,7 +120,7 @@ impl State {
         renamed
     }
 
-    /// Everything that could be tried; what is not possible will turn out so.
+    /// Returns all actions that could be tried. Some of them turn out to be impossible.
     fn conceivable(&self, config: &BoundedConfig) -> Vec<Action> {
         let mut actions = Vec::new();
         for place in &self.cluster.servers {
@@ -153,7 +153,8 @@ impl State {
         actions
     }
 
-    /// Where an action leads; none if it is not possible, exceeds a bound or changes nothing.
+    /// Returns the state after an action; none if the action is not possible, exceeds a bound or
+    /// changes nothing.
     fn after(&self, config: &BoundedConfig, action: &Action) -> Option<State> {
         let mut next = self.clone();
         let seen = next.cluster.act(&config.settings, &Paper, action).ok()?;
@@ -184,7 +185,7 @@ impl State {
     }
 }
 
-/// All states, by a set of those that were seen and a list of those that were reached last.
+/// Finds all states, with a set of those that were seen and a list of those that were reached last.
 fn explore(config: &BoundedConfig) -> (HashSet<State>, Counts) {
     let mut seen = HashSet::from([State::first(config)]);
     let mut last = vec![State::first(config)];
@@ -203,7 +204,7 @@ fn explore(config: &BoundedConfig) -> (HashSet<State>, Counts) {
     (seen, counts)
 }
 
-/// One state of each orbit.
+/// Returns one state of each orbit.
 fn representatives(config: &BoundedConfig, states: &HashSet<State>) -> Vec<State> {
     let renamings = Renaming::all(config.settings.servers);
     let mut covered = HashSet::new();
@@ -218,7 +219,7 @@ fn representatives(config: &BoundedConfig, states: &HashSet<State>) -> Vec<State
     representatives
 }
 
-/// What the checker counts, level by level.
+/// Returns the counts of the checker's search in level order.
 fn packed(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
     let model = ClusterModel::new(config.clone(), symmetry);
     let LevelOutcome { counts, found_at, complete, noted } =
@@ -264,7 +265,7 @@ fn the_explorer_shows_the_same_states() {
     }
 }
 
-/// The numbers themselves, so that a change of the rules or of the model does not pass unnoticed.
+/// The numbers themselves are pinned, so that a change of the rules or of the model is noticed.
 #[test]
 fn tiny_configurations_have_these_many_states() {
     let counts = |distinct, orbit, transitions, depth| Counts {
@@ -279,7 +280,7 @@ fn tiny_configurations_have_these_many_states() {
     assert_eq!(packed(&config(SNAPSHOTS), true, 1), counts(2943, 5878, 10950, 17));
 }
 
-/// What one of stateright's strategies counts.
+/// Returns the counts of one of stateright's strategies.
 fn by_strategy(
     config: &BoundedConfig,
     symmetry: bool,
@@ -322,7 +323,7 @@ fn orbits_add_up_to_all_states() {
     }
 }
 
-/// The paper's rules, but a server gives its vote to everybody who asks.
+/// The paper's rules, but a server gives its vote to every candidate that asks.
 struct VotesForAll;
 
 impl Rules for VotesForAll {

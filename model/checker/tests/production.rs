@@ -1,5 +1,5 @@
-//! What production runs contains nothing of the checker: neither mutants nor coverage, and not even
-//! the rules' names, because [`raft_core::Paper`] answers them away.
+//! A production binary contains nothing of the checker: neither mutants nor coverage, and not even
+//! the rules' names, because the questions to [`raft_core::Paper`] are compiled away.
 
 use std::path::Path;
 use std::process::Command;

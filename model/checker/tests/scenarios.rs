@@ -1,6 +1,6 @@
-//! Situations that Raft is known for, told step by step, with what each of them must come to. Each is
-//! also a trace in `specs/corpus`, word for word, to be replayed and looked at; when the messages
-//! change, `BLESS=1 cargo test -p raft-checker --test scenarios` writes the traces anew.
+//! Well-known situations of Raft, step by step, each with its expected result. Each is also a trace
+//! in `specs/corpus`, word for word, which can be replayed and viewed. When the messages change,
+//! `BLESS=1 cargo test -p raft-checker --test scenarios` writes the traces again.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, Settings};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/corpus");
 
-/// A cluster to which one thing happens after the other, none of which may break anything.
+/// A cluster, and the actions that it has done, none of which may break a property.
 struct Scenario {
     settings: Settings,
     cluster: Cluster,
@@ -57,7 +57,7 @@ impl Scenario {
         self.act(Action::Sync { server: NodeId(server), writes });
     }
 
-    /// A crash that keeps nothing that was not durable.
+    /// Crashes a server. It keeps nothing that was not durable.
     fn crash(&mut self, server: u64) {
         let applied_kept = self.server(server).disk.log.base().index;
         self.act(Action::Crash { server: NodeId(server), writes_kept: 0, applied_kept });
@@ -72,14 +72,15 @@ impl Scenario {
         self.act(Action::StartSnapshot { server: NodeId(server) });
     }
 
-    /// The messages on their way from one server to another.
+    /// Returns the messages on their way from one server to another.
     fn between(&self, from: u64, to: u64) -> Vec<Envelope> {
         let ends = (NodeId(from), NodeId(to));
         let messages = self.cluster.network.keys();
         messages.filter(|envelope| (envelope.from, envelope.to) == ends).cloned().collect()
     }
 
-    /// Delivers what is on its way from one server to another now; there is something.
+    /// Delivers the messages that are on their way from one server to another now. There must be
+    /// one.
     fn deliver(&mut self, from: u64, to: u64) {
         let messages = self.between(from, to);
         assert!(!messages.is_empty(), "nothing is on its way from n{from} to n{to}");
@@ -93,7 +94,7 @@ impl Scenario {
         }
     }
 
-    /// Delivers everything between two servers, and the answers, until nothing is left.
+    /// Delivers all messages between two servers, and the answers, until nothing is left.
     fn talk(&mut self, one: u64, other: u64) {
         while let Some(envelope) =
             [self.between(one, other), self.between(other, one)].into_iter().flatten().next()
@@ -102,20 +103,20 @@ impl Scenario {
         }
     }
 
-    /// Loses what is on its way from one server to another.
+    /// Loses the messages on their way from one server to another.
     fn lose(&mut self, from: u64, to: u64) {
         self.between(from, to).into_iter().for_each(|envelope| self.act(Action::Drop(envelope)));
     }
 
-    /// Loses everything.
+    /// Loses all messages.
     fn lose_all(&mut self) {
         while let Some(envelope) = self.cluster.network.keys().next().cloned() {
             self.act(Action::Drop(envelope));
         }
     }
 
-    /// Elects a server with the votes of these others, on an atomic disk, and loses the requests to
-    /// the rest.
+    /// Elects a server with the votes of the given servers, on an atomic disk, and loses the
+    /// requests to the others.
     fn elect(&mut self, server: u64, voters: &[u64]) {
         self.timeout(server);
         for voter in voters {
@@ -144,7 +145,8 @@ impl Scenario {
         &self.process(server).node
     }
 
-    /// A server's log as letters: commands as they are, blank entries as `-`, snapshots unfolded.
+    /// Returns a server's log as letters: commands as they are, blank entries as `-`, snapshots
+    /// unfolded.
     fn log(&self, server: u64) -> String {
         let entries = raft_checker::properties::View::of(self.server(server)).log;
         let letter = |entry: &Entry| match &entry.payload {
@@ -189,7 +191,7 @@ fn figure_8_an_older_entry_on_a_majority_is_overwritten() {
     }
     s.propose(1, "x");
     s.talk(1, 2);
-    // (b) n1 crashes; n5 leads without x and accepts something else at its index.
+    // (b) n1 crashes; n5 leads without x and creates another entry at its index.
     s.crash(1);
     s.lose_all();
     s.elect(5, &[3, 4]);
@@ -297,7 +299,7 @@ fn request_vote_waits_for_the_disk() {
     s.restart(1);
     s.timeout(1);
     s.sync(1);
-    // The same term again, with a shorter log.
+    // n1 campaigns in the same term again, with a shorter log.
     s.deliver(1, 2);
     s.sync(2);
     s.deliver(2, 1);
@@ -309,7 +311,8 @@ fn request_vote_waits_for_the_disk() {
     );
 }
 
-/// n2 leads term 2 with a snapshot of three entries; n1 is back with an entry that conflicts.
+/// Makes a scenario in which n2 leads term 2 with a snapshot of three entries, and n1 is back with
+/// an entry that conflicts.
 fn snapshot_meets_a_conflict() -> Scenario {
     let mut s = Scenario::begin(3, DiskMode::Atomic, ApplyMode::AtOnce);
     s.elect(1, &[2]);
@@ -381,7 +384,7 @@ fn a_read_does_not_outlive_its_leader() {
     s.lose_all();
     s.read(1, 1);
     s.lose(1, 2);
-    // n2 leads, and commits y, before n1's question whether it still leads arrives anywhere.
+    // n2 leads and commits y before the heartbeat for n1's read arrives anywhere.
     s.elect(2, &[3]);
     s.talk(2, 3);
     s.propose(2, "y");
@@ -405,7 +408,7 @@ fn a_read_does_not_outlive_its_leader() {
 #[test]
 fn an_answer_to_an_earlier_leadership_proves_nothing() {
     let mut s = Scenario::begin(3, DiskMode::Atomic, ApplyMode::AtOnce);
-    // n1 leads term 1; its first read asks n2, which hears of it much later.
+    // n1 leads term 1. The heartbeat for its first read reaches n2 much later.
     s.elect(1, &[3]);
     s.talk(1, 3);
     s.lose_all();
@@ -424,7 +427,7 @@ fn an_answer_to_an_earlier_leadership_proves_nothing() {
     s.deliver(2, 1);
     assert!(s.node(1).is_leader());
     s.talk(1, 3);
-    // Now n2 answers the question of term 1: in term 3, with nothing to prove.
+    // Now n2 answers that heartbeat of term 1. It is in term 3, so the answer proves nothing.
     s.arrive(late);
     let answer = s.between(2, 1);
     s.lose(1, 2);
@@ -439,7 +442,7 @@ fn an_answer_to_an_earlier_leadership_proves_nothing() {
     s.deliver(3, 2);
     s.deliver(2, 3);
     assert!(s.commit(3) > s.commit(1));
-    // The first read of n1 in term 3 must not be served by that answer.
+    // That answer must not serve the first read of n1 in term 3.
     s.read(1, 2);
     s.arrive(answer);
     assert!(!s.has_witnessed(Witness::ReadServed));
@@ -453,7 +456,7 @@ fn an_answer_to_an_earlier_leadership_proves_nothing() {
 #[test]
 fn a_refused_snapshot_acknowledges_nothing() {
     let mut s = Scenario::begin(3, DiskMode::Atomic, ApplyMode::AtOnce);
-    // n1 leads term 1 and has a snapshot, which n2 gets to see much later.
+    // n1 leads term 1 and has a snapshot, which reaches n2 much later.
     s.elect(1, &[3]);
     s.talk(1, 3);
     s.snapshot(1);

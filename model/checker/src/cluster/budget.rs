@@ -1,4 +1,4 @@
-//! What a bounded configuration lets happen, and how much of it has happened.
+//! The bounds of a configuration, and the part of each that a run has used.
 
 use raft_core::{Bytes, NodeId, ReadId, Term};
 use raft_trace::{Action, Settings};
@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Cluster;
 use super::local_action::LocalAction;
-
-/// The most servers that a configuration may have.
-pub const MAX_SERVERS: usize = 5;
 
 /// The most messages that a configuration may have in flight.
 pub const MAX_IN_FLIGHT: usize = 16;
@@ -40,9 +37,9 @@ pub struct Bounds {
     pub in_flight: usize,
 }
 
-/// How much of each budget a run has used.
+/// The part of each budget that a run has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Used {
+pub struct Used {
     pub(crate) proposals: u8,
     pub(crate) heartbeats: u8,
     pub(crate) reads: u8,
@@ -52,14 +49,15 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// All counters in one number.
+    /// Returns all counters in one number.
     pub(crate) fn packed(self) -> u64 {
         let Used { proposals, heartbeats, reads, crashes, duplicates, snapshots } = self;
         u64::from_le_bytes([proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0])
     }
 
-    /// An action in full, if this much was used before. The k-th proposal of a run proposes the k-th value: the values stand for
-    /// any distinct commands, and numbering them in this order is what folds their symmetry.
+    /// Returns an action in full, given that this much was used before it. The k-th proposal of a
+    /// run proposes the k-th value. The values stand for any distinct commands, and numbering them
+    /// in this order folds their symmetry.
     pub(crate) fn complete(self, server: NodeId, action: LocalAction) -> Action {
         match action {
             LocalAction::ElectionTimeout => Action::ElectionTimeout { server },
@@ -77,7 +75,7 @@ impl Used {
         }
     }
 
-    /// The counters after an action.
+    /// Returns the counters after an action.
     pub(crate) fn after(mut self, action: LocalAction) -> Used {
         match action {
             LocalAction::Propose => self.proposals += 1,
@@ -96,7 +94,7 @@ impl Used {
 }
 
 impl Used {
-    /// The counters after an action of a run.
+    /// Returns the counters after an action of a run.
     pub(crate) fn after_action(self, action: &Action) -> Used {
         match local_action(action) {
             Some(local) => self.after(local),
@@ -108,7 +106,8 @@ impl Used {
     }
 }
 
-/// Everything that is possible in a cluster within the bounds; some of it may change nothing.
+/// Returns all actions that are possible in a cluster within the bounds. Some of them may change
+/// nothing.
 pub(crate) fn possible(
     cluster: &Cluster,
     settings: &Settings,
@@ -139,7 +138,8 @@ impl Bounds {
         Term(self.max_term)
     }
 
-    /// Whether an action is still within the budgets. The term has its own guard.
+    /// Decides whether an action is still within the budgets. The bound on terms is checked
+    /// elsewhere.
     pub(crate) fn allow(&self, used: Used, action: LocalAction) -> bool {
         match action {
             LocalAction::Propose => used.proposals < self.proposals,
@@ -155,13 +155,13 @@ impl Bounds {
         }
     }
 
-    /// Whether the network may repeat one more message.
+    /// Decides whether the network may repeat one more message.
     pub(crate) fn allow_duplicate(&self, used: Used) -> bool {
         used.duplicates < self.duplicates
     }
 }
 
-/// The local action behind an action of a trace, if it is one of a server.
+/// Returns the local action behind an action of a trace, if it is one of a server.
 fn local_action(action: &Action) -> Option<LocalAction> {
     match action {
         Action::ElectionTimeout { .. } => Some(LocalAction::ElectionTimeout),
@@ -180,7 +180,7 @@ fn local_action(action: &Action) -> Option<LocalAction> {
     }
 }
 
-/// The command of the proposal after `proposals` others: `a`, `b`, .. `z`, `a1`, ..
+/// Returns the command of the proposal after `proposals` others: `a`, `b`, .. `z`, `a1`, ..
 fn value(proposals: u8) -> Bytes {
     let letter = char::from(b'a' + proposals % 26);
     match proposals / 26 {

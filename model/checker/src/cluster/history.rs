@@ -1,15 +1,15 @@
-//! What no server knows and the properties need: a small history of the whole run.
+//! A small history of the whole run. The properties need it, and no server knows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{Entry, Index, ReadId, Term};
 
-/// Something that a server did and that the history remembers.
+/// An event at a server that the history records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// It became leader of a term.
+    /// The server became leader of a term.
     Won(Term),
-    /// As the leader of a term it moved its commit index over these entries.
+    /// As the leader of a term, the server moved its commit index over these entries.
     Committed {
         /// The leader's term.
         term: Term,
@@ -18,26 +18,26 @@ pub enum Fact {
         /// The entries.
         entries: Vec<Entry>,
     },
-    /// Its state machine applied an entry.
+    /// The server's state machine applied an entry.
     Applied(Index, Entry),
-    /// Its state machine became the result of these entries, from index 1 on.
+    /// The server's state machine was restored to the result of these entries, from index 1 on.
     Restored(Vec<Entry>),
     /// A client began a read.
     ReadBegan(ReadId),
-    /// The read was served from a state that reflects the log up to here.
+    /// The read was served from a state that reflects the log up to this index.
     ReadServed(ReadId, Index),
-    /// The read was refused, or died with its server.
+    /// The read was refused, or ended because its server stopped.
     ReadEnded(ReadId),
 }
 
 /// The history of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct History {
-    /// For each index, what was decided there, from index 1 on.
+    /// The entry that was decided at each index, from index 1 on.
     pub decided: Vec<Decided>,
-    /// The terms that somebody has won.
+    /// The terms that a server has won.
     pub terms_won: BTreeSet<Term>,
-    /// For each read that has not ended, the highest index decided when it began.
+    /// For each read that has not ended, the highest index that was decided when the read began.
     pub reads: BTreeMap<ReadId, Index>,
 }
 
@@ -46,28 +46,28 @@ pub struct History {
 pub struct Decided {
     /// The entry.
     pub entry: Entry,
-    /// The lowest term in which a leader committed it; none if it was applied without that.
+    /// The lowest term in which a leader committed it; none if no leader has.
     pub committed_in: Option<Term>,
 }
 
-/// What a fact is, in the light of what happened before.
+/// A relation of a fact to the history before it that matters to the properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Somebody has won that term before.
+    /// A server has won that term before.
     TermWonBefore,
-    /// Something else was decided there, or nothing yet before it.
+    /// Another entry was decided at that index, or none yet at the index before it.
     DecidedOtherwise,
     /// A read was served.
     ReadServed {
-        /// The highest index that was decided when it began.
+        /// The highest index that was decided when the read began.
         committed: Index,
-        /// How far the state reflects the log that it was served from.
+        /// The index up to which the state that served the read reflects the log.
         applied: Index,
     },
 }
 
 impl History {
-    /// Remembers a fact, and says what is remarkable about it.
+    /// Records a fact. Returns a finding if the fact matters to a property.
     pub fn record(&mut self, fact: &Fact) -> Option<Finding> {
         let mut finding = None;
         match fact {
@@ -101,8 +101,8 @@ impl History {
         finding
     }
 
-    /// An index is decided once. A leader's commit counts as well as an application, because it is the
-    /// promise to apply.
+    /// Records the entry that is decided at an index. An index is decided once, by the commit of a
+    /// leader or by an application. A commit counts, because it is the promise to apply the entry.
     fn decide(
         &mut self,
         index: Index,
@@ -121,7 +121,7 @@ impl History {
         } else if place == self.decided.len() {
             self.decided.push(Decided { entry: entry.clone(), committed_in });
         } else {
-            // Something was decided beyond a gap: the state machine that did it skipped entries.
+            // The index is beyond a gap: the state machine that applied the entry skipped others.
             return Some(Finding::DecidedOtherwise);
         }
         None

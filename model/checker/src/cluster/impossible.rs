@@ -1,8 +1,8 @@
-//! Why an action cannot be done.
+//! Reasons why an action cannot be done.
 
 use raft_core::{Index, NodeId};
 
-/// Why an action cannot be done in this state.
+/// The reason why an action cannot be done in this state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Impossible {
     /// There is no such server.
@@ -23,10 +23,11 @@ pub enum Impossible {
     /// The state machine has nothing to do, or has to wait for the disk.
     #[error("the state machine has nothing that it could do now")]
     NothingToApply,
-    /// The state machine cannot be left there by a crash.
+    /// A crash cannot leave the state machine at that index.
     #[error("a crash cannot leave the state machine at index {0}")]
     BadApplied(Index),
-    /// There is no snapshot to take, or one is being stored already, or none is.
+    /// There is no new state for a snapshot, or one is being stored already, or there is none to
+    /// finish.
     #[error("no snapshot can be started or finished now")]
     NoSnapshot,
 }

@@ -1,4 +1,4 @@
-//! What a server can do by itself, without the parts that its cluster fills in.
+//! The actions that a server can do by itself, without the details that its cluster fills in.
 
 use raft_core::Index;
 

@@ -1,8 +1,8 @@
-//! The cluster model: servers in a harsh world, the network between them, and the history that the
-//! properties need.
+//! The cluster model: servers that may crash and lose writes, the network between them, and the
+//! history that the properties need.
 //!
-//! [`Cluster`] is the plain form: it does one action after the other, without bounds, and is what
-//! replays, tests and the Explorer use. The checker explores the same servers in packed form (see
+//! [`Cluster`] is the plain form. It does one action after the other, without bounds. Replays,
+//! tests and the Explorer use it. The checker explores the same servers in packed form (see
 //! [`crate::packed`]).
 
 pub mod budget;
@@ -30,12 +30,12 @@ pub struct Cluster {
     pub servers: Vec<Server>,
     /// The messages on the network and how many copies there are of each.
     pub network: BTreeMap<Envelope, usize>,
-    /// What has happened, as far as the properties need it.
+    /// The history of the run, as far as the properties need it.
     pub history: History,
 }
 
 impl Cluster {
-    /// A cluster whose servers start for the first time.
+    /// Makes a cluster whose servers start for the first time.
     pub fn boot<P: Protocol>(settings: &Settings, protocol: &P) -> Cluster {
         let ids = (1..=settings.servers).map(NodeId);
         Cluster {
@@ -45,7 +45,7 @@ impl Cluster {
         }
     }
 
-    /// The server of that id.
+    /// Returns the server with that id.
     pub fn server(&self, id: NodeId) -> Option<&Server> {
         self.servers.iter().find(|server| server.id == id)
     }

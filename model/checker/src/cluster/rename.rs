@@ -1,5 +1,6 @@
-//! Renaming servers. Nothing in Raft depends on which server has which name, so clusters that differ
-//! only by a renaming behave alike; symmetry reduction rests on this, and a test of `step` proves it.
+//! Renaming of servers. Nothing in Raft depends on the names of the servers, so clusters that
+//! differ only by a renaming behave alike. Symmetry reduction relies on this, and a test of the
+//! server model checks it.
 
 use itertools::Itertools;
 use raft_core::{LogWrite, Node, NodeId, Role, VoteRecord, Write};
@@ -12,13 +13,13 @@ use super::server::{Process, Server};
 pub struct Renaming(Vec<NodeId>);
 
 impl Renaming {
-    /// All renamings of that many servers, the one that changes nothing first.
+    /// Returns all renamings of that many servers, the one that changes nothing first.
     pub fn all(servers: u64) -> Vec<Renaming> {
         let count = usize::try_from(servers).unwrap_or(0);
         (1..=servers).map(NodeId).permutations(count).map(Renaming).collect()
     }
 
-    /// The renaming that undoes this one.
+    /// Returns the renaming that undoes this one.
     pub fn inverse(&self) -> Renaming {
         let mut inverse = self.0.clone();
         for (old, new) in (1..).map(NodeId).zip(&self.0) {
@@ -28,25 +29,25 @@ impl Renaming {
         Renaming(inverse)
     }
 
-    /// This renaming and then another.
+    /// Returns the renaming that does this one and then `other`.
     #[must_use]
     pub fn then(&self, other: &Renaming) -> Renaming {
         Renaming(self.0.iter().map(|id| other.id(*id)).collect())
     }
 
-    /// The new name of a server; the old one if the renaming does not know the server.
+    /// Returns the new name of a server; the old one if the renaming does not know the server.
     pub fn id(&self, id: NodeId) -> NodeId {
         let place = usize::try_from(id.0).ok().and_then(|number| number.checked_sub(1));
         place.and_then(|place| self.0.get(place)).copied().unwrap_or(id)
     }
 
-    /// A message between the renamed servers. The contents name nobody.
+    /// Returns the message between the renamed servers. Its contents name no server.
     pub fn envelope(&self, envelope: &Envelope) -> Envelope {
         let Envelope { from, to, message } = envelope;
         Envelope { from: self.id(*from), to: self.id(*to), message: message.clone() }
     }
 
-    /// An action of the renamed servers.
+    /// Returns the action of the renamed servers.
     pub fn action(&self, action: &Action) -> Action {
         let mut action = action.clone();
         match &mut action {
@@ -67,7 +68,7 @@ impl Renaming {
         action
     }
 
-    /// A node with every id in it renamed.
+    /// Returns a node with every id in it renamed.
     pub fn node(&self, node: &Node) -> Node {
         let mut node = node.clone();
         node.config.id = self.id(node.config.id);
@@ -87,7 +88,8 @@ impl Renaming {
         node
     }
 
-    /// A server with every id in it renamed, on the disk and on the way as well.
+    /// Returns a server with every id in it renamed, also on its disk and in its waiting writes and
+    /// messages.
     pub fn server(&self, server: &Server) -> Server {
         let Server { id, disk, state_machine, process, released_vote } = server.clone();
         let mut disk = disk;

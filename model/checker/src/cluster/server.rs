@@ -1,5 +1,6 @@
-//! One server of the model: the node, and a harsh world around it. The disk loses what was not
-//! synced, the state machine too, and messages wait for the writes that they confirm.
+//! One server of the model: the node, its disk, its state machine and its outgoing messages. A
+//! crash loses writes that were not synced and may undo a part of the state machine. Messages wait
+//! for the writes that they confirm.
 
 use std::collections::VecDeque;
 
@@ -20,64 +21,64 @@ use crate::protocol::{Memory, Protocol};
 pub struct Server {
     /// Its id.
     pub id: NodeId,
-    /// What is on its disk, durably.
+    /// The durable contents of its disk.
     pub disk: PersistentState,
-    /// The entries that its state machine has applied. A real state machine forgets how it came to
-    /// its state; this one is the whole list, so that any difference shows.
+    /// The entries that its state machine has applied. A real state machine holds only the
+    /// resulting state. The model holds the whole list, so that any difference is visible.
     pub state_machine: Vec<Entry>,
     /// The running process; none if the server is down.
     pub process: Option<Process>,
-    /// The newest vote that left this server or that it counted for itself, kept across crashes as
-    /// long as its disk has not moved on to a later term. A witness, not something it can see.
+    /// The newest vote that this server has sent or counted for itself. It is kept across crashes
+    /// until the disk has a later term. Only the properties use it; the node cannot see it.
     pub released_vote: Option<(Term, NodeId)>,
 }
 
-/// What a crash takes away.
+/// The volatile state of a server, which a crash loses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
     /// The node itself.
     pub node: Node,
     /// Writes on their way to the disk, oldest first.
     pub writes: VecDeque<(Mark, Write)>,
-    /// Messages that wait for a write, sorted: the network keeps no order, and the order in which a
-    /// server addresses the others must not tell equal states apart.
+    /// Messages that wait for a write, sorted. The network keeps no order, so states that differ
+    /// only in the order of sending must be equal.
     pub outbox: Vec<(Mark, Envelope)>,
-    /// What the state machine was asked to do, oldest first.
+    /// The tasks of the state machine, oldest first.
     pub apply_queue: VecDeque<ApplyTask>,
-    /// The snapshot that is being stored: up to where it reaches, and its data.
+    /// The snapshot that is being stored: its last index, and its data.
     pub storing: Option<(Index, Bytes)>,
-    /// What the protocol keeps beside the node.
+    /// The state that the protocol keeps beside the node.
     pub memory: Memory,
 }
 
-/// Something that the state machine was asked to do.
+/// A task of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ApplyTask {
     /// Apply the entry at an index.
     Entry(Index, Entry),
-    /// Become what the snapshot says, once the write is durable.
+    /// Restore the snapshot, once the write is durable.
     Restore(Snapshot, Mark),
 }
 
-/// What one action of a server did beside changing the server.
+/// The results of one action of a server, beside the change of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reaction {
     /// Messages that left the server.
     pub sent: Vec<Envelope>,
-    /// What the cluster's history has to remember.
+    /// Facts that the cluster's history has to record.
     pub facts: Vec<Fact>,
 }
 
-/// Something that happens inside an action, and that the server before and after it do not show.
+/// An event inside an action that the server before and after the action does not show.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// The node has handled an InstallSnapshot.
     SnapshotOffered {
         /// The snapshot of the message.
         snapshot: &'a Snapshot,
-        /// The node's commit index before.
+        /// The node's commit index before the message.
         commit_before: Index,
-        /// The node after it.
+        /// The node after the message.
         node: &'a Node,
     },
     /// A message leaves the server.
@@ -89,18 +90,18 @@ pub enum Event<'a> {
         /// The process at that moment.
         process: &'a Process,
     },
-    /// A vote is granted by a message that leaves, or counted by the candidate itself.
+    /// A message that grants a vote leaves, or a candidate counts its own vote.
     VoteReleased {
-        /// The newest vote that was released before, until the disk has a later term.
+        /// The newest vote that was released before; none once the disk has a later term.
         before: Option<(Term, NodeId)>,
-        /// The term of this one.
+        /// The term of this vote.
         term: Term,
-        /// Who gets it.
+        /// The candidate that gets the vote.
         candidate: NodeId,
     },
-    /// The state machine is to apply an entry that is not its next one, or to go back.
+    /// The state machine is asked to apply an entry that is not its next one, or to go back.
     AppliesOutOfOrder,
-    /// The state machine becomes what a snapshot says.
+    /// The state machine is restored from a snapshot.
     Restores(&'a Snapshot),
     /// The node rejects a message.
     Rejects,
@@ -108,27 +109,27 @@ pub enum Event<'a> {
     Halts,
 }
 
-/// Somebody who is told what happens inside actions.
+/// A receiver of the events inside actions.
 pub trait Observer {
-    /// Something happens.
+    /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 }
 
-/// Nobody.
+/// An observer that ignores all events.
 pub struct Unobserved;
 
 impl Observer for Unobserved {
     fn observe(&mut self, _: Event<'_>) {}
 }
 
-/// What an action has done so far, and who is told.
+/// The results of an action so far, and its observer.
 struct Report<'o> {
     reaction: Reaction,
     observer: &'o mut dyn Observer,
 }
 
 impl Server {
-    /// A server that starts for the first time.
+    /// Makes a server that starts for the first time.
     ///
     /// # Panics
     ///
@@ -160,7 +161,7 @@ impl Server {
         self.run_observed(settings, protocol, action, &mut Unobserved)
     }
 
-    /// Does an action of this server, and tells somebody what happens inside.
+    /// Does an action of this server, and reports the events inside the action to an observer.
     ///
     /// # Errors
     ///
@@ -207,7 +208,7 @@ impl Server {
         self.process.as_mut().ok_or(Impossible::Down(id))
     }
 
-    /// Gives the node an input and does what it asks for.
+    /// Gives the node an input and carries out its effects.
     fn feed<P: Protocol>(
         &mut self,
         protocol: &P,
@@ -288,7 +289,7 @@ impl Server {
         }
     }
 
-    /// Lets go every message whose write is durable.
+    /// Sends every waiting message whose write is durable.
     fn release_sends(&mut self, out: &mut Report<'_>) {
         let Some(process) = self.process.as_mut() else {
             return;
@@ -320,7 +321,7 @@ impl Server {
         }
     }
 
-    /// The oldest `count` writes reach the disk.
+    /// Makes the oldest `count` writes durable.
     fn sync<P: Protocol>(
         &mut self,
         protocol: &P,
@@ -342,7 +343,7 @@ impl Server {
         Ok(())
     }
 
-    /// The state machine does one thing.
+    /// Lets the state machine do its oldest task.
     fn apply_next<P: Protocol>(
         &mut self,
         protocol: &P,
@@ -398,7 +399,8 @@ impl Server {
         }
         let base = disk.log.snapshot();
         if applied_kept == base.last_included_index {
-            // Either the state machine kept just that, or the shell loads the snapshot at start.
+            // Either the state machine kept exactly this state, or the shell loads the snapshot at
+            // the start.
             self.state_machine = decode(&base.handle);
         } else {
             self.state_machine.truncate(usize::try_from(applied_kept.0).unwrap_or(usize::MAX));
@@ -408,7 +410,8 @@ impl Server {
         Ok(())
     }
 
-    /// Where a crash can leave the state machine, given what it leaves on the disk.
+    /// Returns the indexes at which a crash can leave the state machine, given the disk after the
+    /// crash.
     fn applied_after_crash(
         &self,
         settings: &Settings,
@@ -421,7 +424,7 @@ impl Server {
         }
     }
 
-    /// The process is gone, and the reads that waited in it.
+    /// Ends the process, and with it the reads that wait in it.
     fn stop(&mut self, out: &mut Report<'_>) {
         if let Some(Process { node: Node { role: Role::Leader(leadership), .. }, .. }) =
             self.process.take()
@@ -493,7 +496,8 @@ impl Server {
         self.feed(protocol, Input::SnapshotTaken { index, handle }, out)
     }
 
-    /// Does what takes no time in these settings: writes of an atomic disk, applying at once.
+    /// Does the work that takes no time in these settings: writes of an atomic disk, and applying
+    /// at once.
     fn settle<P: Protocol>(&mut self, settings: &Settings, protocol: &P, out: &mut Report<'_>) {
         while let Some(process) = &self.process {
             let writes = process.writes.len();
@@ -510,8 +514,9 @@ impl Server {
         }
     }
 
-    /// Counts marks from the newest durable write, and drops what can no longer matter: states that
-    /// behave alike become equal.
+    /// Removes differences that can no longer matter, so that states with the same behaviour become
+    /// equal: counts marks from the newest durable write, sorts the outbox, and drops a released
+    /// vote once the disk has a later term.
     pub fn forget_what_is_settled(&mut self) {
         if self.released_vote.is_some_and(|(term, _)| self.disk.current_term > term) {
             self.released_vote = None;
@@ -538,8 +543,8 @@ impl Server {
         }
     }
 
-    /// Everything that this server can do by itself, in a fixed order, leaving out what cannot
-    /// change anything. Timeouts beyond `max_term` are left out too.
+    /// Returns all actions that this server can do by itself, in a fixed order, without those that
+    /// cannot change anything. Timeouts beyond `max_term` are left out too.
     pub(crate) fn local_actions(&self, settings: &Settings, max_term: Term) -> Vec<LocalAction> {
         let Some(process) = &self.process else {
             return vec![LocalAction::Restart];
@@ -576,7 +581,7 @@ impl Server {
         actions
     }
 
-    /// The reads that wait in this server.
+    /// Returns the reads that wait in this server.
     pub fn pending_reads(&self) -> impl Iterator<Item = ReadId> + '_ {
         let reads = match self.process.as_ref().map(|process| &process.node.role) {
             Some(Role::Leader(leadership)) => Some(&leadership.reads),
@@ -586,7 +591,7 @@ impl Server {
     }
 }
 
-/// The term in which the node counts a vote of its own.
+/// Returns the term in which the node counts its own vote, if it does.
 fn counts_own_vote(node: &Node) -> Option<Term> {
     let counted = match &node.role {
         Role::Follower { .. } => false,

@@ -1,9 +1,9 @@
-//! What a snapshot of the model's state machine holds: the applied entries, one after the other, as
-//! readable text. `1-` is a blank entry of term 1, `2+3:abc` the three-byte command `abc` of term 2.
+//! The data of a snapshot of the model's state machine: the applied entries in order, as readable
+//! text. `1-` is a blank entry of term 1, `2+3:abc` the three-byte command `abc` of term 2.
 
 use raft_core::{Bytes, Entry, Payload, Term};
 
-/// The data of a snapshot, as its handle.
+/// Encodes a state machine as the handle of a snapshot.
 pub fn encode(state_machine: &[Entry]) -> Bytes {
     let mut data = Vec::new();
     for entry in state_machine {
@@ -19,8 +19,9 @@ pub fn encode(state_machine: &[Entry]) -> Bytes {
     Bytes::from(data)
 }
 
-/// The state that a snapshot's handle stands for. Data that no server of the model has written, as
-/// in a trace by hand, stands for what can be read of it; whoever compares it will notice.
+/// Decodes the state from a snapshot's handle. Data that no server of the model has written, as in
+/// a trace by hand, is decoded as far as possible. The properties that compare the result detect
+/// it.
 pub fn decode(handle: &Bytes) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut rest = handle.as_slice();

@@ -1,14 +1,14 @@
-//! Where everything in a sequence diagram stands: coordinates in pixels, x to the right, y down.
+//! The layout of a sequence diagram: coordinates in pixels, x to the right, y down.
 //!
-//! There is a lane for each server, as wide as its longest label, and a row for each step. Labels and
-//! arrows have places of their own, so that none meets another:
+//! There is a lane for each server, as wide as its longest label, and a row for each step. Labels
+//! and arrows have separate areas, so that no arrow crosses a label:
 //!
 //! ```text
 //!        lane of n1             lane of n2
 //!    +---+-------------+    +---+-------------+
 //!    : | :             :    : | :             :
-//!    : #===================>* | :             :   a message leaves n1 and crosses other lanes above
-//!    : | : 1 label     :    :\| :             :   the label of its row,
+//!    : #===================>* | :             :   a message leaves n1 and crosses other lanes
+//!    : | : 1 label     :    :\| :             :   above the label of its row,
 //!    : | :             :    : # :             :   waits in the channel beside the lifeline of n2,
 //!    : | :             :    : | : 2 label     :   and arrives there in a later row
 //!    +---+-------------+    +---+-------------+
@@ -26,34 +26,34 @@ use crate::properties::Property;
 use crate::replay::Replay;
 use crate::text_width::wrapped;
 
-/// Where messages wait, on each side of a lifeline.
+/// The width of the channel where messages wait, on each side of a lifeline.
 const CHANNEL: i32 = 26;
 
-/// Between things that must not touch each other.
+/// The distance between elements that must not touch each other.
 const GAP: i32 = 6;
 
-/// Left and right of everything.
+/// The margin on the left and on the right.
 const MARGIN: i32 = 16;
 
-/// Before the first lane, for the marks of steps.
+/// The width before the first lane, for the marks of steps.
 const MARKS: i32 = 30;
 
-/// From one line of text to the next.
+/// The distance from one line of text to the next.
 const LINE: i32 = 14;
 
-/// From the top of a row to where messages arrive.
+/// The distance from the top of a row to the arrival of messages.
 const ARRIVAL: i32 = 8;
 
-/// From where messages arrive in a row to where they leave.
+/// The distance from the arrival of messages in a row to their departure.
 const DEPARTURE: i32 = 6;
 
-/// Half of what stands on a lifeline for a step.
+/// Half the width of the block on a lifeline that stands for a step.
 const EVENT: i32 = 4;
 
-/// After how many letters a label goes on in the next line.
+/// The number of letters after which a label goes on in the next line.
 const LABEL_LETTERS: usize = 44;
 
-/// The head and the legend have at least this width.
+/// The least width of the head and the legend.
 const NARROWEST: i32 = 720;
 
 /// A sequence diagram of a run.
@@ -65,24 +65,24 @@ pub struct Picture {
     pub height: i32,
     /// The servers, from left to right.
     pub lanes: Vec<Lane>,
-    /// Steps that are marked, behind everything else.
+    /// The marked steps, behind everything else.
     pub bands: Vec<Band>,
-    /// When servers are down.
+    /// The times when servers are down.
     pub outages: Vec<Area>,
-    /// What stands on a lifeline for each step of its server.
+    /// The blocks on the lifelines, one for each step of a server.
     pub events: Vec<Area>,
-    /// Messages.
+    /// The messages.
     pub arrows: Vec<Arrow>,
-    /// All that is written.
+    /// All texts.
     pub texts: Vec<Text>,
 }
 
-/// A place.
+/// A point of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// From the left.
+    /// The distance from the left.
     pub x: i32,
-    /// From the top.
+    /// The distance from the top.
     pub y: i32,
 }
 
@@ -99,27 +99,27 @@ pub struct Area {
     pub bottom: i32,
 }
 
-/// A server.
+/// The lane of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane {
-    /// Which one.
+    /// The server.
     pub server: NodeId,
-    /// All that is its own.
+    /// The area of the lane.
     pub area: Area,
-    /// Where its lifeline is, from the left.
+    /// The distance of its lifeline from the left.
     pub lifeline: i32,
 }
 
 /// A marked step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// Where it is.
+    /// Its area.
     pub area: Area,
-    /// Why it is marked.
+    /// The reason for the mark.
     pub mark: Mark,
 }
 
-/// Why a step is marked.
+/// The reason why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// It breaks a property.
@@ -128,31 +128,31 @@ pub enum Mark {
     Contradicted,
 }
 
-/// A message.
+/// The arrow of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrow {
-    /// Its way.
+    /// The points on its way.
     pub points: Vec<Point>,
-    /// Whether it ends in a cross, not in a head.
+    /// Whether it ends in a cross instead of a head.
     pub lost: bool,
-    /// Whether the network made it, as a copy of another; then it begins in a ring.
+    /// Whether the network made the message, as a copy of another. Then the arrow begins in a ring.
     pub is_copy: bool,
 }
 
 /// A line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// Where the first letter begins, on the base line.
+    /// The beginning of the first letter, on the base line.
     pub at: Point,
-    /// What is written.
+    /// The content.
     pub content: String,
-    /// How.
+    /// The style.
     pub style: TextStyle,
     /// The number of the lane that it belongs to, counted from 0.
     pub lane: Option<usize>,
 }
 
-/// How a text is written.
+/// The style of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextStyle {
     /// The title of the picture.
@@ -161,14 +161,14 @@ pub enum TextStyle {
     Server,
     /// An action.
     Action,
-    /// What became of a server, and the legend.
+    /// The new state of a server, or the legend.
     Detail,
-    /// About a marked step.
+    /// A text about a marked step.
     Marked(Mark),
 }
 
 impl TextStyle {
-    /// The size of the letters.
+    /// Returns the size of the letters.
     pub const fn size(self) -> i32 {
         match self {
             TextStyle::Title | TextStyle::Server => 14,
@@ -176,7 +176,8 @@ impl TextStyle {
         }
     }
 
-    /// The width of a letter. Fonts of fixed width take 0.5 to 0.61 of the size; this is more.
+    /// Returns the width of a letter. Fonts of fixed width take 0.5 to 0.61 of the size; this is
+    /// more.
     pub const fn advance(self) -> i32 {
         match self.size() {
             14 => 9,
@@ -186,7 +187,7 @@ impl TextStyle {
 }
 
 impl Text {
-    /// The room that the text takes.
+    /// Returns the area that the text takes.
     pub fn area(&self) -> Area {
         let Point { x, y } = self.at;
         let right = x + length(&self.content) * self.style.advance();
@@ -195,7 +196,7 @@ impl Text {
 }
 
 impl Picture {
-    /// The picture of a run.
+    /// Makes the picture of a run.
     pub fn of(replay: &Replay, title: &str) -> Picture {
         let rows = rows(replay);
         let mut picture = Picture::default();
@@ -208,7 +209,8 @@ impl Picture {
         picture.draw_marks(&rows, &places);
         picture.draw_labels(&rows, &places);
         picture.draw_outages(replay, &places, end);
-        // Messages that leave together share a part of their ways; those that arrived are on top.
+        // Messages that leave together share a part of their ways. Those that arrived are drawn on
+        // top.
         let (lost, arrived): (Vec<_>, Vec<_>) =
             message_arrows(replay).into_iter().partition(|arrow| arrow.lost);
         for arrow in lost.iter().chain(&arrived) {
@@ -237,7 +239,7 @@ impl Picture {
         self.width = (left + MARGIN).max(NARROWEST);
     }
 
-    /// Writes a paragraph; returns the base line of its last line.
+    /// Writes a paragraph. Returns the base line of its last line.
     fn write(&mut self, text: &str, style: TextStyle, at: Point) -> i32 {
         let letters = (self.width - MARGIN - at.x) / style.advance();
         let step = style.size() + 4;
@@ -249,7 +251,7 @@ impl Picture {
         y
     }
 
-    /// Writes what the run shows and how it ends; returns the base line of the last line.
+    /// Writes the title of the run and its outcome. Returns the base line of the last line.
     fn draw_head(&mut self, replay: &Replay, title: &str) -> i32 {
         let mut at = Point { x: MARGIN, y: 2 * LINE };
         if !title.trim().is_empty() {
@@ -271,7 +273,7 @@ impl Picture {
         self.write(&outcome, TextStyle::Detail, at)
     }
 
-    /// Explains what occurs in the picture; returns the base line of the last line.
+    /// Explains the elements that occur in the picture. Returns the base line of the last line.
     fn draw_legend(&mut self, replay: &Replay, top: i32) -> i32 {
         const TEXT: i32 = MARGIN + 64;
         let (begin, end, middle) = (MARGIN + 4, MARGIN + 48, MARGIN + 26);
@@ -344,7 +346,7 @@ impl Picture {
         self.texts.extend(names.collect::<Vec<_>>());
     }
 
-    /// The places of the rows, and where the last one ends.
+    /// Returns the areas of the rows, and the end of the last one.
     fn place_rows(&self, rows: &[Row], first: i32) -> (Vec<Area>, i32) {
         let mut top = first;
         let mut places = Vec::new();
@@ -387,7 +389,8 @@ impl Picture {
         }
     }
 
-    /// A server is down from the step after which it has no process to the one after which it has.
+    /// Draws the times when servers are down. Such a time begins with the step after which the
+    /// server has no process, and ends with the step after which it has one.
     fn draw_outages(&mut self, replay: &Replay, places: &[Area], end: i32) {
         for (place, lane) in self.lanes.iter().enumerate() {
             let (left, right) = (lane.lifeline - EVENT, lane.lifeline + EVENT);
@@ -432,9 +435,9 @@ impl Picture {
 
 /// A step of the run, before it has a place.
 struct Row {
-    /// The number of the lane in which it stands, counted from 0.
+    /// The number of its lane, counted from 0.
     lane: usize,
-    /// Whether something happens to the lane's server.
+    /// Whether the step is one of the lane's server.
     on_lifeline: bool,
     lines: Vec<(String, TextStyle)>,
     mark: Option<Mark>,
@@ -481,7 +484,7 @@ fn rows(replay: &Replay) -> Vec<Row> {
     rows
 }
 
-/// How many letters wide a text is; letters such as Chinese ones count twice.
+/// Returns how many letters wide a text is; letters such as Chinese ones count twice.
 fn length(text: &str) -> i32 {
     i32::try_from(textwrap::core::display_width(text)).unwrap_or(i32::MAX / 64)
 }

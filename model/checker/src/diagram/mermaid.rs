@@ -9,8 +9,8 @@ use crate::notation;
 use crate::properties::Property;
 use crate::replay::Replay;
 
-/// The run as a Mermaid sequence diagram. Lost messages end in a cross, and notes say when a server
-/// is down, which step breaks a property, and which earlier step that contradicts.
+/// Returns the run as a Mermaid sequence diagram. Lost messages end in a cross. Notes say when a
+/// server is down, which step breaks a property, and which earlier step that contradicts.
 pub fn mermaid(replay: &Replay) -> String {
     let mut out = "sequenceDiagram\n".to_owned();
     for server in &replay.start.servers {
@@ -72,7 +72,8 @@ fn write_marks(out: &mut String, replay: &Replay, place: usize) {
     }
 }
 
-/// The server over which an action is noted: the one that it changes, or the receiver of its message.
+/// Returns the server over which an action is noted: the one that it changes, or the receiver of
+/// its message.
 fn column(action: &Action) -> NodeId {
     match action {
         Action::Drop(envelope) | Action::Duplicate(envelope) => envelope.to,
@@ -80,7 +81,8 @@ fn column(action: &Action) -> NodeId {
     }
 }
 
-/// Mermaid ends a text at a semicolon and reads `#` as the beginning of a character's code.
+/// Escapes a text for Mermaid, which ends a text at a semicolon and reads `#` as the beginning of a
+/// character's code.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! Which message of a run was sent where, and what became of it.
+//! The messages of a run, each with the step that sent it and the step that delivered or lost it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,17 +10,17 @@ use crate::replay::Replay;
 pub(super) struct MessageArrow<'a> {
     pub(super) envelope: &'a Envelope,
     pub(super) departure: Departure,
-    /// The step with which its arrow ends, counted from 0.
+    /// The step at which its arrow ends, counted from 0.
     pub(super) ends_at: usize,
     pub(super) lost: bool,
 }
 
-/// Where a message or a copy of it comes from.
+/// The origin of a message or of a copy of it.
 #[derive(Clone, Copy)]
 pub(super) struct Departure {
     /// The step, counted from 0.
     pub(super) step: usize,
-    /// Whether the network made it, as a copy of a message that was under way.
+    /// Whether it is a copy that the network made of a message under way.
     pub(super) is_copy: bool,
 }
 

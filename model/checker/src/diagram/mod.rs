@@ -1,11 +1,11 @@
-//! Sequence diagrams of a run: SVG for eyes, Mermaid for documents.
+//! Sequence diagrams of a run: SVG for viewers, Mermaid for documents.
 //!
 //! ```text
-//! Replay --message_arrows--> messages and what became of them --layout--> Picture --svg--> text
+//! Replay --message_arrows--> messages and their outcomes --layout--> Picture --svg--> text
 //! ```
 //!
-//! [`layout`] computes coordinates and knows nothing of SVG; [`mod@svg`] writes them down and computes
-//! nothing. Tests look at the coordinates.
+//! [`layout`] computes coordinates and does not depend on SVG. [`mod@svg`] writes the coordinates
+//! down and computes none. Tests check the coordinates.
 
 pub mod layout;
 pub mod mermaid;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::layout::{Area, Arrow, Mark, Picture, Point, Text, TextStyle};
 use crate::replay::Replay;
 
-/// Which colours a picture has.
+/// The colours of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
     /// Light or dark as the reader's system prefers; light in programs that know no preference.
@@ -23,8 +23,8 @@ const FONTS: &str = "'DejaVu Sans Mono','Liberation Mono',Menlo,Consolas,monospa
 /// Half of the cross with which a lost message ends.
 const CROSS: i32 = 4;
 
-/// The rules of a style sheet, and for each the colour in the light and in the dark theme. They are
-/// only for what is inside of the picture, which may be part of a larger document.
+/// The rules of a style sheet, and for each the colour in the light and in the dark theme. They
+/// apply only inside the picture, which may be part of a larger document.
 const COLOURS: [(&str, &str, &str); 14] = [
     (".paper{fill:", "#ffffff", "#0d1117"),
     (".title,.server,.action{fill:", "#1f2328", "#e6edf3"),
@@ -42,7 +42,7 @@ const COLOURS: [(&str, &str, &str); 14] = [
     (".ring{stroke:", "#0969da", "#58a6ff"),
 ];
 
-/// What does not depend on the theme.
+/// The rules that do not depend on the theme.
 const FORMS: &str = "\
 .raft-run .lifeline,.raft-run .message,.raft-run .lost,.raft-run .ring{fill:none}
 .raft-run .lost{stroke-dasharray:4 3}
@@ -52,8 +52,8 @@ const FORMS: &str = "\
 .raft-run .violation,.raft-run .contradicted{font-weight:bold}
 ";
 
-/// The run as an SVG picture: a lane for each server, time going down. The title says what the run
-/// shows, and may be empty.
+/// Returns the run as an SVG picture: a lane for each server, time going down. The title describes
+/// the run and may be empty.
 pub fn svg(replay: &Replay, title: &str, theme: Theme) -> String {
     write_picture(&Picture::of(replay, title), theme)
 }
@@ -163,14 +163,14 @@ fn write_text(out: &mut String, text: &Text) {
     };
     let Point { x, y } = text.at;
     let content = escape(&text.content);
-    // Continuation lines begin with blanks.
+    // Continuation lines begin with blanks, which have to be kept.
     let _ = writeln!(
         out,
         "<text class=\"{class}\" xml:space=\"preserve\" x=\"{x}\" y=\"{y}\">{content}</text>"
     );
 }
 
-/// Control characters have no place in XML, and become blanks.
+/// Escapes a text for XML. XML does not allow control characters, so they become blanks.
 fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace(char::is_control, " ")

@@ -1,4 +1,5 @@
-//! Attacks: mistakes that no known system has shipped, found by looking for ways to break raft-core.
+//! Attacks: mistakes that no known system has shipped, found by looking for ways to break
+//! raft-core.
 
 #![expect(clippy::needless_pass_by_value, reason = "one type of function for every change")]
 
@@ -12,7 +13,7 @@ fn attack(id: &str, wrong: &'static str) -> Mutant {
     Mutant::new(Origin::Attack, id, "", wrong)
 }
 
-/// All of them.
+/// Returns all attacks.
 pub(super) fn all() -> Vec<Mutant> {
     let mut all = about_votes_and_logs();
     all.extend(about_disks_and_reads());
@@ -92,7 +93,7 @@ fn about_disks_and_reads() -> Vec<Mutant> {
     ]
 }
 
-/// The leader's `commit_index` as it stands in the request.
+/// Returns the leader's `commit_index` as it stands in the request.
 pub(super) fn leader_commit(moment: &Moment<'_>, value: u64) -> u64 {
     match moment.input {
         Input::Receive { message: Message::AppendEntries(request), .. } => request.leader_commit.0,
@@ -115,7 +116,7 @@ fn is_reply(input: &Input) -> bool {
     )
 }
 
-/// Writes another vote with whatever the step writes.
+/// Adds the node's present vote to the step's write.
 fn write_vote(outcome: &mut Outcome<'_>) {
     let (current_term, voted_for) = (outcome.node.current_term, outcome.node.voted_for);
     let vote = Some(raft_core::VoteRecord { current_term, voted_for });
@@ -167,7 +168,7 @@ fn advertises_more(_: &Moment<'_>, outcome: Outcome<'_>) {
     }
 }
 
-/// A second copy of a vote stands for that of a server that has not voted.
+/// Counts a second copy of a vote as the vote of a server that has not voted.
 fn counts_twice(moment: &Moment<'_>, outcome: Outcome<'_>) {
     let Input::Receive { from, message: Message::RequestVoteReply(reply) } = moment.input else {
         return;
@@ -231,7 +232,7 @@ fn reads_what_is_applied(moment: &Moment<'_>, outcome: Outcome<'_>) {
     }
 }
 
-/// Takes a request for one that continues the receiver's log, wherever that ends.
+/// Changes a request so that it continues the receiver's log, wherever that log ends.
 fn claims_agreement(node: &Node, mut input: Input) -> Input {
     if let Input::Receive { message: Message::AppendEntries(request), .. } = &mut input
         && request.prev_log.index > node.log.last_index()

@@ -15,7 +15,7 @@ fn bug(id: &str, seen_in: &'static str, wrong: &'static str) -> Mutant {
     Mutant::new(Origin::Bug, id, seen_in, wrong)
 }
 
-/// All of them.
+/// Returns all bugs.
 pub(super) fn all() -> Vec<Mutant> {
     let families = [elections(), replication(), commitment(), persistence(), snapshots(), reads()];
     families.into_iter().flatten().collect()
@@ -272,7 +272,7 @@ fn forgets_base(node: &mut Node) {
     }
 }
 
-/// Writes a truncation by itself, before the entries that follow it.
+/// Writes a truncation as a write of its own, before the entries that follow it.
 pub(super) fn truncates_first(moment: &Moment<'_>, outcome: Outcome<'_>) {
     let Some(Effect::Persist { mark, write: Write { log: Some(log), .. } }) =
         outcome.effects.first_mut()

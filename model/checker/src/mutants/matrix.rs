@@ -1,4 +1,5 @@
-//! The kill matrix, as a document: no times, nothing that depends on the order of threads.
+//! The kill matrix, as a document. It contains no times, and nothing that depends on the order of
+//! threads.
 
 #![expect(clippy::single_match_else, reason = "killed or not: two cases of one weight")]
 
@@ -8,7 +9,7 @@ use super::trial::{Kill, Trial};
 use super::{Mutant, Origin};
 use crate::properties::Property;
 
-/// What stands above the table of a tier's trials.
+/// The text above the tables.
 pub const ABOUT: &str = "\
 # The kill matrix
 
@@ -21,7 +22,7 @@ whether some server rejected a message or halted meanwhile. `named` is the prope
 known for, where a sharper one shows first: the search for it goes on behind other violations.
 ";
 
-/// One table.
+/// Writes the tables of one tier.
 pub fn section(title: &str, trials: &[(&Mutant, Trial)]) -> String {
     let mut out = format!("\n## {title}\n");
     let families = [
@@ -106,7 +107,7 @@ fn depth(kill: &Kill) -> String {
     format!("{script}{} ({})", kill.depth, kill.essential)
 }
 
-/// For each property the mutants that it is the first, and alone, to see: without the property they
+/// Lists for each property the mutants that it detects first and alone. Without the property they
 /// would be found later or not at all.
 pub fn vacuity(trials: &[(&Mutant, Trial)]) -> String {
     let mut out = "\n## What each property is needed for\n\n\
@@ -126,7 +127,7 @@ pub fn vacuity(trials: &[(&Mutant, Trial)]) -> String {
     out
 }
 
-/// Why no mutant is seen by a property first and alone.
+/// Returns the reason why a property detects no mutant first and alone.
 fn without_its_own(property: Property) -> &'static str {
     match property {
         Property::ElectionSafety => {

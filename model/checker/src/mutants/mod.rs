@@ -1,12 +1,12 @@
-//! Raft with a mistake in it, to show that a green result means something.
+//! Versions of Raft with a mistake, which show that a success of the checker means something.
 //!
-//! A mutant runs the same transition functions, with another answer from a [rule](Rule), with what
-//! goes into a step changed, or what comes out of it. So no mutant touches raft-core, and a build
-//! without the checker contains none.
+//! A mutant runs the same transition functions, but changes the answer of a [rule](Rule), the input
+//! of a step, or its results. So no mutant needs a change of raft-core, and a build without the
+//! checker contains none.
 //!
-//! [`removal`] takes each rule out in turn; [`bugs`] are mistakes that real systems have shipped;
-//! [`attacks`] were found by looking for ways to break raft-core. [`negative_controls`] look wrong and are
-//! not: a suite that flags them is wrong itself.
+//! [`removal`] removes each rule in turn. [`bugs`] are mistakes that real systems have shipped.
+//! [`attacks`] were found by looking for ways to break raft-core. [`negative_controls`] look wrong
+//! but are correct: a suite that reports them is wrong itself.
 
 pub mod attacks;
 pub mod bugs;
@@ -23,47 +23,47 @@ use crate::cluster::snapshot_data::decode;
 use crate::properties::Property;
 use crate::protocol::{Memory, Protocol};
 
-/// One way to get Raft wrong.
+/// A version of Raft with a mistake.
 pub struct Mutant {
     /// Its name on the command line.
     pub id: String,
-    /// What is wrong, in words.
+    /// A description of the mistake.
     pub wrong: &'static str,
-    /// Who shipped it.
+    /// The system that shipped the mistake.
     pub seen_in: &'static str,
-    /// Where it comes from.
+    /// The origin of the mutant.
     pub origin: Origin,
-    /// The property that it has to break; none if any will do, or none must.
+    /// The property that it has to break; none if any property will do, or if it must break none.
     pub breaks: Option<Property>,
     /// The configurations that should expose it, in the order in which they are tried.
     pub configs: &'static [&'static str],
-    /// Why it breaks nothing within these bounds, if that is so.
+    /// The reason why it breaks nothing within these bounds, if it does not.
     pub survives: Option<&'static str>,
-    /// The rule that it takes out, if that is all it does.
+    /// The rule that it removes, if it does nothing else.
     pub removes: Option<Rule>,
     changes: Vec<Change>,
 }
 
-/// Where a mutant comes from.
+/// The origin of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A bug of a real system.
     Bug,
-    /// Found by reading the transition functions as an attacker would.
+    /// A mistake that was found by reading the transition functions as an attacker would.
     Attack,
     /// The removal of a rule.
     Removal,
-    /// Looks wrong and is not.
+    /// A change that looks wrong but is correct.
     Control,
 }
 
-/// What a step is about: the node before it and its input.
+/// The node before a step, and the input of the step.
 pub(crate) struct Moment<'a> {
     pub(crate) before: &'a Node,
     pub(crate) input: &'a Input,
 }
 
-/// What a step leaves behind.
+/// The results of a step.
 pub(crate) struct Outcome<'a> {
     pub(crate) node: &'a mut Node,
     pub(crate) memory: &'a mut Memory,
@@ -79,14 +79,14 @@ pub(crate) enum Change {
     Value(Rule, fn(&Moment<'_>, u64) -> u64),
     /// Another input.
     Input(fn(&Node, Input) -> Input),
-    /// Something that the step does beside, or instead.
+    /// A change of the results of a step.
     After(fn(&Moment<'_>, Outcome<'_>)),
-    /// Another start.
+    /// A change of the node after a start.
     Start(fn(&mut Node)),
 }
 
 impl Mutant {
-    /// The rule that it breaks, if it is about one.
+    /// Returns the rule that it breaks, if it is about one.
     pub fn rule(&self) -> Option<Rule> {
         self.changes.iter().find_map(|change| match change {
             Change::Answer(rule, _) | Change::Value(rule, _) => Some(*rule),
@@ -127,11 +127,11 @@ impl Mutant {
     }
 }
 
-/// All mutants, in the order in which they are reported.
+/// Returns all mutants, in the order in which they are reported.
 pub fn all() -> Vec<Mutant> {
     let mut all = bugs::all();
     all.extend(attacks::all());
-    // A bug that is the removal of a rule stands for it.
+    // A bug or an attack that only removes a rule replaces the removal of that rule.
     let covered: Vec<_> = all.iter().filter_map(|mutant| mutant.removes).map(Some).collect();
     all.extend(removal::all().into_iter().filter(|mutant| !covered.contains(&mutant.removes)));
     all.extend(negative_controls::all());
@@ -197,7 +197,7 @@ impl Protocol for &Mutant {
     }
 }
 
-/// All entries of a log, those in its snapshot included.
+/// Returns all entries of a log, those in its snapshot included.
 fn unfolded(log: &Log) -> Vec<Entry> {
     let mut entries = decode(&log.snapshot().handle);
     entries.extend_from_slice(log.entries());

@@ -1,4 +1,4 @@
-//! What looks wrong and is not. A suite that flags one of these is wrong itself.
+//! Changes that look wrong but are correct. A suite that reports one of these is wrong itself.
 
 use raft_core::{Effect, Input, LogWrite, Message, Rule, TermAt, Unsynced, Write};
 
@@ -8,7 +8,7 @@ fn control(id: &str, wrong: &'static str) -> Mutant {
     Mutant::new(Origin::Control, id, "", wrong)
 }
 
-/// All of them.
+/// Returns all negative controls.
 pub(super) fn all() -> Vec<Mutant> {
     vec![
         control(

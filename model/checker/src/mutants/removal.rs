@@ -1,11 +1,12 @@
-//! Each rule taken out: as if its line were not in the code.
+//! The removal of each rule, as if its line were not in the code.
 
 use raft_core::Rule;
 
 use super::{Change, Moment, Mutant, Origin};
 
-/// What taking a rule out means. A rule that permits something permits everything; one that does
-/// something is not done; one that prescribes a number lets the nearest naive number through.
+/// Returns the change that removes a rule. A rule that permits something then permits everything, a
+/// rule that does something does nothing, and a rule that prescribes a number lets the nearest
+/// naive number through.
 pub(crate) fn of(rule: Rule) -> Change {
     const YES: fn(&Moment<'_>, bool) -> bool = |_, _| true;
     const NO: fn(&Moment<'_>, bool) -> bool = |_, _| false;
@@ -64,7 +65,7 @@ pub(crate) fn of(rule: Rule) -> Change {
     }
 }
 
-/// The removals of all rules.
+/// Returns the removals of all rules.
 pub(super) fn all() -> Vec<Mutant> {
     Rule::ALL.iter().map(|rule| of_rule(*rule)).collect()
 }
@@ -79,7 +80,7 @@ fn of_rule(rule: Rule) -> Mutant {
     }
 }
 
-/// Where the removal of a rule should show.
+/// Returns the configurations in which the removal of a rule should show.
 fn configs(rule: Rule) -> &'static [&'static str] {
     match rule {
         Rule::AppliedIsCommitted | Rule::RestoreFromSnapshot => {

@@ -1,4 +1,4 @@
-//! One mutant against the configurations that should expose it.
+//! The trial of one mutant on the configurations that should expose it.
 
 use raft_trace::Action;
 use serde::Serialize;
@@ -10,16 +10,16 @@ use crate::properties::{Property, PropertySet};
 use crate::search::level::{self, Goal};
 use crate::search::{Control, path};
 
-/// What became of a mutant.
+/// The result of a mutant's trial.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
     /// The mutant.
     pub id: String,
-    /// The first violation that shows.
+    /// The first violation that was found.
     pub killed: Option<Kill>,
     /// The first violation of the property that the mutant has to break, if that is another one.
     pub named: Option<Kill>,
-    /// The configurations that it survived, explored to the end, with their states.
+    /// The configurations that it survived, explored to the end, with their numbers of states.
     pub survived: Vec<(String, u64)>,
     /// Whether a limit cut the trial short.
     pub cut: bool,
@@ -30,16 +30,16 @@ pub struct Trial {
 pub struct Kill {
     /// The configuration.
     pub config: String,
-    /// What is broken.
+    /// The properties that are broken.
     pub properties: Vec<Property>,
     /// The number of steps, after the configuration's script.
     pub depth: u64,
-    /// The same without the steps that another model need not have: writes becoming durable, entries
-    /// being applied, messages being lost.
+    /// The same number without the steps that another model need not have: writes becoming durable,
+    /// entries being applied, messages being lost.
     pub essential: usize,
-    /// The steps of the script that the search began with.
+    /// The number of steps in the script that the search began with.
     pub script: usize,
-    /// States in the levels before.
+    /// The number of states in the levels before.
     pub states: u64,
     /// Whether a server rejected a message within these levels or on the way.
     pub rejected: bool,
@@ -48,7 +48,7 @@ pub struct Kill {
 }
 
 impl Trial {
-    /// Whether it broke what it has to break.
+    /// Returns whether it broke the property that it has to break.
     pub fn is_killed_as_named(&self, mutant: &Mutant) -> bool {
         let Some(named) = mutant.breaks else {
             return self.killed.is_some();
@@ -57,14 +57,15 @@ impl Trial {
         kills.into_iter().any(|kill| kill.properties.contains(&named))
     }
 
-    /// Whether all is as the mutant's author says: it is killed, or there is a reason why not.
+    /// Returns whether the result is as the mutant's author says: it is killed, or it states a
+    /// reason why it survives.
     pub fn is_explained(&self, mutant: &Mutant) -> bool {
         !self.cut && self.killed.is_some() != mutant.survives.is_some()
     }
 }
 
-/// Tries a mutant on configurations, in order, until one kills it, by the property that it has to
-/// break if it has one.
+/// Tries a mutant on configurations, in order, until one kills it. If the mutant has to break a
+/// certain property, the trial goes on until that property is broken.
 pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: &Control) -> Trial {
     let id = mutant.id.clone();
     let mut trial = Trial { id, killed: None, named: None, survived: Vec::new(), cut: false };
@@ -95,7 +96,7 @@ fn first_violation(
     match kill(mutant, config, Goal::Violation, threads, control) {
         Ok(found) => found,
         Err((states, noted)) => {
-            // Rejections and halts do not end a search, and are violations all the same.
+            // Rejections and halts do not end a search, but they are violations as well.
             if let Some(property) = noted.iter().next() {
                 return kill(mutant, config, Goal::Breaks(property), threads, control)
                     .ok()
@@ -109,8 +110,8 @@ fn first_violation(
     }
 }
 
-/// A shortest run to the goal; if there is none, the number of states that were visited in vain and
-/// what else was noted in them.
+/// Finds a shortest run to the goal. If there is none, returns the number of visited states and the
+/// properties that were noted in them.
 fn kill(
     mutant: &Mutant,
     config: &BoundedConfig,

@@ -1,30 +1,31 @@
 //! The cluster model in packed form, fast enough to explore tens of millions of states.
 //!
-//! Two old ideas, SPIN's collapse mode and `LTSmin`'s transition caching, allow the transition
-//! functions to be written for the reader:
+//! Two known techniques, SPIN's collapse mode and `LTSmin`'s transition caching, make the model
+//! fast, so that the transition functions need not be optimised and can be written for the reader:
 //!
 //! - every distinct server (with its disk, its waiting writes and messages, its state machine),
-//!   every distinct message and every distinct history is *interned*: a state is a handful of
-//!   numbers and its fingerprint is made from the parts' hashes;
-//! - what a server does depends on that server and on what happens to it, and on nothing else, so
-//!   each *local transition* is computed once and looked up ever after. Behind tens of millions of
-//!   transitions of the cluster there are some ten thousand local ones.
+//!   every distinct message and every distinct history is *interned*: a state is a few numbers, and
+//!   its fingerprint is computed from the hashes of its parts;
+//! - the reaction of a server depends only on that server and on the message or action that it
+//!   handles, so each *local transition* is computed once and looked up from then on. Tens of
+//!   millions of transitions of the cluster need only some ten thousand local ones.
 //!
-//! Properties of one server's step are checked when the local transition is computed, properties of
-//! the whole cluster when something changed that they look at.
+//! Properties of one server's step are checked when the local transition is computed. Properties of
+//! the whole cluster are checked when data has changed that they depend on.
 
-mod hash;
-mod intern;
 mod state;
-mod table;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use raft_core::Paper;
+use raft_explore::MAX_SERVERS;
+use raft_explore::hash::{content_hash, mix};
+use raft_explore::intern::{Interner, number, pair};
+use raft_explore::table::Table;
 use raft_trace::{Action, Envelope};
 
 use crate::cluster::Cluster;
-use crate::cluster::budget::{MAX_SERVERS, Used};
+use crate::cluster::budget::Used;
 use crate::cluster::history::{Fact, History};
 use crate::cluster::local_action::LocalAction;
 use crate::cluster::rename::Renaming;
@@ -34,30 +35,27 @@ use crate::properties::{self, Property, PropertySet, View, Witness, WitnessSet};
 use crate::property_checks::{broken_by, check_cluster};
 use crate::protocol::Protocol;
 use crate::script::Start;
-use hash::{content_hash, mix};
-use intern::{Interner, number, pair};
 use state::Network;
 pub use state::{Label, PackedAction, State};
-use table::Table;
 
 /// The model of one bounded configuration.
 pub struct ClusterModel<P: Protocol = Paper> {
     config: BoundedConfig,
     protocol: P,
-    /// What states are folded under: all renamings, or only the one that changes nothing.
+    /// The renamings under which states are folded: all, or only the one that changes nothing.
     renamings: Vec<Renaming>,
     servers: Interner<KnownServer>,
     messages: Interner<KnownMessage>,
     histories: Interner<KnownHistory>,
-    /// Number of a local transition, by server and label.
+    /// The number of a local transition, by server and label.
     transition_ids: Table,
-    /// The local transitions up to renaming: which of several symmetric servers is met first
-    /// depends on the order of the threads.
+    /// The classes of local transitions up to renaming. Classes are counted because the order of
+    /// the threads decides which of several symmetric servers is met first.
     transition_classes: Table,
-    /// One local transition of each class: its server, and what happens to it.
+    /// One local transition of each class: its server, its label, and the budgets used before it.
     samples: boxcar::Vec<(u32, Label, Used)>,
     transitions: boxcar::Vec<LocalTransition>,
-    /// What a local transition does to a history.
+    /// The number of a history step, by history and local transition.
     history_step_ids: Table,
     history_steps: boxcar::Vec<(u32, PropertySet)>,
     observed: Observed,
@@ -68,7 +66,7 @@ struct KnownServer {
     view: View,
     /// Its hash under each renaming.
     hashes: Box<[u64]>,
-    /// What it can do by itself.
+    /// The actions that it can do by itself.
     local_actions: Box<[LocalAction]>,
 }
 
@@ -83,22 +81,22 @@ struct KnownHistory {
     hash: u64,
 }
 
-/// What one server does when one thing happens to it.
+/// The reaction of one server to one message or action.
 struct LocalTransition {
     server: u32,
     sent: Box<[u32]>,
     facts: Box<[Fact]>,
     broken: PropertySet,
     witnessed: WitnessSet,
-    /// Whether there is anything that the properties of the whole cluster look at.
+    /// Whether data changes that the properties of the whole cluster depend on.
     concerns_cluster: bool,
-    /// How the sum of hashes changes, without symmetry.
+    /// The change of the sum of hashes, without symmetry.
     hash_change: u64,
-    /// Nothing changes at all.
+    /// Whether nothing changes at all.
     idle: bool,
 }
 
-/// What has been seen anywhere in the exploration.
+/// The observations of the whole exploration.
 #[derive(Default)]
 struct Observed {
     witnessed: AtomicU32,
@@ -106,26 +104,26 @@ struct Observed {
     blocked: AtomicU64,
 }
 
-/// What an action leads to.
+/// The result of an action.
 pub(crate) enum Next {
     /// The action changes nothing, so it is no transition.
     Idle,
     /// The network is full.
     Blocked,
-    /// Another state.
+    /// The next state.
     State(State, Seen),
 }
 
-/// What a transition showed beside the state that it leads to.
+/// The observations about a transition, beside the state that it leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) witnessed: WitnessSet,
-    /// Properties that it broke and whose violation does not end the search.
+    /// All properties that it broke, those included whose violation does not end the search.
     pub(crate) noted: PropertySet,
 }
 
 impl Seen {
-    /// Whether it shows everything that another transition did.
+    /// Returns whether it has all observations of another transition.
     pub(crate) fn shows(self, other: Seen) -> bool {
         let Seen { witnessed, noted } = other;
         self.witnessed.bits() & witnessed.bits() == witnessed.bits()
@@ -134,14 +132,14 @@ impl Seen {
 }
 
 impl ClusterModel<Paper> {
-    /// The model of a configuration under the paper's rules.
+    /// Makes the model of a configuration under the paper's rules.
     pub fn new(config: BoundedConfig, symmetry: bool) -> ClusterModel<Paper> {
         ClusterModel::with_protocol(config, symmetry, Paper)
     }
 }
 
 impl<P: Protocol> ClusterModel<P> {
-    /// The model of a configuration with another protocol on its servers.
+    /// Makes the model of a configuration with another protocol on its servers.
     pub fn with_protocol(config: BoundedConfig, symmetry: bool, protocol: P) -> ClusterModel<P> {
         let mut renamings = Renaming::all(config.settings.servers);
         renamings.truncate(if symmetry { renamings.len() } else { 1 });
@@ -162,18 +160,18 @@ impl<P: Protocol> ClusterModel<P> {
         }
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &BoundedConfig {
         &self.config
     }
 
-    /// How many distinct local transitions have been computed; with symmetry, those that differ
-    /// only by a renaming of the servers count as one.
+    /// Returns the number of distinct local transitions that have been computed. With symmetry,
+    /// transitions that differ only by a renaming of the servers count as one.
     pub fn local_transitions(&self) -> usize {
         self.transition_classes.len()
     }
 
-    /// One local transition of each class: a server, and what happens to it.
+    /// Returns one local transition of each class: a server, and the action that it does.
     pub fn samples(&self) -> impl Iterator<Item = (Server, Action)> + '_ {
         self.samples.iter().map(|(_, (id, label, used))| {
             let server = self.servers.get(*id).server.clone();
@@ -185,27 +183,28 @@ impl<P: Protocol> ClusterModel<P> {
         })
     }
 
-    /// The witnesses that any transition has reached.
+    /// Returns the witnesses that any transition has reached.
     pub fn witnessed(&self) -> WitnessSet {
         WitnessSet::from_bits(self.observed.witnessed.load(Ordering::Relaxed))
     }
 
-    /// The properties that some transition broke and whose violation does not end a search.
+    /// Returns the properties that some transition broke, those included whose violation does not
+    /// end a search.
     pub fn noted(&self) -> PropertySet {
         PropertySet::from_bits(self.observed.noted.load(Ordering::Relaxed))
     }
 
-    /// What runs on its servers.
+    /// Returns the protocol that runs on its servers.
     pub fn protocol(&self) -> &P {
         &self.protocol
     }
 
-    /// How often a full network made an action impossible.
+    /// Returns how often a full network made an action impossible.
     pub fn blocked(&self) -> u64 {
         self.observed.blocked.load(Ordering::Relaxed)
     }
 
-    /// The state in which the search begins.
+    /// Returns the state in which the search begins.
     pub fn init(&self) -> State {
         let Start { cluster, used, broken, .. } = self.config.script().start(&self.protocol);
         let mut servers = [0; MAX_SERVERS];
@@ -216,7 +215,7 @@ impl<P: Protocol> ClusterModel<P> {
         let mut network = Network::EMPTY;
         for (envelope, copies) in &cluster.network {
             for _ in 0..*copies {
-                // A mutant may have sent more than the cap allows; the network loses that.
+                // A mutant may have sent more than the cap allows; the network loses the excess.
                 network.put(self.intern_message(envelope), self.config.bounds.in_flight);
             }
         }
@@ -231,12 +230,13 @@ impl<P: Protocol> ClusterModel<P> {
         state
     }
 
-    /// What happens before the search begins.
+    /// Returns the actions before the search begins.
     pub fn prefix(&self) -> Vec<Action> {
         self.config.script().start(&self.protocol).actions
     }
 
-    /// Everything that can happen in a state, some of which may turn out to change nothing.
+    /// Adds all actions that can happen in a state to `actions`. Some of them may turn out to
+    /// change nothing.
     pub(crate) fn enabled(&self, state: &State, actions: &mut Vec<PackedAction>) {
         let bounds = &self.config.bounds;
         for (place, id) in (0..).zip(self.server_ids(state)) {
@@ -306,7 +306,8 @@ impl<P: Protocol> ClusterModel<P> {
         Next::State(next, seen)
     }
 
-    /// Lets one server do its local transition; false if the network cannot take what it sends.
+    /// Lets one server do its local transition. Returns false if the network has no room for its
+    /// messages.
     fn react(&self, next: &mut State, place: usize, label: Label, seen: &mut Seen) -> bool {
         let (id, transition) = self.transition(next.servers[place], label, next.used);
         for message in &transition.sent {
@@ -399,7 +400,7 @@ impl<P: Protocol> ClusterModel<P> {
         let facts: Box<[Fact]> = checked.reaction.facts.into();
         let view_changed = self.servers.get(server).view != known.view;
         LocalTransition {
-            // A server that refuses to start stays as it is, and that is no idle matter.
+            // A server that refuses to start does not change, but it breaks a property.
             idle: server == id
                 && sent.is_empty()
                 && label.as_local().is_some()
@@ -414,7 +415,7 @@ impl<P: Protocol> ClusterModel<P> {
         }
     }
 
-    /// The same number for local transitions that differ only by a renaming.
+    /// Returns a number that is the same for local transitions which differ only by a renaming.
     fn transition_class(&self, server: &KnownServer, label: Label) -> u64 {
         let cause = |renaming: usize| match label.as_local() {
             Some(_) => mix(u64::from(label.0)),
@@ -425,7 +426,8 @@ impl<P: Protocol> ClusterModel<P> {
         renamed.fold(0, u64::wrapping_add)
     }
 
-    /// Computes the fingerprint, and with symmetry how many states it stands for.
+    /// Computes the fingerprint of a state and, with symmetry, the number of states that it stands
+    /// for.
     fn seal(&self, state: &mut State) {
         let rest = mix(state.used.packed())
             .wrapping_add(self.histories.get(state.history).hash)
@@ -443,8 +445,8 @@ impl<P: Protocol> ClusterModel<P> {
                 *sum = sum.wrapping_add(*hash);
             }
         }
-        // A sum over all renamings is the same for all states of an orbit, and, unlike their
-        // minimum, keeps all bits.
+        // A sum over all renamings is the same for all states of an orbit. Unlike a minimum, it
+        // keeps all bits.
         let total = sums.iter().fold(0u64, |total, sum| total.wrapping_add(mix(*sum)));
         let unmoved = sums.iter().filter(|sum| **sum == sums[0]).count();
         state.fingerprint = mix(total);
@@ -500,7 +502,7 @@ impl<P: Protocol> ClusterModel<P> {
         &state.servers[..count.min(MAX_SERVERS)]
     }
 
-    /// The plain form of a state.
+    /// Returns the plain form of a state.
     pub fn unpack(&self, state: &State) -> Cluster {
         let server = |id: &u32| self.servers.get(*id).server.clone();
         let mut cluster = Cluster {
@@ -515,7 +517,7 @@ impl<P: Protocol> ClusterModel<P> {
         cluster
     }
 
-    /// The plain form of an action in a state.
+    /// Returns the plain form of an action in a state.
     ///
     /// # Panics
     ///
@@ -534,8 +536,9 @@ impl<P: Protocol> ClusterModel<P> {
         }
     }
 
-    /// What is broken in a state that is visited for the first time: by the step that led here, or
-    /// because a majority cannot recover from it, where the configuration asks.
+    /// Returns the properties that are broken in a state which is visited for the first time: those
+    /// that the step to it broke, and can-recover where the configuration asks for it and a
+    /// majority cannot recover.
     pub(crate) fn examine(&self, state: &State, seen: &mut Seen) -> PropertySet {
         let mut broken = state.broken;
         if self.config.recover {
@@ -549,7 +552,7 @@ impl<P: Protocol> ClusterModel<P> {
         broken
     }
 
-    /// Remembers what a transition showed.
+    /// Records the observations about a transition.
     pub(crate) fn note(&self, seen: Seen) {
         let note = |all: &AtomicU32, bits: u32| {
             if all.load(Ordering::Relaxed) & bits != bits {
@@ -560,13 +563,13 @@ impl<P: Protocol> ClusterModel<P> {
         note(&self.observed.noted, seen.noted.bits());
     }
 
-    /// Remembers that a full network made actions impossible.
+    /// Records that a full network made actions impossible.
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
     }
 }
 
-/// The renamings of [`MAX_SERVERS`] servers.
+/// The number of renamings of [`MAX_SERVERS`] servers.
 const RENAMINGS: usize = 120;
 
 const _: () = assert!(MAX_SERVERS == 5, "5! renamings");

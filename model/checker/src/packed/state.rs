@@ -3,8 +3,9 @@
 use std::hash::{Hash, Hasher};
 
 use raft_core::Index;
+use raft_explore::MAX_SERVERS;
 
-use crate::cluster::budget::{MAX_IN_FLIGHT, MAX_SERVERS, Used};
+use crate::cluster::budget::{MAX_IN_FLIGHT, Used};
 use crate::cluster::local_action::LocalAction;
 use crate::properties::{Property, PropertySet};
 
@@ -18,7 +19,7 @@ pub struct State {
     pub(crate) used: Used,
     /// The properties broken by the step that led here.
     pub(crate) broken: PropertySet,
-    /// How many states the state stands for.
+    /// The number of states that this state stands for.
     pub(crate) orbit: u16,
     /// The sum of the parts' hashes, from which the fingerprint is made without symmetry.
     pub(crate) sum: u64,
@@ -26,7 +27,7 @@ pub struct State {
 }
 
 impl State {
-    /// Whether the step that led here broke the property.
+    /// Returns whether the step that led here broke the property.
     pub fn breaks(&self, property: Property) -> bool {
         self.broken.contains(property)
     }
@@ -58,7 +59,7 @@ impl Network {
         &self.ids[..usize::from(self.len)]
     }
 
-    /// Adds a message; false if the network is full.
+    /// Adds a message. Returns false if the network is full.
     pub(crate) fn put(&mut self, message: u32, cap: usize) -> bool {
         let len = usize::from(self.len);
         if len >= cap.min(MAX_IN_FLIGHT) {
@@ -84,11 +85,11 @@ impl Network {
 /// An action on a packed state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackedAction {
-    /// A server does something by itself.
+    /// A local action of a server.
     Local {
         /// The place of the server.
         server: u8,
-        /// What it does.
+        /// The label of the action.
         label: Label,
     },
     /// A message arrives.
@@ -108,20 +109,21 @@ pub enum PackedAction {
     },
 }
 
-/// What makes a server change: a message, by its number, or an action of its own, in one word.
+/// The cause of a local transition, in one word: a message, by its number, or an action of the
+/// server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Label(pub(crate) u32);
 
 impl Label {
     const LOCAL: u32 = 1 << 31;
 
-    /// The arrival of a message.
+    /// Makes the label of the arrival of a message.
     pub(crate) fn deliver(message: u32) -> Label {
         debug_assert!(message < Label::LOCAL, "message numbers leave room for local actions");
         Label(message)
     }
 
-    /// A local action; `number` is the number of the proposal or of the read, where it is one.
+    /// Makes the label of a local action. For a proposal or a read, `number` is its number.
     pub(crate) fn local(action: LocalAction, number: u8) -> Label {
         let small = |value: u64| u32::try_from(value.min(0xfff)).unwrap_or(0xfff);
         let (kind, first, second) = match action {
@@ -141,7 +143,7 @@ impl Label {
         Label(Label::LOCAL | kind << 24 | first << 12 | second)
     }
 
-    /// The local action; none if the label is the arrival of a message.
+    /// Returns the local action; none if the label is the arrival of a message.
     pub(crate) fn as_local(self) -> Option<LocalAction> {
         let (first, second) = (self.0 >> 12 & 0xfff, self.0 & 0xfff);
         (self.0 & Label::LOCAL != 0).then_some(match self.0 >> 24 & 0x7f {

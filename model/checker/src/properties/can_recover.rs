@@ -1,16 +1,17 @@
-//! **Can recover** (paper, sections 5.4.3 and 5.6): as long as a majority can talk to each other, the
-//! cluster can elect a leader and make progress.
+//! **Can recover** (paper, sections 5.4.3 and 5.6): as long as a majority can talk to each other,
+//! the cluster can elect a leader and make progress.
 //!
-//! Exactly: from the state, with all bounds lifted and for *every* majority, the rest being down:
-//! restart the majority's servers, finish their writes, deliver every message, let leaders send
-//! heartbeats, and let one election timeout fire, of the servers in turn, only when no live leader
-//! made progress. When everything in their logs is committed, which takes no client, a new command
-//! is proposed. Within [`rounds`] such rounds that command commits, and all live servers have the
-//! same log, and have committed and applied all of it. A live leader of a term that no live server is
-//! beyond makes progress in every round, without another election.
+//! Exactly: start from the state, lift all bounds, and do the following for *every* majority, with
+//! the other servers down. Restart the majority's servers. In each round, finish their writes,
+//! deliver every message and let leaders send heartbeats. If no live leader made progress, let one
+//! election timeout fire; the servers take turns. When everything in their logs is committed, which
+//! needs no client, propose a new command. Within [`rounds`] such rounds that command is committed,
+//! and all live servers have the same log, and have committed and applied all of it. A live leader
+//! of the newest term among the live servers makes progress in every round, without another
+//! election.
 //!
-//! This is a liveness statement that an explicit-state checker can be trusted with: every state is
-//! asked whether the way out of it still exists.
+//! An explicit-state checker can check this liveness statement state by state: for every state it
+//! decides whether recovery is still possible.
 //!
 //! Witness: a majority recovered from a state in which none of its servers led.
 
@@ -24,14 +25,14 @@ use crate::cluster::Cluster;
 use crate::cluster::server::Server;
 use crate::protocol::Protocol;
 
-/// How many rounds a cluster of `servers` may take: three for each of its servers to try an election
-/// in vain, to win one and to catch up, and three to spread the news.
+/// Returns how many rounds a cluster of `servers` may take: three for each of its servers, to lose
+/// an election, to win one and to catch up, and three more to replicate and commit everywhere.
 pub const fn rounds(servers: usize) -> usize {
     3 * servers + 3
 }
 
-/// More deliveries than any recovery takes within one round; going on means that servers send each
-/// other messages for ever.
+/// A limit above the deliveries that any recovery takes within one round. If it is reached, servers
+/// send each other messages for ever.
 const DELIVERIES: usize = 10_000;
 
 /// The command that shows that the cluster commits again.
@@ -44,7 +45,7 @@ pub struct Stuck {
     pub majority: Vec<NodeId>,
 }
 
-/// Tries every majority. Says whether one of them had to elect a leader first.
+/// Tries every majority. Returns whether one of them had to elect a leader first.
 ///
 /// # Errors
 ///
@@ -115,7 +116,8 @@ impl<'a, P: Protocol> Recovery<'a, P> {
                 let server = self.live[place].id;
                 self.act(place, &Action::Heartbeat { server });
             }
-            // Not before everything else is committed: a leader needs no client for that (section 8).
+            // The command is proposed only when everything else is committed: a leader needs no
+            // client for that (section 8).
             if let Some((place, term)) = self.leader()
                 && term > self.proposed_in
                 && self.all_committed()
@@ -142,7 +144,7 @@ impl<'a, P: Protocol> Recovery<'a, P> {
         self.agreed()
     }
 
-    /// The live leader of the highest term.
+    /// Returns the live leader of the highest term.
     fn leader(&self) -> Option<(usize, Term)> {
         let leads = |server: &Server| {
             let node = &server.process.as_ref()?.node;
@@ -152,14 +154,15 @@ impl<'a, P: Protocol> Recovery<'a, P> {
         leaders.filter_map(|(place, server)| Some((place, leads(server)?))).max_by_key(|l| l.1)
     }
 
-    /// Whether a live leader has a term that no live server is beyond. Nothing stands in its way, so
-    /// it has to succeed without another election.
+    /// Returns whether a live leader has the newest term among the live servers. Such a leader has
+    /// to succeed without another election.
     fn leads_newest_term(&self) -> bool {
         let term = |server: &Server| server.process.as_ref().map(|p| p.node.current_term);
         self.leader().map(|(_, term)| term) >= self.live.iter().filter_map(term).max()
     }
 
-    /// What a leader that makes progress changes: who leads, and how far everybody has come.
+    /// Returns the values that change when a leader makes progress: its term, and the commit index
+    /// and last index of every live server.
     fn progress(&self) -> Option<(Term, Vec<(Index, Index)>)> {
         let (_, term) = self.leader()?;
         let reached = self.live.iter().filter_map(|server| {
@@ -169,7 +172,7 @@ impl<'a, P: Protocol> Recovery<'a, P> {
         Some((term, reached.collect()))
     }
 
-    /// Whether all live servers have committed all that they have.
+    /// Returns whether all live servers have committed all entries in their logs.
     fn all_committed(&self) -> bool {
         self.live.iter().all(|server| {
             let node = server.process.as_ref().map(|process| &process.node);
@@ -177,8 +180,8 @@ impl<'a, P: Protocol> Recovery<'a, P> {
         })
     }
 
-    /// All live servers have the same log, have committed and applied all of it, and it holds the
-    /// command of the leader that leads now.
+    /// Returns whether all live servers have the same log and have committed and applied all of it,
+    /// and whether it holds the command of the current leader.
     fn agreed(&self) -> bool {
         let Some((_, term)) = self.leader() else {
             return false;
@@ -200,8 +203,8 @@ impl<'a, P: Protocol> Recovery<'a, P> {
             })
     }
 
-    /// Finishes writes, applications and snapshots, and delivers everything, until nothing is left.
-    /// False if that does not end.
+    /// Finishes writes, applications and snapshots, and delivers all messages, until nothing is
+    /// left. Returns false if that does not end.
     fn settle(&mut self) -> bool {
         for _ in 0..DELIVERIES {
             for place in 0..self.live.len() {
@@ -231,7 +234,7 @@ impl<'a, P: Protocol> Recovery<'a, P> {
         }
     }
 
-    /// Does an action if it is possible; messages to the dead are lost.
+    /// Does an action if it is possible. Messages to servers that are down are lost.
     fn act(&mut self, place: usize, action: &Action) -> bool {
         let reaction = self.live[place].run(self.settings, self.protocol, action);
         let done = reaction.is_ok();

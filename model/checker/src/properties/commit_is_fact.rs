@@ -1,16 +1,16 @@
-//! **Commit is a fact** (paper, Figure 2, State): `commit_index` is the highest log entry *known to be
-//! committed*.
+//! **Commit is a fact** (paper, Figure 2, State): `commit_index` is the highest log entry *known to
+//! be committed*.
 //!
-//! Exactly: what any server believes to be committed, some leader has committed: the server's log
-//! agrees with the [history](crate::cluster::history) up to its `commit_index`. State Machine Safety
-//! needs two servers that disagree; this needs one that is wrong.
+//! Exactly: a leader has committed the entry at the `commit_index` of each server, according to the
+//! [history](crate::cluster::history), and so (Log Matching) all entries before it. To break State
+//! Machine Safety, two servers must disagree; to break this property, one wrong server is enough.
 //!
 //! Witness: the `commit_index` of a server that does not lead is above 0.
 
 use super::View;
 use crate::cluster::history::History;
 
-/// Whether a server takes something for committed that no leader has committed.
+/// Returns whether a server takes an entry for committed that no leader has committed.
 pub fn broken(view: &View, history: &History) -> bool {
     let Some(place) = view.commit.0.checked_sub(1) else {
         return false;
@@ -20,7 +20,7 @@ pub fn broken(view: &View, history: &History) -> bool {
     decided.map(|decided| &decided.entry) != view.log.get(place) || decided.is_none()
 }
 
-/// Whether somebody was told what is committed.
+/// Returns whether a server that does not lead has learned which entries are committed.
 pub fn witnessed(view: &View) -> bool {
     view.leads.is_none() && view.commit.0 > 0
 }

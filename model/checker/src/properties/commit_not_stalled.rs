@@ -1,8 +1,8 @@
 //! **Commit not stalled** (paper, Figure 2, Leaders): if there is an N above `commit_index` that a
 //! majority has and that is of the current term, the leader sets `commit_index` to it.
 //!
-//! Exactly: after each step of a leader there is no such N, where the leader itself counts with what
-//! is on its disk. Computed here entry by entry, not by sorting.
+//! Exactly: after each step of a leader there is no such N. The leader itself counts with the
+//! entries on its disk. The check goes entry by entry, without sorting.
 //!
 //! Witness: a leader committed several entries in one step.
 
@@ -10,7 +10,7 @@ use raft_core::{Index, Node, PersistentState, TermAt};
 
 use super::{leads_throughout, on_majority};
 
-/// Whether a leader could commit and did not.
+/// Returns whether a leader could commit and did not.
 pub fn broken(after: &Node, disk: &PersistentState) -> bool {
     let own_term = TermAt::Present(after.current_term);
     let is_own_and_durable =
@@ -25,7 +25,7 @@ pub fn broken(after: &Node, disk: &PersistentState) -> bool {
         .any(|index| after.log.term_at(index) == own_term && on_majority(after, durable, index))
 }
 
-/// Whether a leader committed several entries at once.
+/// Returns whether a leader committed several entries at once.
 pub fn witnessed(before: &Node, after: &Node) -> bool {
     leads_throughout(before, after) && after.commit_index.since(before.commit_index) > 1
 }

@@ -2,9 +2,10 @@
 //! before responding"): every committed entry is in the durable log or the durable snapshot of a
 //! majority of the servers.
 //!
-//! Exactly: at every moment after a leader committed an entry; servers that are down count with what
-//! their disk holds. The paper implies this and does not say it. It makes deep bugs shallow: data
-//! that could be lost by one more crash and two more elections shows here at once.
+//! Exactly: this holds at every moment after a leader committed the entry. Servers that are down
+//! count with the contents of their disks. The paper implies this and does not say it. The property
+//! detects deep bugs early: data that one more crash and two more elections could lose is reported
+//! at once.
 //!
 //! Witness: an entry is committed and one server does not have it.
 
@@ -12,13 +13,13 @@ use crate::cluster::history::{Decided, History};
 
 use super::View;
 
-/// Whether a committed entry is on too few disks.
+/// Returns whether a committed entry is on too few disks.
 pub fn broken(views: &[&View], history: &History) -> bool {
     let majority = raft_core::quorum::majority(views.len());
     committed(history).any(|(place, decided)| holders(views, place, decided) < majority)
 }
 
-/// Whether a committed entry is missing on some disk.
+/// Returns whether a committed entry is missing on some disk.
 pub fn witnessed(views: &[&View], history: &History) -> bool {
     committed(history).any(|(place, decided)| holders(views, place, decided) < views.len())
 }

@@ -2,19 +2,21 @@
 //! given term.
 //!
 //! Exactly: no two servers lead the same term in one state, *and* over the whole run a term is won
-//! at most once, also not twice by one server that forgot. The second half is kept by the
-//! [history](crate::cluster::history); each half alone misses bugs that the other one sees.
+//! at most once. One server must not win the same term twice either, for example after a crash that
+//! lost its term. The [history](crate::cluster::history) checks the second half. Each half alone
+//! misses bugs that the other one detects.
 //!
 //! Witness: two servers lead at once, in different terms.
 
 use super::View;
 
-/// Whether two servers lead the same term.
+/// Returns whether two servers lead the same term.
 pub fn broken(a: &View, b: &View) -> bool {
     a.leads.is_some() && a.leads == b.leads
 }
 
-/// Whether a deposed leader does not know it yet.
+/// Returns whether two servers lead different terms: the one with the older term does not know yet
+/// that it is deposed.
 pub fn witnessed(a: &View, b: &View) -> bool {
     a.leads.is_some() && b.leads.is_some() && a.leads != b.leads
 }

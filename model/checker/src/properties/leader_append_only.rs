@@ -1,8 +1,8 @@
 //! **Leader Append-Only** (paper, Figure 3 and section 5.3): a leader never overwrites or deletes
 //! entries in its log; it only appends new ones.
 //!
-//! Exactly: a step before and after which a server leads the same term leaves every entry that the
-//! log still holds as it was and does not shorten the log. Compaction is not shortening.
+//! Exactly: if a server leads the same term before and after a step, the step leaves every entry
+//! that the log still holds unchanged, and does not shorten the log. Compaction is not shortening.
 //!
 //! Witness: a leader appended a command to a log with entries of an older term.
 
@@ -11,7 +11,7 @@ use raft_trace::Action;
 
 use super::leads_throughout;
 
-/// Whether a leader changed what was in its log.
+/// Returns whether a leader changed or removed entries of its log.
 pub fn broken(before: &Node, after: &Node) -> bool {
     if !leads_throughout(before, after) {
         return false;
@@ -27,7 +27,7 @@ pub fn broken(before: &Node, after: &Node) -> bool {
     changed || after.log.last_index() < before.log.last_index()
 }
 
-/// Whether a leader built on what earlier leaders left.
+/// Returns whether a leader appended to a log with entries of earlier leaders.
 pub fn witnessed(before: &Node, after: &Node, action: &Action) -> bool {
     matches!(action, Action::Propose { .. })
         && leads_throughout(before, after)

@@ -10,13 +10,13 @@ use raft_core::{Node, TermAt};
 
 use super::View;
 
-/// Whether two logs agree in a term at an index and differ before or there.
+/// Returns whether two logs have entries of the same term at an index, and differ at or before it.
 pub fn broken(a: &View, b: &View) -> bool {
     let agreeing = a.log.iter().zip(&b.log).rposition(|(a, b)| a.term == b.term);
     agreeing.is_some_and(|last| a.log[..=last] != b.log[..=last])
 }
 
-/// Whether a server that does not lead lost entries from its log, other than to a snapshot.
+/// Returns whether a server that does not lead lost entries from its log, other than to a snapshot.
 pub fn witnessed(before: &Node, after: &Node) -> bool {
     let base = before.log.base().index;
     !after.is_leader()

@@ -1,18 +1,19 @@
-//! **Match is a fact** (paper, Figure 2, "Volatile state on leaders", and section 5.3): `match_index`
-//! is the highest log entry *known to be replicated* on a server.
+//! **Match is a fact** (paper, Figure 2, "Volatile state on leaders", and section 5.3):
+//! `match_index` is the highest log entry *known to be replicated* on a server.
 //!
-//! Exactly: the follower's disk holds the leader's entry at the follower's `match_index`, and so (Log
-//! Matching) everything before; unless the follower's disk is in a later term, in which a later
-//! leader may have overwritten what was not committed. Servers that are down count with their disks.
+//! Exactly: the follower's disk holds the leader's entry at the follower's `match_index`, and so
+//! (Log Matching) all entries before it. An exception is a follower whose disk is in a later term:
+//! a later leader may have overwritten uncommitted entries there. Servers that are down count with
+//! their disks.
 //!
-//! The paper commits by this number, so whatever makes it false loses data some elections later. Here
-//! it shows at once.
+//! The paper commits by this number, so a false value loses data some elections later. This
+//! property reports it at once.
 //!
 //! Witness: a leader knows of a match.
 
 use super::View;
 
-/// Whether a leader believes in entries that a follower does not have.
+/// Returns whether a leader believes that a follower has entries which it does not have.
 pub fn broken(leader: &View, views: &[&View]) -> bool {
     let Some(term) = leader.leads else {
         return false;
@@ -29,7 +30,7 @@ pub fn broken(leader: &View, views: &[&View]) -> bool {
     })
 }
 
-/// Whether a leader knows of a match.
+/// Returns whether a leader knows of a match.
 pub fn witnessed(leader: &View) -> bool {
     leader.leads.is_some() && leader.matches.iter().any(|(_, matched)| matched.0 > 0)
 }

@@ -1,8 +1,10 @@
-//! What must hold: Figure 3 of the paper, and sharper statements that make deep bugs shallow.
+//! The properties: Figure 3 of the paper, and sharper statements that detect deep bugs after fewer
+//! steps.
 //!
-//! Each property has a file with its exact meaning and its *witness*: a situation that has to occur
-//! in what was explored, or the property would hold for lack of anything to check. A property looks
-//! at one step of one server, at all servers together with the run's history, or at both.
+//! Each property has a file with its exact meaning and its *witness*. A witness is a situation that
+//! has to occur in the explored states; otherwise the property would hold only because there was
+//! nothing to check. A property concerns one step of one server, all servers together with the
+//! run's history, or both.
 
 pub mod can_recover;
 pub mod commit_is_fact;
@@ -101,7 +103,7 @@ impl Property {
         Property::NobodyHalts,
     ];
 
-    /// Its name in reports.
+    /// Returns its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Property::ElectionSafety => "election-safety",
@@ -127,7 +129,7 @@ impl Property {
         }
     }
 
-    /// What the paper (or the thesis) says, in our words, and where.
+    /// Returns the sentence of the paper (or the thesis) in our words, with its source.
     pub const fn sentence(self) -> &'static str {
         match self {
             Property::ElectionSafety => {
@@ -209,7 +211,7 @@ impl Property {
         }
     }
 
-    /// The situation that must have occurred for the property to mean something.
+    /// Returns the situation that must have occurred for the property to mean something.
     pub const fn witness(self) -> Witness {
         match self {
             Property::ElectionSafety => Witness::TwoLeadersOfDifferentTerms,
@@ -235,8 +237,8 @@ impl Property {
         }
     }
 
-    /// Whether a violation ends the search. A rejection or a halt is noted beside the property that
-    /// the search would otherwise find.
+    /// Returns whether a violation ends the search. A rejection or a halt does not: it is noted,
+    /// and the search goes on to find other violations.
     pub const fn ends_search(self) -> bool {
         !matches!(self, Property::NothingRejected | Property::NobodyHalts)
     }
@@ -264,7 +266,7 @@ pub enum Witness {
     SeveralCommittedAtOnce,
     /// A leader received an acknowledgement of less than it already knew.
     LateAcknowledgement,
-    /// A server refused a vote because it had voted for somebody else in that term.
+    /// A server refused a vote because it had voted for another candidate in that term.
     SecondVoteRefused,
     /// A follower replaced its log by a snapshot.
     SnapshotInstalled,
@@ -272,7 +274,7 @@ pub enum Witness {
     LeaderLeftBehind,
     /// A leader knows that a follower has some of its log.
     MatchKnown,
-    /// A server that does not lead was told what is committed.
+    /// A server that does not lead has learned which entries are committed.
     CommitLearned,
     /// A change of the log waits for the disk.
     LogWriteWaits,
@@ -289,7 +291,7 @@ pub enum Witness {
 }
 
 impl Witness {
-    /// All witnesses, each that of the property at the same place.
+    /// All witnesses, in the order of their properties.
     pub const ALL: [Witness; 20] = {
         let mut all = [Witness::ReadServed; 20];
         let mut place = 0;
@@ -300,7 +302,7 @@ impl Witness {
         all
     };
 
-    /// Its name on the command line and in reports.
+    /// Returns its name on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Witness::TwoLeadersOfDifferentTerms => "two-leaders-of-different-terms",
@@ -332,53 +334,53 @@ impl Witness {
 pub struct PropertySet(u32);
 
 impl PropertySet {
-    /// Adds one.
+    /// Adds a property.
     pub fn insert(&mut self, property: Property) {
         self.0 |= 1 << property as u32;
     }
 
-    /// Adds all of another set.
+    /// Adds all members of another set.
     pub fn extend(&mut self, other: PropertySet) {
         self.0 |= other.0;
     }
 
-    /// Whether it holds the property.
+    /// Returns whether the set holds the property.
     pub const fn contains(self, property: Property) -> bool {
         self.0 & (1 << property as u32) != 0
     }
 
-    /// Whether it holds none.
+    /// Returns whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Its members.
+    /// Returns its members.
     pub fn iter(self) -> impl Iterator<Item = Property> {
         Property::ALL.into_iter().filter(move |property| self.contains(*property))
     }
 
-    /// All properties.
+    /// Returns the set of all properties.
     pub fn all() -> PropertySet {
         Property::ALL.into_iter().collect()
     }
 
-    /// The properties whose witnesses were reached: they had something to check.
+    /// Returns the properties whose witnesses were reached. They had something to check.
     pub fn tested_by(witnesses: WitnessSet) -> PropertySet {
         let tested = |property: &Property| witnesses.contains(property.witness());
         Property::ALL.into_iter().filter(tested).collect()
     }
 
-    /// Its members that are not in another set.
+    /// Returns its members that are not in another set.
     pub fn without(self, other: PropertySet) -> PropertySet {
         PropertySet(self.0 & !other.0)
     }
 
-    /// Those of its members whose violation ends a search.
+    /// Returns its members whose violation ends a search.
     pub fn that_end_search(self) -> PropertySet {
         self.iter().filter(|property| property.ends_search()).collect()
     }
 
-    /// As a number, to be stored.
+    /// Returns the set as a number, to be stored.
     pub(crate) const fn bits(self) -> u32 {
         self.0
     }
@@ -401,22 +403,22 @@ impl FromIterator<Property> for PropertySet {
 pub struct WitnessSet(u32);
 
 impl WitnessSet {
-    /// Adds one.
+    /// Adds a witness.
     pub fn insert(&mut self, witness: Witness) {
         self.0 |= 1 << witness as u32;
     }
 
-    /// Adds all of another set.
+    /// Adds all members of another set.
     pub fn extend(&mut self, other: WitnessSet) {
         self.0 |= other.0;
     }
 
-    /// Whether it holds the witness.
+    /// Returns whether the set holds the witness.
     pub const fn contains(self, witness: Witness) -> bool {
         self.0 & (1 << witness as u32) != 0
     }
 
-    /// Its members.
+    /// Returns its members.
     pub fn iter(self) -> impl Iterator<Item = Witness> {
         Witness::ALL.into_iter().filter(move |witness| self.contains(*witness))
     }
@@ -430,35 +432,36 @@ impl WitnessSet {
     }
 }
 
-/// What the properties of the whole cluster need of one server.
+/// The part of one server that the properties of the whole cluster need.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// The server.
     pub id: NodeId,
-    /// Its log from index 1 on, snapshots unfolded: the node's while it runs, else the disk's.
+    /// Its log from index 1 on, with the entries of its snapshot: the node's log while it runs,
+    /// otherwise the disk's.
     pub log: Vec<Entry>,
-    /// The same of its disk.
+    /// The log on its disk, in the same form.
     pub durable: Vec<Entry>,
     /// The term on its disk.
     pub disk_term: Term,
     /// The vote on its disk.
     pub disk_vote: Option<NodeId>,
-    /// The term that it is in, while it runs.
+    /// Its current term, while it runs.
     pub term: Term,
-    /// Whose votes it has counted, while it is a candidate.
+    /// The servers whose votes it has counted, while it is a candidate.
     pub votes: Vec<NodeId>,
     /// The term that it leads.
     pub leads: Option<Term>,
     /// While it leads, each follower's `match_index`.
     pub matches: Vec<(NodeId, Index)>,
-    /// What it believes to be committed, while it runs.
+    /// Its commit index, while it runs.
     pub commit: Index,
-    /// How many client commands its state machine has applied.
+    /// The number of client commands that its state machine has applied.
     pub commands_applied: usize,
 }
 
 impl View {
-    /// The view of a server.
+    /// Makes the view of a server.
     pub fn of(server: &Server) -> View {
         let unfold = |log: &raft_core::Log| {
             let mut entries = decode(&log.snapshot().handle);
@@ -492,13 +495,13 @@ impl View {
     }
 }
 
-/// Whether a server leads the same term before and after a step.
+/// Returns whether a server leads the same term before and after a step.
 pub(crate) fn leads_throughout(before: &Node, after: &Node) -> bool {
     before.is_leader() && after.is_leader() && before.current_term == after.current_term
 }
 
-/// Whether a leader knows that a majority has the entry at `index`, where it counts itself up to
-/// `own`.
+/// Returns whether a leader knows that a majority has the entry at `index`. The leader itself
+/// counts as having the entries up to `own`.
 pub(crate) fn on_majority(leader: &Node, own: Index, index: Index) -> bool {
     let Role::Leader(leadership) = &leader.role else {
         return false;

@@ -1,4 +1,5 @@
-//! **Monotonic** (paper, Figure 2, State): what increases monotonically, and what must stay in order.
+//! **Monotonic** (paper, Figure 2, State): some numbers increase monotonically, and some must stay
+//! in order.
 //!
 //! Exactly: the term on the disk never decreases; the term, `commit_index` and `last_applied` of a
 //! process never do; `match_index` never does within a leadership, and `next_index` is above it;
@@ -11,12 +12,12 @@ use raft_trace::{Action, Envelope};
 
 use super::leads_throughout;
 
-/// Whether the disk went back to an earlier term.
+/// Returns whether the disk went back to an earlier term.
 pub fn disk_broken(before: &PersistentState, after: &PersistentState) -> bool {
     after.current_term < before.current_term
 }
 
-/// Whether a process went back, or got out of order.
+/// Returns whether a number of a process decreased or got out of order.
 pub fn broken(before: &Node, after: &Node) -> bool {
     let went_back = after.current_term < before.current_term
         || after.commit_index < before.commit_index
@@ -43,7 +44,7 @@ fn progress_broken(before: &Node, after: &Node) -> bool {
     out_of_order || went_back
 }
 
-/// Whether an acknowledgement came late.
+/// Returns whether an acknowledgement came late.
 pub fn witnessed(before: &Node, action: &Action) -> bool {
     let Action::Deliver(Envelope { from, message: Message::AppendEntriesReply(reply), .. }) =
         action

@@ -1,12 +1,14 @@
-//! **A promise is durable** (paper, Figure 2: "Updated on stable storage before responding to RPCs"):
-//! what a message confirms or advertises is on the sender's disk when the message leaves.
+//! **A promise is durable** (paper, Figure 2: "Updated on stable storage before responding to
+//! RPCs"): the state that a message confirms or advertises is on the sender's disk when the message
+//! leaves.
 //!
-//! Exactly, for everything that a server sends but the requests of a leader, which need not wait
-//! (thesis, section 10.2.1): the disk's term is at least the message's; and unless it is later,
+//! Exactly, for all messages but the requests of a leader, which need not wait (thesis, section
+//! 10.2.1): the disk's term is at least the message's. If the two terms are equal,
 //!
 //! - a granted vote is on the disk;
 //! - the entries that an answer to AppendEntries or InstallSnapshot confirms are on the disk;
-//! - the disk of who still campaigns in that term holds the log that its RequestVote advertises.
+//! - if the sender is still a candidate in that term, its disk holds the log that its RequestVote
+//!   advertises.
 //!
 //! Witness: a message had to wait for the disk.
 
@@ -18,7 +20,7 @@ use raft_trace::{Action, Envelope};
 
 use crate::cluster::server::{Process, Server};
 
-/// Whether a message that leaves promises something that its sender could still forget.
+/// Returns whether a message that leaves promises something that its sender could still lose.
 pub fn broken_by(envelope: &Envelope, disk: &PersistentState, process: &Process) -> bool {
     let Envelope { to, message, .. } = envelope;
     if matches!(message, Message::AppendEntries(_) | Message::InstallSnapshot(_)) {
@@ -30,7 +32,7 @@ pub fn broken_by(envelope: &Envelope, disk: &PersistentState, process: &Process)
     match message {
         Message::RequestVoteReply(reply) => reply.granted && disk.voted_for != Some(*to),
         Message::RequestVote(request) => {
-            // Who has moved on no longer cares who votes for it in that term.
+            // A server that is no longer a candidate in that term does not use the votes for it.
             let campaigns = matches!(process.node.role, Role::Candidate { .. })
                 && process.node.current_term == request.term;
             campaigns && advertises_more(request.last_log, disk, process.node.id())
@@ -49,7 +51,7 @@ pub fn broken_by(envelope: &Envelope, disk: &PersistentState, process: &Process)
     }
 }
 
-/// A candidate votes for itself with what it advertises.
+/// Returns whether the disk lacks the candidate's vote for itself or the log that it advertises.
 fn advertises_more(last_log: LogPosition, disk: &PersistentState, candidate: NodeId) -> bool {
     disk.voted_for != Some(candidate) || disk.log.last() != last_log
 }
@@ -66,7 +68,7 @@ fn lacks(index: Index, disk: &PersistentState, process: &Process) -> bool {
     }
 }
 
-/// Whether a write let a waiting message go.
+/// Returns whether a finished write released a waiting message.
 pub fn witnessed(before: &Server, after: &Server, action: &Action) -> bool {
     let waiting = |server: &Server| server.process.as_ref().map_or(0, |p| p.outbox.len());
     matches!(action, Action::Sync { .. }) && waiting(after) < waiting(before)

@@ -1,20 +1,21 @@
 //! **Votes are facts** (paper, section 5.2): a candidate wins with the votes of a majority *for the
 //! same term*, and a vote is on the voter's disk.
 //!
-//! Exactly: each server whose vote a candidate has counted, and a majority for every leader, has on
-//! its disk either that term with this vote, or a later term. And whom a disk names as the choice of
-//! a term has entered that term.
+//! Exactly: each server whose vote a candidate has counted has on its disk either that term with
+//! this vote, or a later term. For every leader, the same is true of a majority of the servers. And
+//! if a disk names a candidate as its choice in a term, that candidate has entered the term.
 //!
-//! Election Safety needs two leaders; this needs one that was not elected. It is also what an
-//! election is for: a leader that a majority has not accepted may lack committed entries.
+//! To break Election Safety, two leaders are needed; to break this property, one leader that was
+//! not elected is enough. The property also covers the purpose of an election: a leader that a
+//! majority has not accepted may lack committed entries.
 //!
-//! Witness: a leader has a voter that has moved on to a later term.
+//! Witness: a server leads while the disk of another server is in a later term.
 
 use raft_core::{NodeId, Term};
 
 use super::View;
 
-/// Whether somebody counts on a vote that nobody has given.
+/// Returns whether a candidate or a leader counts on a vote that was not given.
 pub fn broken(views: &[&View]) -> bool {
     views.iter().any(|view| {
         let counted = |voter: NodeId| {
@@ -39,7 +40,7 @@ fn votes_for_nobody(voter: &View, views: &[&View]) -> bool {
     })
 }
 
-/// Whether a server leads that some other has left behind.
+/// Returns whether a server leads while the disk of another server is in a later term.
 pub fn witnessed(views: &[&View]) -> bool {
     let leads = |term: Term| views.iter().any(|view| view.leads.is_some_and(|leads| leads < term));
     views.iter().any(|view| leads(view.disk_term))

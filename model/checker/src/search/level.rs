@@ -1,7 +1,7 @@
 //! Breadth-first search, one level after the other, on any number of threads.
 //!
-//! The visited set holds fingerprints only, and no state remembers how it was reached: a shortest
-//! path to what was found is made afterwards, by [`super::path`].
+//! The visited set holds fingerprints only, and no state records how it was reached.
+//! [`super::path`] makes a shortest path to the goal afterwards.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,24 +13,24 @@ use crate::packed::{ClusterModel, Next, Seen, State};
 use crate::properties::{Property, PropertySet, Witness};
 use crate::protocol::Protocol;
 
-/// What to look for.
+/// The goal of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// A property that does not hold. Rejections and halts are noted and do not end the search.
     Violation,
     /// A step that reaches a witness.
     Witness(Witness),
-    /// A step that breaks this very property, also if its violation would not end a search.
+    /// A step that breaks this property, even if its violation would not end a search.
     Breaks(Property),
 }
 
 impl Goal {
-    /// Whether a state that breaks something is worth going on from.
+    /// Decides whether the search goes on from a state that breaks something.
     fn goes_on_after(self, broken: PropertySet) -> bool {
         matches!(self, Goal::Breaks(property) if !broken.contains(property))
     }
 
-    /// Whether a step, and the state that it leads to, is what is looked for.
+    /// Decides whether a step, and the state that it leads to, reaches the goal.
     pub(super) fn reached_by(self, seen: Seen, broken: PropertySet) -> bool {
         match self {
             Goal::Violation => !broken.is_empty(),
@@ -40,21 +40,20 @@ impl Goal {
     }
 }
 
-/// How a search ended.
+/// The outcome of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelOutcome {
-    /// What was counted; if something was found, in the levels before it.
+    /// The counts; if the goal was found, those of the levels before it.
     pub counts: Counts,
-    /// The number of steps to the nearest state that was looked for.
+    /// The number of steps to the nearest state that reaches the goal.
     pub found_at: Option<u64>,
-    /// Properties that were broken in the completed levels and whose violation does not end a
-    /// search.
+    /// The properties that were broken in the completed levels without ending the search.
     pub noted: PropertySet,
-    /// Whether every state was visited, up to the level of what was found.
+    /// Whether every state was visited, up to the level of the goal if it was found.
     pub complete: bool,
 }
 
-/// Searches until the goal is found, everything is visited, or the control says to stop.
+/// Searches until the goal is found, all states are visited, or the control stops the search.
 pub fn search<P: Protocol + Sync>(
     model: &ClusterModel<P>,
     goal: Goal,
@@ -115,7 +114,7 @@ struct Level<'a, P: Protocol> {
     control: &'a Control,
 }
 
-/// What came of it.
+/// The results of the expansion.
 #[derive(Default)]
 struct Expanded {
     next: Vec<Vec<State>>,
@@ -125,7 +124,7 @@ struct Expanded {
     found: bool,
 }
 
-/// How many states a thread takes at a time.
+/// The number of states that a thread takes at a time.
 const CHUNK: usize = 512;
 
 impl<P: Protocol + Sync> Level<'_, P> {
@@ -199,7 +198,8 @@ impl<P: Protocol + Sync> Level<'_, P> {
         if self.goal.reached_by(seen, broken) {
             found.store(true, Ordering::Relaxed);
         }
-        // A broken state is not explored further, unless another property is looked for.
+        // The search does not go on from a state that breaks something, unless another property is
+        // the goal.
         if new && (broken.is_empty() || self.goal.goes_on_after(broken)) {
             out.orbit += u64::from(successor.orbit);
             next.push(successor);
@@ -219,15 +219,15 @@ impl Visited {
         Visited { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Adds a fingerprint; false if it was there.
+    /// Adds a fingerprint. Returns false if it was there already.
     fn insert(&self, fingerprint: u64) -> bool {
-        // The set uses the lowest and the highest bits.
+        // The hash set uses the lowest and the highest bits.
         let part = usize::try_from(fingerprint >> 40).unwrap_or(0) % PARTS;
         self.parts[part].lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint)
     }
 }
 
-/// A fingerprint is as good as any hash of it.
+/// A hasher for fingerprints. A fingerprint is its own hash.
 #[derive(Default)]
 pub(super) struct Fingerprint(u64);
 

@@ -1,7 +1,7 @@
-//! A shortest path to something that is known to exist at a certain depth.
+//! A shortest path to a goal that is known to exist at a certain depth.
 //!
-//! One thread goes level by level again, this time with parents, over a fresh model; so the path is
-//! the same in every run, however many threads found that there is one.
+//! One thread searches a fresh model level by level again, this time with the parent of each state.
+//! So the path is the same in every run, whatever the number of threads in the first search.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -14,10 +14,10 @@ use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::PropertySet;
 use crate::protocol::Protocol;
 
-/// A run from the start to what was looked for.
+/// A run from the start to the goal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// What happens in it, from the first start of the cluster on.
+    /// Its actions, from the first start of the cluster on.
     pub actions: Vec<Action>,
     /// The properties that its last step breaks.
     pub broken: PropertySet,
@@ -25,7 +25,8 @@ pub struct Path {
 
 type Parents = HashMap<u64, u64, BuildHasherDefault<Fingerprint>>;
 
-/// Finds a shortest path to the goal, of at most `depth` steps; none also if it is interrupted.
+/// Finds a shortest path to the goal, of at most `depth` steps. Returns none if there is none or if
+/// the search is interrupted.
 pub fn shortest<P: Protocol>(
     model: &ClusterModel<P>,
     goal: Goal,
@@ -72,8 +73,8 @@ pub fn shortest<P: Protocol>(
     None
 }
 
-/// The actions from the start to a state that is equivalent to `state`, and that state. Under
-/// symmetry the run may end in another state of the same orbit.
+/// Returns the actions from the start to a state that is equivalent to `state`, and that state.
+/// Under symmetry the run may end in another state of the same orbit.
 fn retrace<P: Protocol>(
     model: &ClusterModel<P>,
     init: &State,
@@ -97,8 +98,8 @@ fn retrace<P: Protocol>(
     (trace, current)
 }
 
-/// The last step, from the state that the run has really reached: to the same orbit, showing the
-/// same.
+/// Finds the last step from the state that the run has really reached. The step leads to the same
+/// orbit and has the same observations.
 fn last_step<P: Protocol>(
     model: &ClusterModel<P>,
     from: &State,

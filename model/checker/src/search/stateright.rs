@@ -1,8 +1,8 @@
 //! Stateright's strategies over the same model.
 //!
-//! Stateright does the exploring and nothing else: what it calls done may have been cut short, its
-//! counterexamples need not be the shortest, and with one thread it ignores its own time limit.
-//! So the verdict, the limits and the traces are made here.
+//! Stateright only explores. A search that it calls done may have been cut short, its
+//! counterexamples need not be the shortest, and with one thread it ignores its own time limit. So
+//! this module makes the verdict, the limits and the traces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,24 +16,24 @@ use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
 use crate::properties::Property;
 use crate::protocol::Protocol;
 
-/// Which of stateright's strategies.
+/// One of stateright's strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Breadth first, not in level order with several threads.
+    /// Breadth first; with several threads, not in level order.
     Bfs,
-    /// Depth first: least memory.
+    /// Depth first, with the least memory.
     Dfs,
     /// Random runs, until a limit is reached. Never complete.
     Simulation {
-        /// Where the runs begin to differ.
+        /// The seed of the random runs.
         seed: u64,
     },
 }
 
-/// How a run of stateright ended.
+/// The outcome of a run of stateright.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
     /// The run that breaks a property, if one was found; not a shortest one.
     pub violation: Option<Path>,
@@ -45,12 +45,13 @@ pub struct Outcome {
 pub struct Explored<P: Protocol> {
     model: Arc<ClusterModel<P>>,
     counters: Arc<Counters>,
-    /// Whether a stop has to look like a violation, because nothing else ends a simulation.
+    /// Whether a stop is presented to stateright as a violation, because nothing else ends a
+    /// simulation.
     simulates: bool,
 }
 
-/// What stateright does not count. Spread over the threads: one shared counter would cost more than
-/// the exploring.
+/// The counts that stateright does not keep, spread over the threads: one shared counter would cost
+/// more than the exploration.
 struct Counters {
     threads: Vec<ThreadCounters>,
     stop: AtomicBool,
@@ -65,7 +66,7 @@ struct ThreadCounters {
     blocked: AtomicU64,
 }
 
-/// More threads than this share counters.
+/// The number of counters. If there are more threads than this, some of them share counters.
 const COUNTERS: usize = 64;
 
 thread_local! {
@@ -102,8 +103,8 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
         mine.orbit.fetch_add(u64::from(state.orbit), Ordering::Relaxed);
         self.model.enabled(state, actions);
         if self.simulates {
-            // Stateright's simulation numbers what is left after it has dropped the actions that
-            // lead nowhere, and cannot replay its own runs then.
+            // Stateright's simulation drops the actions that lead nowhere and numbers the rest. It
+            // cannot replay its own runs then, so these actions are left out here.
             actions.retain(|action| matches!(self.model.next(state, *action), Next::State(..)));
         }
     }
@@ -124,8 +125,9 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
     }
 
     fn properties(&self) -> Vec<Condition<Self>> {
-        // One condition and not one for each property: stateright looks every condition up in a
-        // shared table for every state, which cost a fifth of the time.
+        // There is one condition for all properties. Stateright looks up every condition in a
+        // shared table for every state, which cost a fifth of the time with one condition for each
+        // property.
         let mut conditions =
             vec![Condition::always(HOLDS, |_, state: &State| state.broken.is_empty())];
         if self.model.config().recover {
@@ -149,13 +151,13 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
     }
 }
 
-/// The condition that the step to a state broke nothing.
+/// The condition that the step to a state broke no property.
 const HOLDS: &str = "every property holds";
 
-/// The condition that nobody has stopped a simulation.
+/// The condition that the simulation has not been stopped.
 const GOES_ON: &str = "the simulation goes on";
 
-/// How often limits are looked at and progress is told.
+/// The interval at which limits are checked and progress is reported.
 const PATROL: Duration = Duration::from_millis(20);
 
 /// Runs one of stateright's strategies.
@@ -186,7 +188,8 @@ pub fn search<P: Protocol + Send + Sync + 'static>(
     }
 }
 
-/// Waits for stateright, or stops it: without actions, every search comes to its end.
+/// Waits for stateright, and stops it if the control says so. To stop it, the model returns no more
+/// actions: then every search comes to its end.
 fn supervise<P: Protocol + Send + Sync + 'static>(
     mut checker: impl Checker<Explored<P>>,
     counters: &Counters,
@@ -213,7 +216,8 @@ fn supervise<P: Protocol + Send + Sync + 'static>(
             std::panic::resume_unwind(panic);
         }
     }
-    // Before stateright walks its discoveries again, which counts states twice.
+    // The states are counted before stateright walks its discoveries again, which counts states
+    // twice.
     let distinct = if exhaustive {
         checker.unique_state_count() as u64
     } else {

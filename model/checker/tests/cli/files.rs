@@ -1,4 +1,4 @@
-//! Files that are written: known to be writable before, and never over others.
+//! Files that are written: the program first checks that it can write them, and it overwrites none.
 
 use crate::support::{SMALL, assert_exit, folder_with, parse, raftcheck, stderr, stdout};
 
@@ -52,7 +52,7 @@ fn what_cannot_be_written_is_known_before_anything_is_explored() {
     let below = file.join("below").display().to_string();
     let before = files(folder.path());
     for arguments in [
-        // These would take hours.
+        // These checks would take hours.
         &["check", "replication-3-wide", "--json", "nowhere/r.json"][..],
         &["check", "replication-3-wide", "--json", &below],
         &["check", "replication-3-wide", "--json", "."],

@@ -1,5 +1,4 @@
-//! `raftcheck` as people and scripts meet it: verdicts, exit codes, and what it says when something
-//! is wrong with the input.
+//! `raftcheck` as its users see it: verdicts, exit codes, and the messages about wrong input.
 
 mod configurations;
 mod files;

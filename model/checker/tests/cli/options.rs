@@ -1,4 +1,4 @@
-//! Options that mean the same everywhere, and those that would have no effect.
+//! Options that mean the same in every command, and options that would have no effect.
 
 use crate::support::{SMALL, assert_exit, folder_with, raftcheck, stderr, stdout};
 

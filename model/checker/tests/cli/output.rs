@@ -1,4 +1,4 @@
-//! What is printed.
+//! The output of the program.
 
 use crate::support::{
     SMALL, assert_exit, command, folder_with, json, raftcheck, start, stderr, stdout,
@@ -83,12 +83,12 @@ fn the_version_names_the_program() {
 
 #[test]
 fn the_program_knows_no_folder_of_the_machine_that_built_it() {
-    // The debug information of this build does, and how a panic in a library is reported. What the
-    // program itself uses is what it shows and opens.
+    // The debug information of this build names such a folder, and so do the reports of panics in
+    // libraries. The program itself uses only the paths that its code shows and opens.
     let sources = include_str!("../../src/config.rs");
     let program = sources.split("#[cfg(test)]").next().expect("the program");
     assert!(!program.contains("CARGO_MANIFEST_DIR"));
-    // Away from the sources, it has all configurations.
+    // In a folder without the sources, the program has all configurations.
     let folder = tempfile::TempDir::new().expect("a folder");
     let listed = stdout(&raftcheck(&["list", "--tier", "nightly"], folder.path()));
     assert!(listed.contains("snapshot-3-two"), "{listed}");

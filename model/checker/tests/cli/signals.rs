@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::support::{SMALL, assert_exit, end_with, folder_with, json, start, stderr, stdout};
 
-/// A second on a quiet machine; tests share theirs.
+/// The longest time until the program ends. On a quiet machine it takes at most a second, but tests
+/// share the machine.
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]

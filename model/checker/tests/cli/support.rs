@@ -1,4 +1,4 @@
-//! The program, and a configuration for it.
+//! The program under test, and a configuration for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A configuration that is explored in a moment.
+/// A configuration whose exploration takes a moment.
 pub(crate) const SMALL: &str = r#"
 tier = "smoke"
 about = "Small."
@@ -28,14 +28,14 @@ pub(crate) fn raftcheck(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().expect("raftcheck was built")
 }
 
-/// The program, not started yet.
+/// Returns the program, not started yet.
 pub(crate) fn command(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftcheck"));
     command.args(arguments).current_dir(folder);
     command
 }
 
-/// The program, running, with pipes for its output.
+/// Starts the program, with pipes for its output.
 pub(crate) fn start(arguments: &[&str], folder: &Path) -> Child {
     let mut command = command(arguments, folder);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("raftcheck was built")
@@ -61,20 +61,21 @@ pub(crate) fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
 }
 
-/// What a file holds, as JSON.
+/// Reads a file as JSON.
 pub(crate) fn json(path: &Path) -> serde_json::Value {
     parse(&std::fs::read_to_string(path).expect("the file was written"))
 }
 
-/// A text as JSON.
+/// Reads a text as JSON.
 pub(crate) fn parse(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// How long anything may take here before it counts as broken.
+/// The time after which anything here counts as broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends a signal to a process that catches it, and returns its end and how long that took.
+/// Sends a signal to a process that catches it. Returns the output of the process and the time
+/// until it ended.
 pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
     let began = Instant::now();
     while !catches_signals(child.id()) {
@@ -84,7 +85,7 @@ pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
     let sent = Instant::now();
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());
-    // Killed if it does not end, so that a failure leaves nothing behind.
+    // A process that does not end is killed, so that a failure leaves nothing behind.
     while child.try_wait().expect("its state").is_none() && sent.elapsed() < PATIENCE {
         std::thread::yield_now();
     }
@@ -93,7 +94,7 @@ pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
     (child.wait_with_output().expect("it ends"), elapsed)
 }
 
-/// Whether a process catches SIGINT and SIGTERM, as Linux tells.
+/// Returns whether a process catches SIGINT and SIGTERM, according to Linux.
 fn catches_signals(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));

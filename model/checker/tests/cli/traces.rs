@@ -1,10 +1,10 @@
-//! Runs as traces, and what is wrong with some.
+//! Runs as traces, and the messages about wrong traces.
 
 use std::path::{Path, PathBuf};
 
 use crate::support::{SMALL, assert_exit, folder_with, raftcheck, stderr};
 
-/// A trace of a run to a witness, made by the program itself.
+/// Makes a trace of a run to a witness, with the program itself.
 fn make_trace(folder: &Path) -> PathBuf {
     let arguments =
         ["trace", "snapshot-3", "--witness", "snapshot-installed", "--out", "run.jsonl"];

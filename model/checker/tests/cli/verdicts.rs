@@ -1,4 +1,4 @@
-//! What a check says, and how it ends.
+//! The verdicts of a check, and its exit codes.
 
 use crate::support::{SMALL, assert_exit, folder_with, json, raftcheck, stderr, stdout};
 
@@ -69,7 +69,7 @@ fn counts_do_not_depend_on_threads_strategy_or_symmetry() {
     assert_eq!(unfolded.1, unfolded.0);
 }
 
-/// What the last paragraph of a text says, in one line.
+/// Returns the last paragraph of a text, in one line.
 fn last_paragraph(text: &str) -> String {
     let start = text.rfind("HOLDS:").expect("it holds");
     text[start..].split_whitespace().collect::<Vec<_>>().join(" ")

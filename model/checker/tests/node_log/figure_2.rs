@@ -1,21 +1,21 @@
 //! Figures 2 and 13, "Receiver implementation", on a list that holds every entry from index 1 on,
-//! compacted or not. As short as the paper, so that it can be read against it.
+//! compacted or not. The code is as short as the paper, so that the two can be compared.
 
 use raft_core::{AppendOutcome, Bytes, Entry, Index, LogPosition, Payload, Term};
 
-/// The entry that the leader of a term creates at an index: one name for one entry.
+/// Returns the entry that the leader of a term creates at an index. Each entry has its own name.
 pub(crate) fn entry(term: u64, index: usize) -> Entry {
     let name = format!("t{term}i{index}");
     Entry { term: Term(term), payload: Payload::Command(Bytes::from(name.as_str())) }
 }
 
-/// The position of the entry at an index.
+/// Returns the position of the entry at an index.
 pub(crate) fn position(log: &[Entry], index: usize) -> LogPosition {
     let term = index.checked_sub(1).map_or(Term::ZERO, |place| log[place].term);
     LogPosition { term, index: Index(index as u64) }
 }
 
-/// AppendEntries, steps 2 to 4. Entries up to `base` are compacted, and not named in hints.
+/// Does steps 2 to 4 of AppendEntries. Entries up to `base` are compacted, and not named in hints.
 pub(crate) fn append(
     log: &mut Vec<Entry>,
     base: usize,
@@ -35,7 +35,8 @@ pub(crate) fn append(
     AppendOutcome::Matched { match_index: prev_log.index.plus(entries.len()) }
 }
 
-/// The last entry that can agree: not behind the leader's, and not of a later term.
+/// Returns the last entry that can agree: its index is not above the leader's, and its term not
+/// later.
 fn conflict(log: &[Entry], base: usize, prev_log: LogPosition) -> AppendOutcome {
     let mut last = place(prev_log.index).min(log.len());
     while last > base && position(log, last).term > prev_log.term {
@@ -44,7 +45,7 @@ fn conflict(log: &[Entry], base: usize, prev_log: LogPosition) -> AppendOutcome 
     AppendOutcome::Conflict { prev_log_index: prev_log.index, hint: position(log, last) }
 }
 
-/// InstallSnapshot, steps 5 to 7, where `prefix` is what the snapshot replaces. Says whether the
+/// Does steps 5 to 7 of InstallSnapshot, where the snapshot replaces `prefix`. Returns whether the
 /// whole log was discarded.
 pub(crate) fn install(log: &mut Vec<Entry>, prefix: &[Entry]) -> bool {
     let last = prefix.len() - 1;
@@ -55,7 +56,7 @@ pub(crate) fn install(log: &mut Vec<Entry>, prefix: &[Entry]) -> bool {
     !has_last
 }
 
-/// An index as the length of the list up to it.
+/// Returns an index as the length of the list up to it.
 pub(crate) fn place(index: Index) -> usize {
     usize::try_from(index.0).expect("lists are short")
 }

@@ -1,6 +1,6 @@
-//! The node as a follower of every leader of one honest history: terms follow each other, each with
-//! one leader, whose log extends what was committed before and may conflict with the rest. Messages
-//! of all of them arrive at any time, in any order, again and again.
+//! The node as a follower of all leaders of one correct history. Terms follow each other, each with
+//! one leader. The leader's log extends the entries that were committed before, and may conflict
+//! with the others. Messages of all leaders arrive at any time, in any order, again and again.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -25,22 +25,22 @@ struct Leader {
 }
 
 impl Leader {
-    /// Leaders take turns; the follower is n1.
+    /// Returns the leader's id. n2 and n3 take turns; the follower is n1.
     fn id(&self) -> NodeId {
         NodeId(2 + self.term.0 % 2)
     }
 }
 
-/// What a disk holds.
+/// The contents of a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Image {
     term: Term,
     log: Vec<Entry>,
-    /// Up to here the log is a snapshot.
+    /// The index up to which the log is a snapshot.
     base: usize,
 }
 
-/// The history, and what it must have made of the follower.
+/// The history, and the state that the follower must have after it.
 #[derive(Clone, Debug)]
 struct World {
     /// The leaders of the terms 1, 2, ..
@@ -49,12 +49,12 @@ struct World {
     now: Image,
     commit: usize,
     applied: usize,
-    /// Up to where the snapshot reaches that is being stored.
+    /// The last index of the snapshot that is being stored.
     storing: Option<usize>,
-    /// Its disk, and its disk after each of the writes that wait.
+    /// The follower's disk, and its disk after each of the writes that wait.
     durable: Image,
     pending: VecDeque<Image>,
-    /// The answer that the last message deserves, if it deserves one.
+    /// The answer that the node must give to the last message, if it must give one.
     reply: Option<Reply>,
 }
 
@@ -82,7 +82,7 @@ enum Transition {
     BeginSnapshot,
     /// That snapshot is stored; a later one may have been installed meanwhile.
     EndSnapshot,
-    /// It crashes and starts again.
+    /// The follower crashes and starts again.
     Crash { writes_kept: usize, applied_kept: usize },
 }
 
@@ -91,7 +91,7 @@ use Transition::{
 };
 
 impl World {
-    /// An empty follower, and the first leader.
+    /// Makes a world with an empty follower and the first leader.
     fn of(first: Leader) -> World {
         World {
             leaders: vec![first],
@@ -109,18 +109,18 @@ impl World {
         self.leaders.last_mut().expect("there is always a leader")
     }
 
-    /// What was committed by anybody.
+    /// Returns the entries that any leader has committed.
     fn committed(&self) -> &[Entry] {
         let newest = &self.leaders[self.leaders.len() - 1];
         &newest.log[..newest.commit]
     }
 
-    /// Where the disk may be after a crash that keeps some of the writes.
+    /// Returns the disk after a crash that keeps some of the writes.
     fn after_crash(&self, writes_kept: usize) -> &Image {
         writes_kept.checked_sub(1).map_or(&self.durable, |last| &self.pending[last])
     }
 
-    /// How much of the log every crash leaves on the disk.
+    /// Returns how much of the log every crash leaves on the disk.
     fn crash_proof(&self) -> usize {
         let agrees = |image: &Image| {
             let same = self.now.log.iter().zip(&image.log).take_while(|(a, b)| a == b);
@@ -202,13 +202,14 @@ impl World {
         if self.now != before {
             self.pending.push_back(self.now.clone());
         }
-        // What an installed snapshot covers is not applied one by one, but with the snapshot.
+        // The entries that an installed snapshot covers are not applied one by one, but with the
+        // snapshot.
         let ready = self.commit.min(self.crash_proof());
         let ready = if ready >= self.now.base { ready } else { self.durable.base };
         self.applied = self.applied.max(ready);
     }
 
-    /// Figure 2, AppendEntries; none if the message is refused.
+    /// Does AppendEntries of Figure 2. Returns none if the node must refuse the message.
     fn on_append(
         &mut self,
         leader: usize,
@@ -232,15 +233,15 @@ impl World {
         Some(Reply::Append(outcome))
     }
 
-    /// Whether what is committed here contradicts the log of a message, which is then that of a deposed
-    /// leader: a crash came between the state machine's sync and that of the later term, in which the
-    /// commit index was learned.
+    /// Returns whether the entries committed here contradict the log of a message. The message is
+    /// then from a deposed leader: a crash lost the later term in which the commit index was
+    /// learned, and kept the entries that the state machine had applied.
     fn forgot_a_later_term(&self, log: &[Entry], prev: usize) -> bool {
         let compared = prev.max(self.now.base).max(1)..=log.len().min(self.commit);
         compared.into_iter().any(|index| log[index - 1].term != self.now.log[index - 1].term)
     }
 
-    /// Figure 13, InstallSnapshot.
+    /// Does InstallSnapshot of Figure 13.
     fn on_install(&mut self, leader: usize, index: usize) -> Reply {
         let Leader { term, log, .. } = &self.leaders[leader];
         if *term < self.now.term {
@@ -256,7 +257,7 @@ impl World {
         Reply::Install(InstallOutcome::Covered { last_included_index: Index(index as u64) })
     }
 
-    /// The message behind a transition, if it is one, and its sender.
+    /// Returns the message behind a transition, if it is one, and its sender.
     fn message(&self, transition: &Transition) -> Option<(NodeId, Message)> {
         let read_round = ReadRound(0);
         match *transition {
@@ -346,7 +347,7 @@ fn new_leader(world: &World) -> BoxedStrategy<Transition> {
         .boxed()
 }
 
-/// Messages of a leader, every other one such that it continues the follower's log.
+/// Generates AppendEntries of a leader. Every other one continues the follower's log.
 fn appends(world: &World) -> impl Fn(usize) -> BoxedStrategy<Transition> + use<> {
     let world = world.clone();
     move |leader| {
@@ -374,14 +375,14 @@ fn crashes(world: &World) -> BoxedStrategy<Transition> {
         .boxed()
 }
 
-/// The node, and what each answer that has not left claims to be in its log.
+/// The node, and the entries that each waiting answer claims to be in its log.
 struct Follower {
     shell: Shell,
     claims: VecDeque<Vec<Entry>>,
 }
 
 impl Follower {
-    /// The node gets a message and gives the answer that it deserves.
+    /// Gives the node a message, and checks that it gives the right answer.
     fn receive(&mut self, from: NodeId, message: Message, world: &World) {
         let answered = self.shell.sent.len() + self.shell.waiting.len();
         self.shell.step(Input::Receive { from, message });
@@ -416,8 +417,9 @@ impl Follower {
         self.claims.push_back(world.now.log[..claimed].to_vec());
     }
 
-    /// An answer may leave when the term that it names is durable, and what it claims to hold too,
-    /// unless a leader of a later term has changed that since.
+    /// Checks the answers that have left. The term of an answer must be durable. The entries that
+    /// it claims to hold must be durable too, unless a leader of a later term has changed them
+    /// since.
     fn check_released(&mut self, world: &World) {
         for (_, answer) in self.shell.sent.drain(..) {
             let claim = self.claims.pop_front().expect("each answer claims something");
@@ -480,7 +482,7 @@ impl StateMachineTest for Follower {
     }
 }
 
-/// The base of a log and all its entries, those of the snapshot included.
+/// Returns the base of a log and all its entries, those of the snapshot included.
 fn unfolded(log: &raft_core::Log) -> (usize, Vec<Entry>) {
     let mut entries = decode(log.snapshot());
     let base = place(log.base().index);
@@ -496,8 +498,8 @@ prop_state_machine! {
     fn a_follower_does_to_its_log_what_figure_2_says(sequential 1..200 => Follower);
 }
 
-/// The term in which the commit index was learned is lost in a crash, and what was applied is not. The
-/// node refuses what the leader of an earlier term says against it.
+/// A crash loses the term in which the commit index was learned, and keeps the applied entries. The
+/// node refuses a message of an earlier term's leader that contradicts these entries.
 #[test]
 fn what_a_deposed_leader_says_against_committed_entries_is_refused() {
     let history = [
@@ -523,7 +525,7 @@ fn what_a_deposed_leader_says_against_committed_entries_is_refused() {
     assert_eq!((world.reply, world.now.term, world.commit), (None, Term(2), 2));
 }
 
-/// What the transitions of the test above must come to, or it would show little.
+/// The transitions of the test above reach these situations; otherwise it would show little.
 #[test]
 fn histories_are_varied() {
     let mut runner = TestRunner::deterministic();

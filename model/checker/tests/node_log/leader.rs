@@ -1,6 +1,6 @@
-//! The node as the leader of followers with all kinds of logs. What it has sent may arrive any number
+//! The node as the leader of followers with all kinds of logs. Its requests may arrive any number
 //! of times, in any order or never, and so may the answers. The followers are plain lists, and the
-//! leader must commit what a majority has acknowledged, no less and no more.
+//! leader must commit exactly the entries that a majority has acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,17 +17,18 @@ use crate::shell::{Shell, decode};
 /// The leader's term. Its log has entries of the terms 1 and 3, its followers' also of term 2.
 const TERM: u64 = 4;
 
-/// Where it all begins.
+/// The start of a test.
 #[derive(Clone, Debug)]
 struct Start {
     limits: Limits,
-    /// How many entries of the terms 1 and 3 the leader has.
+    /// The numbers of entries of the terms 1 and 3 that the leader has.
     old: (usize, usize),
-    /// For each follower, how much of that it has, and how many entries of term 2 after it.
+    /// For each follower, the number of these entries that it has, and the number of entries of
+    /// term 2 after them.
     followers: Vec<(usize, usize)>,
 }
 
-/// What may happen. The numbers count messages from the newest one back.
+/// An event of a test. `request` and `answer` count messages from the newest one back.
 #[derive(Clone, Debug)]
 enum Step {
     Propose { count: usize },
@@ -66,7 +67,7 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A follower: its log, and how much of it the leader has heard of.
+/// A follower: its log, and the length of the part that the leader knows to be acknowledged.
 #[derive(Clone, Debug, Default)]
 struct Follower {
     log: Vec<Entry>,
@@ -75,15 +76,15 @@ struct Follower {
 
 struct Cluster {
     shell: Shell,
-    /// What the leader's log must be.
+    /// The log that the leader must have.
     log: Vec<Entry>,
-    /// Where its own term begins.
+    /// The index at which its own term begins.
     own: usize,
     commit: usize,
     followers: BTreeMap<NodeId, Follower>,
-    /// Everything that the leader has sent to a follower.
+    /// All messages that the leader has sent to a follower.
     requests: Vec<(NodeId, Message)>,
-    /// Everything that a follower has answered.
+    /// All answers of the followers.
     answers: Vec<(NodeId, Message)>,
 }
 
@@ -170,7 +171,7 @@ impl Cluster {
         self.check();
     }
 
-    /// A follower receives a request and answers it.
+    /// Lets a follower receive a request and answer it.
     fn deliver(&mut self, to: NodeId, message: Message) {
         let follower = self.followers.get_mut(&to).expect("sent to a follower");
         let term = Term(TERM);
@@ -192,7 +193,7 @@ impl Cluster {
         self.answers.push((to, answer));
     }
 
-    /// An answer arrives at the leader.
+    /// Delivers an answer to the leader.
     fn answer(&mut self, from: NodeId, message: Message) {
         let acknowledged = match &message {
             Message::AppendEntriesReply(reply) => match reply.outcome {
@@ -211,7 +212,7 @@ impl Cluster {
         assert_eq!(self.shell.refused, None);
     }
 
-    /// Compares the leader with what it must be, and what it has sent with its log.
+    /// Compares the leader with its expected state, and its messages with its log.
     fn check(&mut self) {
         let durable = place(self.shell.disk.log.last_index());
         let known = self.followers.values().map(|follower| follower.acknowledged);
@@ -235,7 +236,7 @@ impl Cluster {
         }
     }
 
-    /// What the leader knows of its followers is what they have told it.
+    /// Compares the leader's knowledge about its followers with their acknowledgements.
     fn check_progress(&self) {
         let Role::Leader(leadership) = &self.shell.node.role else {
             panic!("it leads for ever");
@@ -249,7 +250,8 @@ impl Cluster {
         }
     }
 
-    /// A request is a piece of the leader's log, and says how far it has committed.
+    /// Checks that a request holds a part of the leader's log, and a commit index that the leader
+    /// has reached.
     fn check_request(&self, request: &Message) {
         assert_eq!(request.term(), Term(TERM));
         match request {
@@ -270,7 +272,8 @@ impl Cluster {
         }
     }
 
-    /// From now on nothing is lost: two heartbeats later everybody has everything.
+    /// Loses no message from now on, and checks that after two heartbeats all followers have all
+    /// entries.
     fn recover(&mut self) {
         for _ in 0..2 {
             let (mut request, mut answer) = (self.requests.len(), self.answers.len());
@@ -298,7 +301,8 @@ fn config(start: &Start) -> Config {
     Config { id: NodeId(1), voters, limits: start.limits }
 }
 
-/// The message that many places before the newest one, wherever that is.
+/// Returns the message that many places before the newest one. After the oldest message, the count
+/// goes on with the newest.
 fn back(messages: &[(NodeId, Message)], places: usize) -> Option<(NodeId, Message)> {
     let places = places.checked_rem(messages.len())?;
     messages.get(messages.len() - 1 - places).cloned()

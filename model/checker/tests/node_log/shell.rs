@@ -1,5 +1,5 @@
-//! The least that a node needs around it: writes that become durable when the test says so, messages
-//! that wait for them, and a state machine that applies at once.
+//! A minimal shell of a node: writes that become durable when the test says so, messages that wait
+//! for them, and a state machine that applies at once.
 
 use std::collections::VecDeque;
 
@@ -17,13 +17,13 @@ pub(crate) struct Shell {
     pub(crate) disk: PersistentState,
     /// Writes on their way to the disk.
     pub(crate) writes: VecDeque<(Mark, Write)>,
-    /// Messages that wait for one of them.
+    /// Messages that wait for one of these writes.
     pub(crate) waiting: VecDeque<(Mark, NodeId, Message)>,
     /// Messages that have left.
     pub(crate) sent: VecDeque<(NodeId, Message)>,
-    /// All that was applied, from index 1 on.
+    /// All entries that were applied, from index 1 on.
     pub(crate) state_machine: Vec<Entry>,
-    /// Why the last message was refused, if it was.
+    /// The reason why the last message was refused, if it was.
     pub(crate) refused: Option<Rejection>,
     tasks: VecDeque<Task>,
     /// The snapshot that is being stored.
@@ -54,7 +54,8 @@ impl Shell {
         }
     }
 
-    /// Gives the node an input, does what it asks for, and applies what can be applied.
+    /// Gives the node an input, carries out its effects, and applies the entries that can be
+    /// applied.
     pub(crate) fn step(&mut self, input: Input) {
         let mut effects = Vec::new();
         step(&Paper, &mut self.node, input, &mut effects);
@@ -118,7 +119,7 @@ impl Shell {
         }
     }
 
-    /// The oldest writes reach the disk.
+    /// Makes the oldest `count` writes durable.
     pub(crate) fn sync(&mut self, count: usize) {
         let done: Vec<(Mark, Write)> = self.writes.drain(..count).collect();
         for (_, write) in &done {
@@ -134,7 +135,7 @@ impl Shell {
         self.storing = Some((index, encode(&self.state_machine)));
     }
 
-    /// That snapshot is stored.
+    /// Finishes storing that snapshot.
     pub(crate) fn end_snapshot(&mut self) {
         let (index, handle) = self.storing.take().expect("a snapshot was begun");
         self.step(Input::SnapshotTaken { index, handle });
@@ -153,12 +154,12 @@ impl Shell {
     }
 }
 
-/// The handle of a snapshot is its data: all entries that were applied.
+/// Returns the handle of a snapshot, which is its data: all entries that were applied.
 pub(crate) fn encode(state_machine: &[Entry]) -> Bytes {
     Bytes::from(serde_json::to_vec(state_machine).expect("entries have a form in JSON"))
 }
 
-/// The state that a snapshot stands for.
+/// Returns the state that a snapshot stands for.
 pub(crate) fn decode(snapshot: &Snapshot) -> Vec<Entry> {
     match snapshot.handle.as_slice() {
         [] => Vec::new(),

@@ -1,4 +1,4 @@
-//! Nothing in a sequence diagram is cut, and nothing stands on something else.
+//! Nothing in a sequence diagram is cut, and no element covers another.
 
 use raft_checker::diagram::layout::{Area, Arrow, Picture, Point, TextStyle};
 use raft_checker::replay::Replay;
@@ -35,7 +35,7 @@ fn a_marked_run_is_drawn_without_overlaps() {
     check("small, no title", &runs::small(), "");
 }
 
-/// A run of one step and one of none are pictures as well.
+/// A run of one step and a run without steps are drawn as well.
 #[test]
 fn a_run_of_hardly_anything_is_drawn() {
     let mut replay = runs::small();
@@ -45,7 +45,8 @@ fn a_run_of_hardly_anything_is_drawn() {
     check("no step", &replay, "no step");
 }
 
-/// Every other check counts on it: no font of fixed width has wider letters than 0.61 of its size.
+/// Every other check relies on this: no font of fixed width has wider letters than 0.61 of its
+/// size.
 #[test]
 fn letters_have_room_in_every_font_of_fixed_width() {
     let styles = [TextStyle::Title, TextStyle::Server, TextStyle::Action, TextStyle::Detail];
@@ -158,12 +159,13 @@ fn check_lanes(name: &str, replay: &Replay, picture: &Picture, canvas: Area) {
     }
 }
 
-/// Whether an arrow belongs to the legend: those are level, and messages take time.
+/// Returns whether an arrow belongs to the legend. Those arrows are level. The arrow of a message
+/// is not, because a message takes time.
 fn is_sample(arrow: &Arrow) -> bool {
     arrow.points.first().map(|point| point.y) == arrow.points.last().map(|point| point.y)
 }
 
-/// What the head or the cross of an arrow covers.
+/// Returns the area that the head or the cross of an arrow covers.
 fn tip(arrow: &Arrow) -> Area {
     let end = arrow.points[arrow.points.len() - 1];
     let (back, side) = if arrow.lost { (CROSS, CROSS) } else { HEAD };
@@ -171,7 +173,7 @@ fn tip(arrow: &Arrow) -> Area {
         let (left, right) = (end.x - CROSS, end.x + CROSS);
         return Area { left, right, top: end.y - side, bottom: end.y + side };
     }
-    // It comes from above and from one side.
+    // The arrow comes from above and from one side.
     let before = arrow.points[arrow.points.len() - 2];
     let (left, right) =
         if before.x < end.x { (end.x - back, end.x) } else { (end.x, end.x + back) };
@@ -185,7 +187,7 @@ fn contains(outer: Area, inner: Area) -> bool {
         && inner.bottom <= outer.bottom
 }
 
-/// Whether two areas have more than an edge in common.
+/// Returns whether two areas have more than an edge in common.
 fn overlap(one: Area, other: Area) -> bool {
     one.left < other.right
         && other.left < one.right
@@ -193,13 +195,13 @@ fn overlap(one: Area, other: Area) -> bool {
         && other.top < one.bottom
 }
 
-/// Whether a straight line meets an area.
+/// Returns whether a straight line meets an area.
 fn crosses(area: Area, from: Point, to: Point) -> bool {
     let beside = from.x.max(to.x) < area.left
         || from.x.min(to.x) > area.right
         || from.y.max(to.y) < area.top
         || from.y.min(to.y) > area.bottom;
-    // On which side of the line a corner is.
+    // Returns the side of the line on which a corner is.
     let side = |x: i32, y: i32| {
         let (dx, dy) = (i64::from(to.x - from.x), i64::from(to.y - from.y));
         (dx * i64::from(y - from.y) - dy * i64::from(x - from.x)).signum()

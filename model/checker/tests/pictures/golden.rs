@@ -1,4 +1,4 @@
-//! One small run and two widths of a large one, word for word.
+//! One small run, and a large one in two widths, compared with stored files word for word.
 
 use std::path::Path;
 

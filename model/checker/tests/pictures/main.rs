@@ -1,6 +1,6 @@
-//! What people look at when they look at a run: tables, sequence diagrams as SVG and in Mermaid's
-//! language. Nothing is cut, nothing stands on something else, and small ones are kept word for word;
-//! `BLESS=1 cargo test -p raft-checker --test pictures` writes those anew.
+//! The views of a run: tables, and sequence diagrams as SVG and in Mermaid's language. Nothing is
+//! cut, and no element covers another. The views of small runs are compared with stored files, word
+//! for word; `BLESS=1 cargo test -p raft-checker --test pictures` writes these files again.
 
 #[path = "../schedules/choice.rs"]
 mod choice;

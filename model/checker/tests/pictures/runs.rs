@@ -1,4 +1,4 @@
-//! Runs to look at.
+//! The runs whose views are tested.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -16,7 +16,7 @@ use crate::choice::schedules;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/corpus");
 
-/// Every trace of the corpus, with its name and what it shows.
+/// Returns every trace of the corpus, with its name and its description.
 pub(crate) fn corpus() -> Vec<(String, String, Replay)> {
     let folder = std::fs::read_dir(CORPUS).expect("the corpus is a folder");
     let mut files: Vec<PathBuf> = folder.map(|file| file.expect("a file").path()).collect();
@@ -31,13 +31,14 @@ pub(crate) fn corpus() -> Vec<(String, String, Replay)> {
     files.into_iter().map(read).collect()
 }
 
-/// The paper's Figure 8, on five servers.
+/// Returns the paper's Figure 8, on five servers.
 pub(crate) fn figure_8() -> Replay {
     let found = corpus().into_iter().find(|(name, ..)| name.starts_with("figure-8-older"));
     found.expect("it is in the corpus").2
 }
 
-/// The same random runs of three and of five servers every time, with everything that can happen.
+/// Returns random runs of three and of five servers, with all kinds of actions, the same runs every
+/// time.
 pub(crate) fn random() -> Vec<Replay> {
     let mut runner = TestRunner::deterministic();
     let mut runs = Vec::new();
@@ -56,8 +57,9 @@ pub(crate) fn random() -> Vec<Replay> {
     runs
 }
 
-/// A run with a lost message, a copy, a server that is down for a while and one that is down at the
-/// end. Its last step is marked as if it broke Election Safety, which it contradicts the election.
+/// Returns a run with a lost message, a copy, a server that is down for a while and one that is
+/// down at the end. Its last step is marked as if it broke Election Safety. So the election, which
+/// that step would contradict, is marked too.
 pub(crate) fn small() -> Replay {
     let limits = Limits { batch: 1, window: 2, reads: 2 };
     let settings =

@@ -4,7 +4,7 @@ use raft_checker::diagram::{Theme, svg};
 
 use crate::runs;
 
-/// Every element is closed, and nothing that a client or a file said is taken for an element.
+/// Every element is closed, and no text from a client or a file is read as an element.
 #[test]
 fn a_picture_is_well_formed_whatever_it_says() {
     let text = svg(&runs::small(), "a <b> & c\u{1} \u{1f600} \"d\"", Theme::Auto);
@@ -35,7 +35,7 @@ fn the_theme_decides_the_colours() {
     let black = ".raft-run .paper{fill:#0d1117}";
     assert!(light.contains(white) && !light.contains(black) && !light.contains("@media"));
     assert!(dark.contains(black) && !dark.contains(white) && !dark.contains("@media"));
-    // A program that does not know the question has read the light colours before.
+    // A program that does not know the media query has read the light colours before it.
     let (before, after) =
         auto.split_once("@media (prefers-color-scheme:dark)").expect("a question");
     assert!(before.contains(white) && after.contains(black));

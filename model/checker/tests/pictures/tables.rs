@@ -54,7 +54,8 @@ fn servers_share_a_column_rather_than_get_one_too_narrow_to_be_read() {
     assert!(head(least - 1).ends_with("| server"), "{}", head(least - 1));
 }
 
-/// The columns of each step, without blanks: words that were broken are whole again.
+/// Returns the columns of each step, without blanks, so that words which were broken are whole
+/// again.
 fn cells(text: &str) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let bars: Vec<usize> = head(text).match_indices(" | ").map(|(at, _)| at).collect();

@@ -1,5 +1,6 @@
-//! A schedule is a list of choices made without looking; each means the action that is possible in
-//! the state where its turn comes, or nothing. So any part of a schedule is a schedule as well.
+//! A schedule is a list of choices that are made without knowledge of the states. Each choice means
+//! an action that is possible in the state where its turn comes, or nothing. So any part of a
+//! schedule is a schedule as well.
 
 use proptest::prelude::*;
 use raft_checker::cluster::Cluster;
@@ -7,7 +8,7 @@ use raft_checker::cluster::server::{Process, Server};
 use raft_core::{Bytes, Index, Limits, NodeId, ReadId, Term};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
-/// What kind of action to choose from.
+/// The kind of action to choose.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     DeliverNew,
@@ -26,7 +27,7 @@ enum Kind {
     Restart,
 }
 
-/// How often each kind is chosen. Crashes are rare, or nothing would ever be committed.
+/// The weight of each kind. Crashes are rare, because otherwise nothing would ever be committed.
 const WEIGHTS: [(u16, Kind); 14] = [
     (80, Kind::DeliverNew),
     (30, Kind::DeliverAny),
@@ -52,7 +53,7 @@ pub(crate) struct Choice {
     pub(crate) how: u16,
 }
 
-/// What to do to what cluster.
+/// The settings of a cluster, and the choices for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pub(crate) settings: Settings,
@@ -60,8 +61,8 @@ pub(crate) struct Schedule {
 }
 
 impl Choice {
-    /// The action that this means now; `done` actions were done before, which makes commands and
-    /// reads unique.
+    /// Returns the action that this choice means now. `done` actions were done before; the number
+    /// makes commands and reads unique.
     pub(crate) fn action(
         self,
         settings: &Settings,
@@ -143,7 +144,8 @@ impl Choice {
         usize::from(self.how) % (limit + 1)
     }
 
-    /// Keeps some of the waiting writes, and as much of the state machine as the disk then allows.
+    /// Returns a crash that keeps some of the waiting writes, and a part of the state machine that
+    /// the disk then allows.
     fn crash(self, settings: &Settings, server: &Server) -> Option<Action> {
         let writes = &server.process.as_ref()?.writes;
         let writes_kept = self.at_most(writes.len());
@@ -172,7 +174,7 @@ fn term(envelope: &Envelope) -> Term {
     envelope.message.term()
 }
 
-/// Schedules of that many choices.
+/// Generates schedules of that many choices.
 pub(crate) fn schedules(choices: std::ops::Range<usize>) -> impl Strategy<Value = Schedule> {
     let choice =
         any::<(u16, u16, u16)>().prop_map(|(kind, which, how)| Choice { kind, which, how });

@@ -21,8 +21,8 @@ pub(crate) struct Counterexample {
 impl Counterexample {
     /// Looks for a run of a random schedule that breaks something, and makes it small.
     ///
-    /// Proptest leaves choices out as long as what is left still fails. What remains is shrunk once
-    /// more as explicit actions, which mean the same when others before them are left out.
+    /// Proptest leaves choices out as long as the rest still fails. The result is shrunk once more
+    /// as explicit actions, which keep their meaning when others before them are left out.
     pub(crate) fn search<P: Protocol>(
         mut config: Config,
         lengths: std::ops::Range<usize>,
@@ -43,7 +43,7 @@ impl Counterexample {
         }
     }
 
-    /// What a run breaks, if it does.
+    /// Makes a counterexample of a run, if it breaks a property.
     fn of(run: &Run) -> Option<Counterexample> {
         Some(Counterexample {
             settings: run.settings.clone(),
@@ -52,7 +52,8 @@ impl Counterexample {
         })
     }
 
-    /// Leaves out every stretch of actions, long ones first, without which the property breaks too.
+    /// Leaves out every stretch of actions that is not needed to break the property, long ones
+    /// first.
     fn shrunk<P: Protocol>(mut self, protocol: &P) -> Counterexample {
         let mut stretch = self.actions.len().next_power_of_two();
         while stretch > 0 {
@@ -78,7 +79,7 @@ impl Counterexample {
         }
     }
 
-    /// The trace of the run.
+    /// Returns the trace of the run.
     pub(crate) fn trace(&self) -> ClusterTrace {
         ClusterTrace {
             settings: self.settings.clone(),
@@ -87,8 +88,8 @@ impl Counterexample {
         }
     }
 
-    /// Writes the trace into a folder, under a name that says what it breaks and that the same trace
-    /// always gets.
+    /// Writes the trace into a folder. The file name contains the broken property and a hash of the
+    /// trace, so that the same trace always gets the same name.
     pub(crate) fn save(&self, folder: &Path) -> PathBuf {
         let mut contents = Vec::new();
         self.trace().write(&mut contents).expect("memory takes everything");
@@ -99,7 +100,8 @@ impl Counterexample {
     }
 }
 
-/// The Fowler-Noll-Vo hash, 64 bits: the same on every machine and in every release.
+/// Returns the Fowler-Noll-Vo hash, 64 bits, which is the same on every machine and in every
+/// release.
 fn fnv1a(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)

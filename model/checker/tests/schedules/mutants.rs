@@ -1,6 +1,6 @@
-//! The test of the test: with a rule of the paper left out, random schedules find a violation, make
-//! it small and save it; the saved trace breaks the same property again under the wrong rules, and
-//! none under the paper's.
+//! A test of the test. With a rule of the paper left out, random schedules find a violation, make
+//! it small and save it. The saved trace breaks the same property again under the wrong rules, and
+//! no property under the paper's.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -30,7 +30,8 @@ impl Rules for Wrong {
     }
 }
 
-/// What a trace file breaks when it is replayed step by step; none if a step is not possible.
+/// Returns the properties that a trace file breaks when it is replayed step by step; none if a step
+/// is not possible.
 fn replayed<R: Rules>(path: &Path, rules: &R) -> Option<PropertySet> {
     let file = File::open(path).expect("the file was just written");
     let trace = ClusterTrace::read(BufReader::new(file)).expect("it is a trace");
@@ -42,7 +43,7 @@ fn replayed<R: Rules>(path: &Path, rules: &R) -> Option<PropertySet> {
     Some(run.broken)
 }
 
-/// Finds the wrong rule out, by a trace of at most that many steps.
+/// Checks that random schedules find the wrong rule, with a trace of at most that many steps.
 fn is_found_out(wrong: &Wrong, steps: usize) {
     let name = wrong.rule.name();
     let rng_seed = RngSeed::Fixed(1);
@@ -84,7 +85,7 @@ fn voting_for_an_outdated_log_is_found_out() {
     is_found_out(&wrong, 40);
 }
 
-/// A violation of liveness, which shows at the end of a run only.
+/// A violation of liveness is visible only at the end of a run.
 #[test]
 fn never_sending_a_snapshot_is_found_out() {
     let wrong = Wrong { rule: Rule::SendSnapshotIfCompacted, answer: false };

@@ -1,4 +1,4 @@
-//! Random schedules break nothing, and reach what there is to break.
+//! Random schedules break nothing, and they reach every witness.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,14 +12,15 @@ use crate::choice::schedules;
 use crate::counterexample::Counterexample;
 use crate::run::Run;
 
-/// How many choices a schedule has. About half of them mean something in their state.
+/// The number of choices in a schedule. About half of them mean an action in their state.
 const CHOICES: std::ops::Range<usize> = 100..1200;
 
-/// Where traces are kept that must stay clean.
+/// The folder of the traces that must break nothing.
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/corpus");
 
-/// Other schedules every time; the environment variables `PROPTEST_CASES` and `PROPTEST_RNG_SEED`
-/// say how many (eight for each case: a run takes a millisecond) and which.
+/// The schedules differ every time. The environment variables `PROPTEST_CASES` and
+/// `PROPTEST_RNG_SEED` set their number (eight for each case: a run takes a millisecond) and the
+/// seed.
 #[test]
 fn figure_3_holds_under_random_schedules() {
     let mut config = Config { failure_persistence: None, ..Config::default() };

@@ -1,6 +1,5 @@
-//! Nothing depends on which server has which name: whatever a server does, it does under any other
-//! name as well, and the messages go to the servers with the other names. Symmetry reduction rests
-//! on this law.
+//! Nothing depends on the names of the servers. A server acts alike under any other name, and its
+//! messages go to the servers with the other names. Symmetry reduction relies on this law.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use raft_checker::cluster::Cluster;
@@ -59,7 +58,7 @@ fn a_server_acts_alike_under_every_name() {
     QuickCheck::new().rng(Gen::new(400)).tests(40).quickcheck(law as fn(Schedule) -> bool);
 }
 
-/// Whether to act and then to rename is the same as to rename and then to act.
+/// Returns whether acting and then renaming is the same as renaming and then acting.
 fn acts_alike(settings: &Settings, before: &Server, action: &Action, renaming: &Renaming) -> bool {
     let mut acted = before.clone();
     let mut renamed = renaming.server(before);
@@ -74,14 +73,14 @@ fn acts_alike(settings: &Settings, before: &Server, action: &Action, renaming: &
             == (seen_renamed.reaction.facts, seen_renamed.broken, seen_renamed.witnessed)
 }
 
-/// The server with the messages that wait for its disk in the order in which a renaming puts them;
-/// for they are a set.
+/// Returns the server with its waiting messages in the order in which a renaming puts them. Their
+/// order means nothing.
 fn as_set(server: &Server, settings: &Settings) -> Server {
     let unchanged = &Renaming::all(settings.servers)[0];
     unchanged.server(server)
 }
 
-/// The order in which messages leave means nothing: the network is a multiset.
+/// Sorts messages. The order in which they leave means nothing: the network is a multiset.
 fn sorted(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Envelope> {
     let mut envelopes: Vec<Envelope> = envelopes.into_iter().collect();
     envelopes.sort();

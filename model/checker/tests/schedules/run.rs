@@ -1,4 +1,5 @@
-//! Doing actions, one after the other, and noting what they show.
+//! Does actions, one after the other, and records the properties that they break and the witnesses
+//! that they reach.
 
 use raft_checker::cluster::{Cluster, Impossible};
 use raft_checker::properties::{Property, PropertySet, Witness, WitnessSet, can_recover};
@@ -12,15 +13,15 @@ use crate::choice::Schedule;
 pub(crate) struct Run {
     pub(crate) settings: Settings,
     pub(crate) cluster: Cluster,
-    /// What was done.
+    /// The actions that were done.
     pub(crate) actions: Vec<Action>,
-    /// What the last action, or the end, broke.
+    /// The properties that the last action, or the end, broke.
     pub(crate) broken: PropertySet,
     pub(crate) witnessed: WitnessSet,
 }
 
 impl Run {
-    /// A run in which nothing has happened yet.
+    /// Makes a run in which nothing has happened yet.
     pub(crate) fn begin<P: Protocol>(settings: &Settings, protocol: &P) -> Run {
         Run {
             settings: settings.clone(),
@@ -31,7 +32,7 @@ impl Run {
         }
     }
 
-    /// The run that a schedule means.
+    /// Makes the run that a schedule means.
     pub(crate) fn of_schedule<P: Protocol>(schedule: &Schedule, protocol: &P) -> Run {
         let mut run = Run::begin(&schedule.settings, protocol);
         for choice in &schedule.choices {
@@ -45,7 +46,8 @@ impl Run {
         run
     }
 
-    /// The run of those actions that are possible, or nearly so, when their turn comes.
+    /// Makes the run of those actions that are possible when their turn comes. An action that is
+    /// not possible is replaced by the nearest one, if that is possible.
     pub(crate) fn of_actions<'a, P: Protocol>(
         settings: &Settings,
         protocol: &P,
@@ -59,7 +61,7 @@ impl Run {
         run
     }
 
-    /// The same with another message of the same kind between the same servers.
+    /// Returns the same action with another message of the same kind between the same servers.
     fn nearest(&self, action: &Action) -> Action {
         let is_alike = |gone: &Envelope, other: &Envelope| {
             let kind = |envelope: &Envelope| std::mem::discriminant(&envelope.message);
@@ -90,7 +92,7 @@ impl Run {
         Ok(())
     }
 
-    /// Asks whether every majority can recover from here.
+    /// Checks whether every majority can recover from here.
     pub(crate) fn end<P: Protocol>(&mut self, protocol: &P) {
         if !self.broken.is_empty() {
             return;

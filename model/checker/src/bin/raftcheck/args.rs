@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
-use raft_checker::config::Tier;
+use raft_checker::config::{Network, Tier};
 use raft_checker::diagram::Theme;
 use raft_checker::text_width::terminal_width;
 use raft_cli::json::JsonArgs;
@@ -63,9 +63,13 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "TIER")]
     pub(crate) tier: Option<TierArg>,
 
-    /// How to go through the states
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) strategy: StrategyArg,
+    /// The network between the servers [default: the one that the configuration names]
+    #[arg(long, value_enum)]
+    pub(crate) network: Option<NetworkArg>,
+
+    /// How to go through the states of a bounded network [default: level]
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<StrategyArg>,
 
     /// Where random runs begin to differ, with --strategy simulation [default: 0]
     #[arg(long, value_name = "SEED")]
@@ -115,6 +119,23 @@ impl From<TierArg> for Tier {
             TierArg::Smoke => Tier::Smoke,
             TierArg::Nightly => Tier::Nightly,
             TierArg::Deep => Tier::Deep,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// Messages are lost, repeated and reordered without bounds
+    Any,
+    /// As the bounds of the configuration say
+    Bounded,
+}
+
+impl From<NetworkArg> for Network {
+    fn from(network: NetworkArg) -> Network {
+        match network {
+            NetworkArg::Any => Network::Any,
+            NetworkArg::Bounded => Network::Bounded,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! `raftcheck check`: explore configurations and say what holds.
+//! `raftcheck check`: explores configurations and reports the verdict.
 
 use std::path::Path;
 use std::time::Duration;
 
 use raft_checker::check::{Options, Report, Strategy, check};
-use raft_checker::config::{BoundedConfig, Catalog, Tier};
+use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_checker::exit_code::Exit;
 use raft_checker::search::stateright;
 use raft_cli::options::shell_word;
@@ -17,14 +17,18 @@ use crate::table;
 use crate::verdict::Total;
 use crate::watch::Watch;
 
-/// How long random runs go on if nobody says.
+/// The time limit of random runs, if the user gives none.
 const SIMULATION_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failure> {
-    let is_simulation = args.strategy == StrategyArg::Simulation;
+    let is_simulation = args.strategy == Some(StrategyArg::Simulation);
     let useless_seed = args.seed.is_some() && !is_simulation;
     refuse_without_effect(useless_seed, "--seed", "without --strategy simulation")?;
     let configs = Catalog::open(folder)?.choose(&args.names, args.tier.map(Tier::from))?;
+    let network = args.network.map(Network::from);
+    let is_any = |config: &BoundedConfig| network.unwrap_or(config.network) == Network::Any;
+    let useless_strategy = args.strategy.is_some() && configs.iter().all(is_any);
+    refuse_without_effect(useless_strategy, "--strategy", "without --network bounded")?;
     let (mut out, json) = args.json.open()?;
     let traces = Traces::open(args.traces.as_deref())?;
 
@@ -36,6 +40,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
         strategy: strategy(args),
         threads: search.threads.number(),
         symmetry: !args.no_symmetry,
+        network,
     };
     let mut watch = Watch::new(&search);
     let mut reports = Vec::new();
@@ -76,7 +81,7 @@ fn explore(
     report
 }
 
-/// What to say to another command to have the configuration of that name.
+/// Returns the arguments that make another command find the configuration of that name.
 fn by_name(folder: Option<&Path>, args: &CheckArgs, name: &str) -> String {
     let is_file = |path: &&String| {
         let path = Path::new(path.as_str());
@@ -90,7 +95,7 @@ fn by_name(folder: Option<&Path>, args: &CheckArgs, name: &str) -> String {
 }
 
 fn strategy(args: &CheckArgs) -> Strategy {
-    match args.strategy {
+    match args.strategy.unwrap_or_default() {
         StrategyArg::Level => Strategy::Level,
         StrategyArg::Bfs => Strategy::Stateright(stateright::Strategy::Bfs),
         StrategyArg::Dfs => Strategy::Stateright(stateright::Strategy::Dfs),

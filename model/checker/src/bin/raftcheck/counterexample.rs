@@ -1,4 +1,4 @@
-//! Showing a violation, and keeping its run as a trace.
+//! Shows a violation, and stores its run as a trace.
 
 use std::path::{Path, PathBuf};
 
@@ -16,15 +16,15 @@ use raft_trace::ClusterTrace;
 
 use crate::failure::Failure;
 
-/// Where runs go if nobody says.
+/// The folder for runs, if the user names none.
 const FOLDER: &str = "raftcheck-traces";
 
-/// The folder in which runs of violations are kept, or why there is none.
+/// The folder in which runs of violations are stored, or the error if there is none.
 pub(crate) struct Traces(Result<PathBuf, FileError>);
 
 impl Traces {
-    /// Finds out whether runs can be kept, before the search begins. A folder that somebody has named
-    /// has to be writable; without the usual one, runs are shown all the same.
+    /// Checks before the search begins whether runs can be stored. A folder that the user has named
+    /// has to be writable. If the usual folder is not writable, runs are shown but not stored.
     pub(crate) fn open(named: Option<&Path>) -> Result<Traces, Failure> {
         let folder = named.unwrap_or(Path::new(FOLDER));
         match probe_folder(folder) {
@@ -33,7 +33,7 @@ impl Traces {
         }
     }
 
-    /// Writes the run of a violation to a file of its own, never over another.
+    /// Writes the run of a violation to a file of its own. It never overwrites a file.
     pub(crate) fn store(&self, report: &mut Report) -> Result<(), Failure> {
         let (Some(violation), Some(property)) = (&report.violation, report.property) else {
             return Ok(());
@@ -50,7 +50,7 @@ impl Traces {
     }
 }
 
-/// The first free file name; the name of an equal file if there is one.
+/// Writes the text to the first free file name, unless an equal file exists. Returns the path.
 fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
     for number in 1.. {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
@@ -66,8 +66,8 @@ fn place(folder: &Path, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
     unreachable!("there is always a free number");
 }
 
-/// Shows the shortest of the runs that were found, names the others, and says which rules were never
-/// asked: one of them may be what a change has taken out.
+/// Shows the shortest of the runs that were found, names the others, and lists the rules that were
+/// never asked: a change may have removed one of them.
 pub(crate) fn print(
     out: &mut Output,
     reports: &[Report],
@@ -78,7 +78,7 @@ pub(crate) fn print(
     let steps = |report: &&Report| {
         report.violation.as_ref().map_or(usize::MAX, |violation| violation.trace.actions.len())
     };
-    // A run that loses data says more than a shorter one that gets stuck.
+    // A run that loses data is more useful than a shorter one that gets stuck.
     let order = |report: &&Report| (report.property == Some(Property::CanRecover), steps(report));
     let Some(shortest) = violated().min_by_key(order) else {
         return;
@@ -142,12 +142,12 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
     }
 }
 
-/// A run with its violation, if it has one, in a table of at most this width.
+/// Returns a run with its violation, if it has one, in a table of at most this width.
 pub(crate) fn show(replay: &Replay, width: usize) -> String {
     format!("{}\n{}", table(replay, width), explanation::explain(replay, width))
 }
 
-/// A trace read from a file and replayed.
+/// Reads a trace from a file and replays it.
 pub(crate) fn load(path: &Path) -> Result<(ClusterTrace, Replay), Failure> {
     let failed = |source| Failure::Trace { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(|error| failed(error.into()))?;

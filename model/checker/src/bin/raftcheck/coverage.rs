@@ -1,4 +1,4 @@
-//! `raftcheck coverage`: which rules made a difference in what was explored.
+//! `raftcheck coverage`: shows the rules that made a difference in the explored states.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `raftcheck explore`: stateright's Explorer over the plain model.
+//! `raftcheck explore`: serves stateright's Explorer over the plain model.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use raft_cli::output::Output;
 
 pub(crate) fn run(folder: Option<&Path>, args: &ExploreArgs) -> Result<Exit, Failure> {
     let config = Catalog::open(folder)?.find(&args.config)?;
-    // Stateright panics if it cannot listen; asking first gives a better message.
+    // Stateright panics if it cannot listen. Binding the address first gives a better message.
     let free = std::net::TcpListener::bind(args.address);
     drop(free.map_err(|source| Failure::Serve { address: args.address, source })?);
     let mut out = Output::stdout();

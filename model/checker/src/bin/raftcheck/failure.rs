@@ -1,4 +1,4 @@
-//! What goes wrong outside the model, said once and clearly.
+//! Failures outside the model, and their messages.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Prints what happened, where, and what to do.
+    /// Prints the failure, its place, and advice.
     pub(crate) fn print(&self) {
         if let Failure::Config(ConfigError::Syntax { path, text, span, message }) = self {
             let (line, column) = line_and_column(text, span.start);
@@ -83,12 +83,12 @@ pub(crate) fn refuse_without_effect(
     if given { Err(Failure::NoEffect { option, mode }) } else { Ok(()) }
 }
 
-/// The text of a file.
+/// Reads the text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|source| Failure::Read { path: path.to_owned(), source })
 }
 
-/// The line and the column, from 1, of a place in a text.
+/// Returns the line and the column, from 1, of a place in a text.
 fn line_and_column(text: &str, place: usize) -> (usize, usize) {
     let before = text.get(..place).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,4 +1,4 @@
-//! `raftcheck list`: what can be checked.
+//! `raftcheck list`: lists the configurations, or the properties.
 
 use std::path::Path;
 

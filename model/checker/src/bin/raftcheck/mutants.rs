@@ -1,4 +1,4 @@
-//! `raftcheck mutants`: show that a green result means something.
+//! `raftcheck mutants`: runs the mutants, to show that a success means something.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ type Tried<'a> = (&'a Mutant, trial::Trial);
 struct Results<'a> {
     smoke: Vec<Tried<'a>>,
     nightly: Vec<Tried<'a>>,
-    /// How many were done with, also those that the smoke tier does not decide.
+    /// The number of mutants that are finished, those included that the smoke tier does not decide.
     done: usize,
     /// Whether a limit cut one of them short.
     cut: bool,
@@ -53,7 +53,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &MutantArgs) -> Result<Exit, Fail
     let mut results = Results::default();
     let mut watch = Watch::new(&args.search);
     for mutant in &chosen {
-        // Whoever read the results has had enough of them.
+        // If the output is closed, nobody reads the results any more.
         if watch.is_interrupted() || out.is_closed() {
             break;
         }

@@ -1,4 +1,4 @@
-//! `raftcheck replay`: a trace, step by step.
+//! `raftcheck replay`: replays a trace, step by step.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Numbers and tables for people: 100 columns, no colour needed.
+//! Numbers and tables for people: at most 100 columns wide, without colour.
 
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
@@ -7,7 +7,7 @@ use raft_checker::properties::Property;
 use raft_checker::text_width::wrap;
 use raft_cli::quantity::count;
 
-/// Transitions per second.
+/// Returns the transitions per second, as text.
 pub(crate) fn rate(transitions: u64, seconds: f64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a rate needs two digits")]
     let rate = transitions as f64 / seconds.max(1e-9) / 1e6;
@@ -24,7 +24,7 @@ fn new(columns: &[&str], numbers: &[usize]) -> Table {
     table
 }
 
-/// What was explored, a line for each configuration.
+/// Returns the table of what was explored, with a line for each configuration.
 pub(crate) fn results(reports: &[Report]) -> String {
     let columns =
         ["configuration", "verdict", "states", "unfolded", "transitions", "local", "depth", "time"];
@@ -44,7 +44,8 @@ pub(crate) fn results(reports: &[Report]) -> String {
     trim(&table)
 }
 
-/// Each property, its witness and where that was reached.
+/// Returns the table of the properties, with the witness of each and the configurations that
+/// reached it.
 pub(crate) fn witnesses(reports: &[Report]) -> String {
     let mut table = new(&["property", "witness", "reached in"], &[]);
     for property in Property::ALL {
@@ -61,7 +62,7 @@ pub(crate) fn witnesses(reports: &[Report]) -> String {
     trim(&table)
 }
 
-/// The configurations and what they leave out.
+/// Describes the configurations and the cases that they leave out.
 pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
     let describe = |config: &BoundedConfig| {
         let about = wrap(&config.about, INDENT);
@@ -77,7 +78,7 @@ pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
     configs.iter().map(describe).collect::<Vec<_>>().join("\n")
 }
 
-/// The properties, what they say and what witnesses them.
+/// Describes the properties, with their sentences and witnesses.
 pub(crate) fn properties() -> String {
     let describe = |property: Property| {
         let sentence = wrap(property.sentence(), INDENT);

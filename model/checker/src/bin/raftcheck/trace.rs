@@ -1,4 +1,4 @@
-//! `raftcheck trace`: a shortest run that reaches a situation, for people who want to see it.
+//! `raftcheck trace`: shows a shortest run that reaches a situation.
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &TraceArgs) -> Result<Exit, Failu
         Destination::new(path, false)?;
     }
     let options = Options {
+        network: None,
         strategy: Strategy::Level,
         threads: args.search.threads.number(),
         symmetry: !args.no_symmetry,

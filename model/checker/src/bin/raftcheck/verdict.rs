@@ -1,4 +1,5 @@
-//! What several configurations say together: which properties were tested, and whether they hold.
+//! The joint verdict of several configurations: the properties that were tested, and whether they
+//! hold.
 
 use std::fmt::Write as _;
 
@@ -12,10 +13,10 @@ use serde::Serialize;
 
 use crate::table;
 
-/// What all reports come to.
+/// The total of all reports.
 pub(crate) struct Total<'a> {
     reports: &'a [Report],
-    /// Configurations that were not begun, because somebody asked for an end.
+    /// The configurations that were not begun, because the program was interrupted.
     not_begun: Vec<&'a str>,
     tested: PropertySet,
     missed: PropertySet,
@@ -35,7 +36,7 @@ pub(crate) struct Json<'a> {
 }
 
 impl<'a> Total<'a> {
-    /// The reports are those of the first of the configurations.
+    /// Makes the total. `reports` are those of the first configurations.
     pub(crate) fn new(reports: &'a [Report], configs: &'a [BoundedConfig]) -> Total<'a> {
         let all =
             |of: fn(&Report) -> &Vec<Property>| reports.iter().flat_map(of).copied().collect();
@@ -47,7 +48,7 @@ impl<'a> Total<'a> {
         }
     }
 
-    /// The worst of the verdicts.
+    /// Returns the worst of the verdicts.
     fn verdict(&self) -> Verdict {
         let any = |verdict| self.reports.iter().any(|report| report.verdict == verdict);
         if any(Verdict::Violated) {
@@ -87,7 +88,7 @@ impl<'a> Total<'a> {
         }
     }
 
-    /// The numbers, the witnesses and the verdict, which comes last.
+    /// Returns the text with the numbers, the witnesses and the verdict, which comes last.
     pub(crate) fn show(&self, symmetry: bool) -> String {
         let mut out = self.numbers(symmetry);
         match self.verdict() {

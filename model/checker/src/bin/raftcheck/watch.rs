@@ -1,4 +1,4 @@
-//! Watching searches: progress, limits, signals, and the most memory that was in use.
+//! Watches searches: progress, limits, signals, and peak memory.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use raft_cli::quantity::{bytes, count};
 use crate::args::SearchArgs;
 use crate::table;
 
-/// Watches one search after the other.
+/// A watcher of searches, one after the other.
 pub(crate) struct Watch<'a> {
     limits: &'a SearchArgs,
     interrupt: Interrupt,
@@ -21,17 +21,18 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// From now on, Ctrl-C and SIGTERM end the search that runs.
+    /// Begins to listen for Ctrl-C and SIGTERM, which end the search that runs.
     pub(crate) fn new(limits: &'a SearchArgs) -> Watch<'a> {
         Watch { limits, interrupt: Interrupt::listen(), progress: Progress::new() }
     }
 
-    /// Whether somebody wants the program to end.
+    /// Returns whether the user wants the program to end.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupt.requested()
     }
 
-    /// Runs a search and watches it. Returns its result and the peak of the process' memory, in bytes.
+    /// Runs a search and watches it. Returns its result and the peak of the process' memory, in
+    /// bytes.
     pub(crate) fn run<T: Send>(
         &mut self,
         name: &str,
@@ -80,7 +81,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// How far a search is.
+/// The progress of a search, in one line.
 struct Line<'a> {
     name: &'a str,
     control: &'a Control,
@@ -105,7 +106,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// The memory that the process holds, in bytes; 0 where the system does not say.
+/// Returns the memory that the process holds, in bytes; 0 where the system does not say.
 fn memory_in_use() -> u64 {
     memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem as u64)
 }

@@ -1,15 +1,16 @@
 //! Interning: every distinct content gets a small number, once, and keeps it.
 
-use super::table::Table;
+use crate::table::Table;
 
 /// A list from contents to numbers and back. Reading takes no lock.
-pub(crate) struct Interner<T> {
+pub struct Interner<T> {
     ids: Table,
     items: boxcar::Vec<T>,
 }
 
 impl<T> Interner<T> {
-    pub(crate) fn new() -> Interner<T> {
+    /// An empty list.
+    pub fn new() -> Interner<T> {
         Interner { ids: Table::new(), items: boxcar::Vec::new() }
     }
 
@@ -19,12 +20,7 @@ impl<T> Interner<T> {
     /// # Panics
     ///
     /// If there are more than 2^32 items; the memory for them does not exist.
-    pub(crate) fn intern(
-        &self,
-        hash: u64,
-        same: impl Fn(&T) -> bool,
-        make: impl FnOnce() -> T,
-    ) -> u32 {
+    pub fn intern(&self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
         let mut pending = Some(make);
         let mut key = hash;
         loop {
@@ -38,7 +34,14 @@ impl<T> Interner<T> {
         }
     }
 
-    pub(crate) fn get(&self, id: u32) -> &T {
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The item of a number.
+    #[inline]
+    pub fn get(&self, id: u32) -> &T {
         &self.items[id as usize]
     }
 }
@@ -48,11 +51,13 @@ impl<T> Interner<T> {
 /// # Panics
 ///
 /// If there are more than 2^32 items; the memory for them does not exist.
-pub(crate) fn number(place: usize) -> u32 {
+#[inline]
+pub fn number(place: usize) -> u32 {
     u32::try_from(place).expect("fewer than 2^32 items")
 }
 
 /// Two numbers as a key of a [`Table`].
-pub(crate) fn pair(first: u32, second: u32) -> u64 {
+#[inline]
+pub fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)
 }

@@ -7,10 +7,10 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::hash::mix;
+use crate::hash::mix;
 
 /// The table. Nothing is ever removed.
-pub(crate) struct Table {
+pub struct Table {
     /// Each twice as large as the one before and holding everything; only the newest is read.
     generations: [OnceLock<Box<[Slot]>>; GENERATIONS],
     newest: AtomicUsize,
@@ -30,14 +30,16 @@ const GENERATIONS: usize = 32;
 const SMALLEST: usize = 1 << 10;
 
 impl Table {
-    pub(crate) fn new() -> Table {
+    /// An empty table.
+    pub fn new() -> Table {
         let generations = [const { OnceLock::new() }; GENERATIONS];
         generations[0].get_or_init(|| empty(SMALLEST));
         Table { generations, newest: AtomicUsize::new(0), len: Mutex::new(0) }
     }
 
     /// The value of a key, if it has one.
-    pub(crate) fn get(&self, key: u64) -> Option<u32> {
+    #[inline]
+    pub fn get(&self, key: u64) -> Option<u32> {
         let stored = key.wrapping_add(1);
         let slots = self.slots();
         // Acquire: who sees the key sees the value that was stored before it.
@@ -49,7 +51,7 @@ impl Table {
     }
 
     /// The value of a key; if it has none, the one that `make` makes becomes it.
-    pub(crate) fn get_or_insert(&self, key: u64, make: impl FnOnce() -> u32) -> u32 {
+    pub fn get_or_insert(&self, key: u64, make: impl FnOnce() -> u32) -> u32 {
         if let Some(value) = self.get(key) {
             return value;
         }
@@ -67,11 +69,22 @@ impl Table {
         value
     }
 
+    /// The value of a key; if it has none, the one that `compute` computes, without holding the lock.
+    /// Of two threads that compute it at once, the first one's value stays.
+    #[inline]
+    pub fn get_or_compute(&self, key: u64, compute: impl FnOnce() -> u32) -> u32 {
+        self.get(key).unwrap_or_else(|| {
+            let value = compute();
+            self.get_or_insert(key, || value)
+        })
+    }
+
     /// How many keys there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         *self.len.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn slots(&self) -> &[Slot] {
         let newest = self.newest.load(Ordering::Acquire);
         self.generations[newest].get().expect("a generation is made before it is the newest")
@@ -99,6 +112,7 @@ fn empty(slots: usize) -> Box<[Slot]> {
 }
 
 /// The slots where a key may be, in order.
+#[inline]
 fn probe(slots: &[Slot], key: u64) -> impl Iterator<Item = &Slot> {
     let mask = slots.len() - 1;
     let start = usize::try_from(mix(key) & mask as u64).unwrap_or(0);

@@ -1,0 +1,293 @@
+//! Bounded clusters over a network without bounds, for [`raft_explore`].
+//!
+//! Terms, proposals, reads, crashes and snapshots are bounded as everywhere. The network is not: any
+//! number of messages is in flight, each may be lost or repeated at will, and heartbeats are free.
+
+use std::hash::{Hash, Hasher};
+
+use raft_core::{Index, LogPosition, Message, NodeId, RequestVote, Role, Term};
+use raft_explore::{Findings, Initial, Input, Relevance, RunStep, Step, System};
+use raft_trace::{Action, DiskMode, Envelope};
+
+use crate::cluster::Cluster;
+use crate::cluster::budget::Used;
+use crate::cluster::history::{Fact, History};
+use crate::cluster::local_action::LocalAction;
+use crate::cluster::rename::Renaming;
+use crate::cluster::server::Server;
+use crate::config::BoundedConfig;
+use crate::properties::{Property, PropertySet, View, Witness, WitnessSet, can_recover};
+use crate::property_checks::{CheckedAction, broken_by, check_cluster};
+use crate::protocol::Protocol;
+use crate::script::Start;
+
+/// The cluster of a configuration over any network.
+#[derive(Debug)]
+pub struct AnyNetwork<P: Protocol> {
+    config: BoundedConfig,
+    protocol: P,
+    renamings: Vec<Renaming>,
+}
+
+/// A server with the view of it that properties of the cluster look at.
+#[derive(Clone, Debug)]
+pub struct ViewedServer {
+    /// The server.
+    pub server: Server,
+    view: View,
+}
+
+impl ViewedServer {
+    fn of(server: Server) -> ViewedServer {
+        let view = View::of(&server);
+        ViewedServer { server, view }
+    }
+}
+
+impl PartialEq for ViewedServer {
+    fn eq(&self, other: &ViewedServer) -> bool {
+        self.server == other.server
+    }
+}
+
+impl Eq for ViewedServer {}
+
+impl Hash for ViewedServer {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.server.hash(hasher);
+    }
+}
+
+/// An action of a server, with the number of the proposal or the read, where it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NumberedAction {
+    action: LocalAction,
+    number: u8,
+}
+
+impl NumberedAction {
+    /// The action in full.
+    pub fn of(self, server: NodeId) -> Action {
+        let NumberedAction { action, number } = self;
+        Used { proposals: number, reads: number, ..Used::default() }.complete(server, action)
+    }
+}
+
+impl<P: Protocol> AnyNetwork<P> {
+    /// The cluster of a configuration, with a protocol on its servers.
+    pub fn new(config: BoundedConfig, protocol: P) -> AnyNetwork<P> {
+        let renamings = Renaming::all(config.settings.servers);
+        AnyNetwork { config, protocol, renamings }
+    }
+
+    /// What runs on the servers.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+}
+
+fn place(id: NodeId) -> usize {
+    usize::try_from(id.0.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+fn findings(broken: PropertySet, witnessed: WitnessSet) -> Findings {
+    Findings { broken: u64::from(broken.bits()), witnessed: u64::from(witnessed.bits()) }
+}
+
+impl<P: Protocol + Sync> System for AnyNetwork<P> {
+    type Server = ViewedServer;
+    type Message = Envelope;
+    type Action = NumberedAction;
+    type Used = Used;
+    type History = History;
+    type Fact = Fact;
+
+    fn initial(&self) -> Initial<Self> {
+        let Start { cluster, used, broken, .. } = self.config.script().start(&self.protocol);
+        Initial {
+            servers: cluster.servers.into_iter().map(ViewedServer::of).collect(),
+            sent: cluster.network.into_keys().collect(),
+            // Heartbeats and repetitions have no budget here.
+            used: Used { heartbeats: 0, duplicates: 0, ..used },
+            history: cluster.history,
+            findings: findings(broken, WitnessSet::default()),
+        }
+    }
+
+    fn receiver(&self, message: &Envelope) -> usize {
+        place(message.to)
+    }
+
+    fn actions(&self, server: &ViewedServer, used: Used) -> Vec<(NumberedAction, Used)> {
+        let BoundedConfig { settings, bounds, .. } = &self.config;
+        let actions = server.server.local_actions(settings, bounds.max_term()).into_iter();
+        let within = actions.filter_map(|action| match action {
+            LocalAction::Heartbeat => Some((action, 0, used)),
+            _ if !bounds.allow(used, action) => None,
+            LocalAction::Propose => Some((action, used.proposals, used.after(action))),
+            LocalAction::Read => Some((action, used.reads, used.after(action))),
+            _ => Some((action, 0, used.after(action))),
+        });
+        within.map(|(action, number, after)| (NumberedAction { action, number }, after)).collect()
+    }
+
+    fn step(&self, server: &ViewedServer, input: Input<'_, Self>) -> Option<Step<Self>> {
+        let mut after = server.server.clone();
+        let action = match input {
+            Input::Receive(message) => Action::Deliver(message.clone()),
+            Input::Act(action) => action.of(after.id),
+        };
+        let CheckedAction { reaction, broken, witnessed } =
+            after.act(&self.config.settings, &self.protocol, &action).ok()?;
+        keep_earliest_copies(&mut after);
+        Some(Step {
+            server: ViewedServer::of(after),
+            sent: reaction.sent,
+            facts: reaction.facts,
+            findings: findings(broken, witnessed),
+        })
+    }
+
+    fn record(&self, history: &mut History, fact: &Fact) -> Findings {
+        findings(broken_by(history.record(fact)), WitnessSet::default())
+    }
+
+    fn check(&self, servers: &[&ViewedServer], history: &History) -> Findings {
+        let views: Vec<&View> = servers.iter().map(|server| &server.view).collect();
+        let (mut broken, mut witnessed) = check_cluster(&views, history);
+        if self.config.recover {
+            let cluster = Cluster {
+                servers: servers.iter().map(|server| server.server.clone()).collect(),
+                network: std::collections::BTreeMap::new(),
+                history: history.clone(),
+            };
+            match can_recover::check(&self.config.settings, &self.protocol, &cluster) {
+                Ok(true) => witnessed.insert(Witness::RecoveredWithoutLeader),
+                Ok(false) => {}
+                Err(_) => broken.insert(Property::CanRecover),
+            }
+        }
+        findings(broken, witnessed)
+    }
+
+    fn ends_search(&self, broken: u64) -> bool {
+        !broken_properties(broken).that_end_search().is_empty()
+    }
+
+    fn progress(&self, servers: &[&ViewedServer], used: Used) -> u64 {
+        let mut sums = [0u64; 7];
+        for ViewedServer { server, view } in servers {
+            let process = server.process.as_ref();
+            let applied = server.state_machine.len() as u64 + server.disk.log.last_index().0;
+            let matched: u64 = view.matches.iter().map(|(_, index)| index.0).sum();
+            let next = process.map_or(0, |process| match &process.node.role {
+                Role::Leader(leadership) => {
+                    leadership.followers.values().map(|f| f.next_index.0).sum()
+                }
+                _ => 0,
+            });
+            let votes = view.votes.len() + 2 * usize::from(view.leads.is_some());
+            let terms = view.term.0 + view.disk_term.0;
+            let of_server =
+                [terms, votes as u64, view.log.len() as u64, view.commit.0, applied, matched, next];
+            sums.iter_mut().zip(of_server).for_each(|(sum, part)| *sum += part);
+        }
+        let bounded = used.crashes + used.proposals + used.reads + used.snapshots;
+        sums.iter().fold(u64::from(bounded), |all, sum| all << 8 | (*sum).min(255))
+    }
+
+    fn renamings(&self) -> Vec<Vec<usize>> {
+        let ids = 1..=self.config.settings.servers;
+        let places =
+            |renaming: &Renaming| ids.clone().map(|id| place(renaming.id(NodeId(id)))).collect();
+        self.renamings.iter().map(places).collect()
+    }
+
+    fn rename_server(&self, renaming: usize, server: &ViewedServer) -> ViewedServer {
+        ViewedServer::of(self.renamings[renaming].server(&server.server))
+    }
+
+    fn rename_message(&self, renaming: usize, message: &Envelope) -> Envelope {
+        self.renamings[renaming].envelope(message)
+    }
+
+    /// Everything is measured by the durable term: a crash may take back a later one.
+    fn relevance(&self, message: &Envelope, receiver: &ViewedServer) -> Relevance<Self> {
+        let durable = receiver.server.disk.current_term;
+        let term = message.message.term();
+        let is_request = matches!(
+            message.message,
+            Message::RequestVote(_) | Message::AppendEntries(_) | Message::InstallSnapshot(_)
+        );
+        if is_request {
+            // The receiver answers with its own term, whatever the request was. If the answer has to
+            // wait for a write, it shows in the server which request it was.
+            let same = term < durable && self.config.settings.disk == DiskMode::Atomic;
+            return if same { Relevance::Like(stale_request(message)) } else { Relevance::Live };
+        }
+        // A reply of a term matters to who campaigns or leads in it, and no role comes back within a
+        // term. To all others it only shows the term.
+        let node = receiver.server.process.as_ref().map(|process| &process.node);
+        let in_office = node.is_some_and(|node| {
+            node.current_term == term && !matches!(node.role, Role::Follower { .. })
+        });
+        if term <= durable && !in_office { Relevance::Dead } else { Relevance::Live }
+    }
+}
+
+/// The least of all requests that a server may have sent to another one.
+fn stale_request(message: &Envelope) -> Envelope {
+    let last_log = LogPosition { term: Term::ZERO, index: Index::ZERO };
+    let request = RequestVote { term: Term(1), last_log };
+    Envelope { from: message.from, to: message.to, message: Message::RequestVote(request) }
+}
+
+/// The actions of a run over any network, those before the search first. The plain cluster delivers a
+/// message once; what is delivered again later is repeated first.
+pub fn actions<P: Protocol + Sync>(
+    config: &BoundedConfig,
+    protocol: &P,
+    steps: Vec<RunStep<AnyNetwork<P>>>,
+) -> Vec<Action> {
+    let Start { mut cluster, mut actions, .. } = config.script().start(protocol);
+    let steps: Vec<Action> = steps
+        .into_iter()
+        .map(|step| match step {
+            RunStep::Receive(message) => Action::Deliver(message),
+            RunStep::Act(place, action) => action.of(NodeId(place as u64 + 1)),
+        })
+        .collect();
+    for (place, step) in steps.iter().enumerate() {
+        if let Action::Deliver(envelope) = step
+            && cluster.network.get(envelope) == Some(&1)
+            && steps[place + 1..].contains(step)
+        {
+            let repeat = Action::Duplicate(envelope.clone());
+            // A message that is on the network can be repeated.
+            let _ = cluster.act(&config.settings, protocol, &repeat);
+            actions.push(repeat);
+        }
+        let _ = cluster.act(&config.settings, protocol, step);
+        actions.push(step.clone());
+    }
+    actions
+}
+
+/// The properties behind the bits of findings.
+pub fn broken_properties(bits: u64) -> PropertySet {
+    PropertySet::from_bits(u32::try_from(bits).unwrap_or(u32::MAX))
+}
+
+/// The witnesses behind the bits of findings.
+pub fn reached_witnesses(bits: u64) -> WitnessSet {
+    WitnessSet::from_bits(u32::try_from(bits).unwrap_or(u32::MAX))
+}
+
+/// Of equal messages that wait for writes, the one that leaves first is enough: the network repeats it.
+/// A repeated request would otherwise add an answer each time, without end.
+fn keep_earliest_copies(server: &mut Server) {
+    if let Some(process) = server.process.as_mut() {
+        let mut seen = std::collections::BTreeSet::new();
+        process.outbox.retain(|(_, envelope)| seen.insert(envelope.clone()));
+    }
+}

@@ -1,0 +1,201 @@
+//! The states that are kept: for each tuple, those whose messages are part of no other's.
+//!
+//! A state can do everything that a state with fewer messages and the same tuple can. So the latter
+//! need not be visited.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use rustc_hash::FxBuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::local::Local;
+use crate::state::{Canonical, Messages, State, Tuple};
+use crate::system::System;
+
+/// The name of a kept state: its shard, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StateId(u64);
+
+impl StateId {
+    /// The parent of the state in which the search begins.
+    pub(crate) const NONE: StateId = StateId(u64::MAX);
+
+    fn new(shard: usize, place: usize) -> StateId {
+        StateId((shard as u64) << 40 | place as u64)
+    }
+
+    fn shard(self) -> usize {
+        usize::try_from(self.0 >> 40).unwrap_or(usize::MAX)
+    }
+
+    fn place(self) -> usize {
+        usize::try_from(self.0 & ((1 << 40) - 1)).unwrap_or(usize::MAX)
+    }
+}
+
+pub(crate) struct Antichains {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    places: HashMap<Tuple, u32, FxBuildHasher>,
+    tuples: Vec<TupleStates>,
+    states: Vec<KeptState>,
+}
+
+struct TupleStates {
+    tuple: Tuple,
+    progress: u64,
+    /// How many tuples differ from this one only by a renaming.
+    orbit: u32,
+    /// The places of its states.
+    kept: Vec<u32>,
+}
+
+struct KeptState {
+    tuple: u32,
+    messages: Messages,
+    parent: StateId,
+    /// It is not part of another one.
+    maximal: bool,
+}
+
+/// What became of a state.
+pub(crate) enum Insertion {
+    /// It is part of a kept one.
+    Covered,
+    /// It is kept.
+    Kept {
+        id: StateId,
+        /// How far its servers have come.
+        progress: u64,
+    },
+}
+
+/// What is kept, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Distinct tuples of servers, budgets and history, up to renaming.
+    pub tuples: u64,
+    /// The same without folding renamings.
+    pub unfolded_tuples: u64,
+    /// States with maximal message sets, up to renaming.
+    pub states: u64,
+    /// The same without folding renamings.
+    pub unfolded: u64,
+    /// The largest number of states of one tuple.
+    pub widest: u64,
+    /// A hash of all of these states, which does not depend on their order.
+    pub hash: u64,
+}
+
+const SHARDS: usize = 256;
+
+impl Antichains {
+    pub(crate) fn new() -> Antichains {
+        Antichains { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a state, unless it is part of a kept one. `first` is called for a new tuple, and says how
+    /// far it has come.
+    pub(crate) fn insert<S: System>(
+        &self,
+        local: &Local<'_, S>,
+        canonical: &Canonical,
+        parent: StateId,
+        first: impl FnOnce(&Tuple) -> u64,
+    ) -> Insertion {
+        let Canonical { tuple, variants, alike } = canonical;
+        let hash = crate::hash::mix(FxBuildHasher.hash_one(tuple));
+        let number = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let mut shard = self.lock(number);
+        let shard = &mut *shard;
+        let place = match shard.places.get(tuple) {
+            Some(place) => *place,
+            None => {
+                let place = crate::intern::number(shard.tuples.len());
+                let orbit = crate::intern::number(local.renamings.len() / alike);
+                let progress = first(tuple);
+                shard.tuples.push(TupleStates { tuple: *tuple, progress, orbit, kept: Vec::new() });
+                shard.places.insert(*tuple, place);
+                place
+            }
+        };
+        let entry = &mut shard.tuples[place as usize];
+        let states = &mut shard.states;
+        let covered = entry.kept.iter().any(|kept| {
+            let kept = &states[*kept as usize].messages;
+            variants.iter().any(|variant| local.is_part(variant, kept))
+        });
+        if covered {
+            return Insertion::Covered;
+        }
+        entry.kept.retain(|kept| {
+            let kept = &mut states[*kept as usize];
+            kept.maximal = !variants.iter().any(|variant| local.is_part(&kept.messages, variant));
+            kept.maximal
+        });
+        let id = states.len();
+        entry.kept.push(crate::intern::number(id));
+        states.push(KeptState { tuple: place, messages: variants[0], parent, maximal: true });
+        Insertion::Kept { id: StateId::new(number, id), progress: entry.progress }
+    }
+
+    /// A state, unless it has become part of another one.
+    pub(crate) fn maximal(&self, id: StateId) -> Option<State> {
+        let shard = self.lock(id.shard());
+        let state = &shard.states[id.place()];
+        let tuple = shard.tuples[state.tuple as usize].tuple;
+        state.maximal.then_some(State { tuple, messages: state.messages })
+    }
+
+    /// The states from the first one to this one, each the parent of the next.
+    pub(crate) fn chain(&self, mut id: StateId) -> Vec<State> {
+        let mut chain = Vec::new();
+        while id != StateId::NONE {
+            let shard = self.lock(id.shard());
+            let state = &shard.states[id.place()];
+            let tuple = shard.tuples[state.tuple as usize].tuple;
+            chain.push(State { tuple, messages: state.messages });
+            id = state.parent;
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// Counts what is kept.
+    pub(crate) fn count<S: System>(&self, local: &Local<'_, S>) -> Kept {
+        let mut count = Kept::default();
+        for shard in 0..SHARDS {
+            let shard = self.lock(shard);
+            for entry in &shard.tuples {
+                let kept = entry.kept.len() as u64;
+                count.tuples += 1;
+                count.unfolded_tuples += u64::from(entry.orbit);
+                count.states += kept;
+                count.widest = count.widest.max(kept);
+                for state in &entry.kept {
+                    let messages = shard.states[*state as usize].messages;
+                    let state = State { tuple: entry.tuple, messages };
+                    let Canonical { tuple, variants, .. } = local.canonical(&state);
+                    count.unfolded += u64::from(entry.orbit) * variants.len() as u64;
+                    count.hash = count.hash.wrapping_add(local.state_hash(&tuple, &variants));
+                }
+            }
+        }
+        count
+    }
+
+    /// Calls `look` with every tuple.
+    pub(crate) fn each_tuple(&self, mut look: impl FnMut(&Tuple)) {
+        for shard in 0..SHARDS {
+            self.lock(shard).tuples.iter().for_each(|entry| look(&entry.tuple));
+        }
+    }
+}

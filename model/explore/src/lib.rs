@@ -1,0 +1,35 @@
+//! Explores systems of servers and messages exhaustively, over a network without bounds.
+//!
+//! The network loses, repeats and reorders messages without limit. So a state has the *set* of all
+//! messages that were ever sent: a delivery does not remove the message, a loss is a delivery that
+//! never comes, a repetition is another delivery. Properties look at servers, steps and the history,
+//! never at the network; [`System`] does not let them. Then four reductions are exact:
+//!
+//! - *Maximal sets* ([`antichains`]). A state can do everything that a state with the same servers and
+//!   fewer messages can. Only maximal message sets are kept for each tuple of servers.
+//! - *Idle steps* ([`state`]). A step that only sends is taken at once.
+//! - *Relevant messages* ([`Relevance`](system::Relevance)). A message that cannot make a difference to
+//!   its receiver any more is removed.
+//! - *Symmetry* ([`state`]). Tuples that differ by a renaming of the servers are one; where several
+//!   renamings lead to the least tuple, messages are compared under each.
+//!
+//! The maximal closed states are the same set for any order of the search and any number of threads.
+//! `specs/any-network.md` has the argument in full.
+
+mod antichains;
+pub mod control;
+pub mod explicit;
+pub mod hash;
+pub mod intern;
+mod local;
+mod message_set;
+mod run;
+mod search;
+mod state;
+pub mod system;
+pub mod table;
+
+pub use antichains::Kept;
+pub use run::RunStep;
+pub use search::{Options, Outcome, search, search_and_look};
+pub use system::{Findings, Initial, Input, MAX_SERVERS, Relevance, Step, System};

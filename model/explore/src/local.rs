@@ -1,0 +1,417 @@
+//! Servers, messages and histories by number, and the local transitions between them.
+//!
+//! What a server does depends on that server and on its input, and on nothing else. So every local
+//! transition is computed once and looked up afterwards (SPIN's collapse mode and the transition
+//! caching of `LTSmin`).
+
+use crate::hash::{content_hash, mix};
+use crate::intern::{Interner, number, pair};
+use crate::message_set::{MessageSets, SetId};
+use crate::system::{Findings, Input, Relevance, Step, System};
+use crate::table::Table;
+
+/// The number of a server's state.
+pub(crate) type ServerId = u32;
+/// The number of a message.
+pub(crate) type MessageId = u32;
+/// The number of the budgets that are used.
+pub(crate) type UsedId = u32;
+/// The number of a history.
+pub(crate) type HistoryId = u32;
+
+/// An input of a server, in one word: the number of a message or of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label(u32);
+
+impl Label {
+    const ACTION: u32 = 1 << 31;
+
+    pub(crate) fn receive(message: MessageId) -> Label {
+        assert!(message < Label::ACTION, "fewer than 2^31 messages fit in memory");
+        Label(message)
+    }
+
+    fn act(action: u32) -> Label {
+        assert!(action < Label::ACTION, "fewer than 2^31 actions fit in memory");
+        Label(Label::ACTION | action)
+    }
+
+    /// The message that arrives, if one does.
+    pub(crate) fn message(self) -> Option<MessageId> {
+        (self.0 & Label::ACTION == 0).then_some(self.0)
+    }
+}
+
+/// Messages to send: sets of them, each with the place of its receiver.
+pub(crate) type Sends = Box<[(u8, SetId)]>;
+
+/// A local transition: what one server does at one input.
+pub(crate) struct Transition<S: System> {
+    pub(crate) server: ServerId,
+    pub(crate) sends: Sends,
+    pub(crate) facts: Box<[S::Fact]>,
+    pub(crate) findings: Findings,
+}
+
+/// What a server can do with the messages that it may receive, or by itself.
+pub(crate) struct Options {
+    /// What the idle steps send: those that change neither server nor history nor budgets.
+    pub(crate) idle_sends: Sends,
+    /// What the idle steps broke and showed.
+    pub(crate) idle_findings: Findings,
+    /// The other steps, each with the budgets after it.
+    pub(crate) steps: Box<[(Label, UsedId)]>,
+}
+
+struct KnownServer<S: System> {
+    server: S::Server,
+    /// Its hash under each renaming.
+    hashes: Box<[u64]>,
+}
+
+struct KnownMessage<S: System> {
+    message: S::Message,
+    hash: u64,
+    to: u8,
+}
+
+/// The parts of all states of a system, and its local transitions.
+pub(crate) struct Local<'s, S: System> {
+    pub(crate) system: &'s S,
+    /// Where each renaming moves the server at a place to. Only the first one without symmetry.
+    pub(crate) renamings: Vec<Vec<usize>>,
+    /// Whether messages that cannot make a difference are removed.
+    prune: bool,
+    servers: Interner<KnownServer<S>>,
+    messages: Interner<KnownMessage<S>>,
+    histories: Interner<(S::History, u64)>,
+    used: Interner<(S::Used, u64)>,
+    actions: Interner<S::Action>,
+    pub(crate) sets: MessageSets,
+    transition_ids: Table,
+    transitions: boxcar::Vec<Option<Transition<S>>>,
+    history_step_ids: Table,
+    history_steps: boxcar::Vec<(HistoryId, Findings)>,
+    renamed_servers: Table,
+    renamed_messages: Table,
+    renamed_sets: Table,
+    relevant_ids: Table,
+    relevant: boxcar::Vec<(SetId, Findings)>,
+    arrival_ids: Table,
+    action_ids: Table,
+    options: boxcar::Vec<Options>,
+}
+
+impl<'s, S: System> Local<'s, S> {
+    pub(crate) fn new(system: &'s S, symmetry: bool, prune: bool) -> Local<'s, S> {
+        let mut renamings = system.renamings();
+        renamings.truncate(if symmetry { renamings.len() } else { 1 });
+        Local {
+            system,
+            renamings,
+            prune,
+            servers: Interner::new(),
+            messages: Interner::new(),
+            histories: Interner::new(),
+            used: Interner::new(),
+            actions: Interner::new(),
+            sets: MessageSets::new(),
+            transition_ids: Table::new(),
+            transitions: boxcar::Vec::new(),
+            history_step_ids: Table::new(),
+            history_steps: boxcar::Vec::new(),
+            renamed_servers: Table::new(),
+            renamed_messages: Table::new(),
+            renamed_sets: Table::new(),
+            relevant_ids: Table::new(),
+            relevant: boxcar::Vec::new(),
+            arrival_ids: Table::new(),
+            action_ids: Table::new(),
+            options: boxcar::Vec::new(),
+        }
+    }
+
+    pub(crate) fn intern_server(&self, server: &S::Server) -> ServerId {
+        let same = |known: &KnownServer<S>| known.server == *server;
+        self.servers.intern(content_hash(server), same, || {
+            let renamed = (1..self.renamings.len())
+                .map(|renaming| content_hash(&self.system.rename_server(renaming, server)));
+            let hashes = std::iter::once(content_hash(server)).chain(renamed).collect();
+            KnownServer { server: server.clone(), hashes }
+        })
+    }
+
+    pub(crate) fn intern_message(&self, message: &S::Message) -> MessageId {
+        let hash = content_hash(message);
+        let same = |known: &KnownMessage<S>| known.message == *message;
+        self.messages.intern(hash, same, || {
+            let to = u8::try_from(self.system.receiver(message)).expect("few servers");
+            KnownMessage { message: message.clone(), hash, to }
+        })
+    }
+
+    pub(crate) fn intern_history(&self, history: &S::History) -> HistoryId {
+        let hash = content_hash(history);
+        self.histories.intern(hash, |known| known.0 == *history, || (history.clone(), hash))
+    }
+
+    pub(crate) fn intern_used(&self, used: S::Used) -> UsedId {
+        let hash = content_hash(&used);
+        self.used.intern(hash, |known| known.0 == used, || (used, hash))
+    }
+
+    pub(crate) fn server(&self, id: ServerId) -> &S::Server {
+        &self.servers.get(id).server
+    }
+
+    pub(crate) fn message(&self, id: MessageId) -> &S::Message {
+        &self.messages.get(id).message
+    }
+
+    pub(crate) fn receiver(&self, id: MessageId) -> usize {
+        usize::from(self.messages.get(id).to)
+    }
+
+    pub(crate) fn history(&self, id: HistoryId) -> &S::History {
+        &self.histories.get(id).0
+    }
+
+    pub(crate) fn used(&self, id: UsedId) -> S::Used {
+        self.used.get(id).0
+    }
+
+    /// The input behind a label.
+    pub(crate) fn input(&self, label: Label) -> Input<'_, S> {
+        match label.message() {
+            Some(message) => Input::Receive(self.message(message)),
+            None => Input::Act(*self.actions.get(label.0 & !Label::ACTION)),
+        }
+    }
+
+    /// A hash of the contents of servers, budgets and history.
+    pub(crate) fn tuple_hash(&self, servers: &[ServerId], used: UsedId, history: HistoryId) -> u64 {
+        let rest = self.used.get(used).1 ^ mix(self.histories.get(history).1);
+        servers.iter().fold(rest, |hash, id| mix(hash ^ self.servers.get(*id).hashes[0]))
+    }
+
+    /// The hash of a server's content under a renaming.
+    pub(crate) fn server_hash(&self, id: ServerId, renaming: usize) -> u64 {
+        self.servers.get(id).hashes[renaming]
+    }
+
+    pub(crate) fn rename_server(&self, renaming: usize, id: ServerId) -> ServerId {
+        if renaming == 0 {
+            return id;
+        }
+        self.renamed_servers.get_or_compute(pair(id, number(renaming)), || {
+            self.intern_server(&self.system.rename_server(renaming, self.server(id)))
+        })
+    }
+
+    pub(crate) fn rename_set(&self, renaming: usize, id: SetId) -> SetId {
+        if renaming == 0 || id == SetId::EMPTY {
+            return id;
+        }
+        let key = pair(id.0, number(renaming));
+        SetId(self.renamed_sets.get_or_compute(key, || {
+            let messages = self.sets.messages(id).iter();
+            self.set_of(messages.map(|message| self.rename_message(renaming, *message))).0
+        }))
+    }
+
+    fn rename_message(&self, renaming: usize, id: MessageId) -> MessageId {
+        self.renamed_messages.get_or_compute(pair(id, number(renaming)), || {
+            self.intern_message(&self.system.rename_message(renaming, self.message(id)))
+        })
+    }
+
+    /// The set of these messages.
+    pub(crate) fn set_of(&self, messages: impl Iterator<Item = MessageId>) -> SetId {
+        self.sets.of(messages.collect(), |id| self.messages.get(id).hash)
+    }
+
+    /// All messages of both sets.
+    pub(crate) fn union(&self, a: SetId, b: SetId) -> SetId {
+        self.sets.union(a, b, |id| self.messages.get(id).hash)
+    }
+
+    /// The messages of a set that can still make a difference to a server, and what the others show
+    /// when they arrive for the last time.
+    pub(crate) fn relevant(&self, server: ServerId, set: SetId) -> (SetId, Findings) {
+        if !self.prune || set == SetId::EMPTY {
+            return (set, Findings::default());
+        }
+        let id = self.relevant_ids.get_or_compute(pair(server, set.0), || {
+            let mut findings = Findings::default();
+            let messages = self.sets.messages(set).iter();
+            let relevant = messages.filter_map(|id| self.if_relevant(server, *id, &mut findings));
+            let relevant = self.set_of(relevant);
+            number(self.relevant.push((relevant, findings)))
+        });
+        self.relevant[id as usize]
+    }
+
+    /// The message, or the one that stands for it, if it can make a difference. A message that would
+    /// change the server now is never removed, whatever the system says of it.
+    fn if_relevant(
+        &self,
+        server: ServerId,
+        id: MessageId,
+        findings: &mut Findings,
+    ) -> Option<MessageId> {
+        let relevance = self.system.relevance(self.message(id), self.server(server));
+        if matches!(relevance, Relevance::Live) {
+            return Some(id);
+        }
+        if let (_, Some(transition)) = self.transition(server, Label::receive(id)) {
+            if transition.server != server || !transition.facts.is_empty() {
+                return Some(id);
+            }
+            findings.extend(transition.findings);
+        }
+        match relevance {
+            Relevance::Like(other) => Some(self.intern_message(&other)),
+            Relevance::Live | Relevance::Dead => None,
+        }
+    }
+
+    /// What a server does at an input; none if it cannot take it.
+    pub(crate) fn transition(
+        &self,
+        server: ServerId,
+        label: Label,
+    ) -> (u32, Option<&Transition<S>>) {
+        let id = self.transition_ids.get_or_compute(pair(server, label.0), || {
+            number(self.transitions.push(self.compute(server, label)))
+        });
+        (id, self.transitions[id as usize].as_ref())
+    }
+
+    fn compute(&self, server: ServerId, label: Label) -> Option<Transition<S>> {
+        let Step { server, sent, facts, findings } =
+            self.system.step(self.server(server), self.input(label))?;
+        let sent: Vec<MessageId> =
+            sent.iter().map(|message| self.intern_message(message)).collect();
+        Some(Transition {
+            server: self.intern_server(&server),
+            sends: self.by_receiver(&sent),
+            facts: facts.into(),
+            findings,
+        })
+    }
+
+    /// The messages as sets, by receiver.
+    pub(crate) fn by_receiver(&self, messages: &[MessageId]) -> Sends {
+        let to = |id: &MessageId| self.messages.get(*id).to;
+        let mut places: Vec<u8> = messages.iter().map(to).collect();
+        places.sort_unstable();
+        places.dedup();
+        let set =
+            |place: u8| (place, self.set_of(messages.iter().copied().filter(|id| to(id) == place)));
+        places.into_iter().map(set).collect()
+    }
+
+    /// The history after a transition, and what it shows in its light.
+    pub(crate) fn history_step(
+        &self,
+        history: HistoryId,
+        transition: u32,
+        facts: &[S::Fact],
+    ) -> (HistoryId, Findings) {
+        if facts.is_empty() {
+            return (history, Findings::default());
+        }
+        let step = self.history_step_ids.get_or_compute(pair(history, transition), || {
+            let mut after = self.history(history).clone();
+            let mut findings = Findings::default();
+            facts.iter().for_each(|fact| findings.extend(self.system.record(&mut after, fact)));
+            number(self.history_steps.push((self.intern_history(&after), findings)))
+        });
+        self.history_steps[step as usize]
+    }
+
+    /// What the messages of a set can do to a server.
+    pub(crate) fn arrivals(&self, server: ServerId, set: SetId) -> &Options {
+        let id = self.arrival_ids.get_or_compute(pair(server, set.0), || {
+            let labels = self.sets.messages(set).iter().map(|id| (Label::receive(*id), 0));
+            number(self.options.push(self.options(server, 0, labels)))
+        });
+        &self.options[id as usize]
+    }
+
+    /// What a server can do by itself within the bounds.
+    pub(crate) fn actions(&self, server: ServerId, used: UsedId) -> &Options {
+        let id = self.action_ids.get_or_compute(pair(server, used), || {
+            let labels = self.action_list(server, used).into_iter();
+            number(self.options.push(self.options(server, used, labels)))
+        });
+        &self.options[id as usize]
+    }
+
+    /// The actions of a server within the bounds.
+    pub(crate) fn action_labels(&self, server: ServerId, used: UsedId) -> Vec<Label> {
+        self.action_list(server, used).into_iter().map(|(label, _)| label).collect()
+    }
+
+    /// The budgets after an action; none if the server cannot take it within the bounds.
+    pub(crate) fn action_budgets(
+        &self,
+        server: ServerId,
+        used: UsedId,
+        label: Label,
+    ) -> Option<UsedId> {
+        let mut actions = self.action_list(server, used).into_iter();
+        actions.find_map(|(action, after)| (action == label).then_some(after))
+    }
+
+    fn action_list(&self, server: ServerId, used: UsedId) -> Vec<(Label, UsedId)> {
+        let actions = self.system.actions(self.server(server), self.used(used)).into_iter();
+        let labelled = actions.map(|(action, after)| {
+            let id = self.actions.intern(content_hash(&action), |a| *a == action, || action);
+            (Label::act(id), self.intern_used(after))
+        });
+        labelled.collect()
+    }
+
+    fn options(
+        &self,
+        server: ServerId,
+        used: UsedId,
+        labels: impl Iterator<Item = (Label, UsedId)>,
+    ) -> Options {
+        let mut idle_sends: Vec<(u8, SetId)> = Vec::new();
+        let mut idle_findings = Findings::default();
+        let mut steps = Vec::new();
+        for (label, after) in labels {
+            let Some(transition) = self.transition(server, label).1 else {
+                continue;
+            };
+            if transition.server != server || !transition.facts.is_empty() || after != used {
+                steps.push((label, after));
+                continue;
+            }
+            idle_findings.extend(transition.findings);
+            for (to, sent) in &transition.sends {
+                match idle_sends.iter_mut().find(|(place, _)| place == to) {
+                    Some((_, set)) => *set = self.union(*set, *sent),
+                    None => idle_sends.push((*to, *sent)),
+                }
+            }
+        }
+        Options { idle_sends: idle_sends.into(), idle_findings, steps: steps.into() }
+    }
+
+    pub(crate) fn sizes(&self) -> String {
+        format!("servers {} messages {} transitions {} hist {} renamed servers {} messages {} sets {} relevant {} arrivals {} actions {} sets {} unions {}", self.servers.len(), self.messages.len(), self.transition_ids.len(), self.history_step_ids.len(), self.renamed_servers.len(), self.renamed_messages.len(), self.renamed_sets.len(), self.relevant_ids.len(), self.arrival_ids.len(), self.action_ids.len(), self.sets.len(), self.sets.unions())
+    }
+
+    /// The number of distinct local transitions.
+    pub(crate) fn transitions(&self) -> usize {
+        self.transition_ids.len()
+    }
+
+    /// The number of distinct message sets.
+    pub(crate) fn distinct_sets(&self) -> usize {
+        self.sets.len()
+    }
+}

@@ -1,0 +1,232 @@
+//! The search over any network.
+//!
+//! States are expanded in the order of their servers' progress. Then nearly every tuple has all of its
+//! messages before its states are expanded, and few states are expanded that become part of others
+//! later.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::antichains::{Antichains, Insertion, Kept, StateId};
+use crate::control::Control;
+use crate::local::Local;
+use crate::run::{self, RunStep};
+use crate::state::{State, Tuple};
+use crate::system::{Findings, System};
+
+/// How to search.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many threads work.
+    pub threads: usize,
+    /// Whether states that differ by a renaming of the servers count as one.
+    pub symmetry: bool,
+    /// Whether messages that cannot make a difference any more are removed.
+    pub prune: bool,
+}
+
+/// What a search has found.
+pub struct Outcome<S: System> {
+    /// The states that were kept.
+    pub kept: Kept,
+    /// States that were expanded, those among them that became part of others later.
+    pub expanded: u64,
+    /// Steps that were taken, idle ones not counted.
+    pub steps: u64,
+    /// Distinct pairs of a server and an input.
+    pub local_transitions: u64,
+    /// Distinct sets of messages to one receiver.
+    pub message_sets: u64,
+    /// Everything that was broken or occurred.
+    pub findings: Findings,
+    /// Whether everything was explored.
+    pub complete: bool,
+    /// A run that breaks a property, and the property's bit. No step can be left out of it.
+    pub violation: Option<(Vec<RunStep<S>>, u64)>,
+}
+
+/// Explores all states of a system over a network that loses, repeats and reorders messages without
+/// bounds.
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn search<S: System>(system: &S, options: Options, control: &Control) -> Outcome<S> {
+    search_and_look(system, options, control, |_, _, _| {})
+}
+
+/// Explores like [`search`], and shows every tuple of servers, budgets and history that was reached;
+/// with symmetry, one of each class.
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn search_and_look<S: System>(
+    system: &S,
+    options: Options,
+    control: &Control,
+    mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History),
+) -> Outcome<S> {
+    let local = Local::new(system, options.symmetry, options.prune);
+    let search = Search {
+        local: &local,
+        antichains: Antichains::new(),
+        control,
+        expanded: AtomicU64::new(0),
+        steps: AtomicU64::new(0),
+        observed: Mutex::new(Observed::default()),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
+    let complete = pool.expect("threads can be started").install(|| search.explore());
+    let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let first = observed.first.iter().min_by_key(|(bit, _)| !system.ends_search(1 << **bit));
+    let violation = first.and_then(|(bit, parent)| {
+        let chain = search.antichains.chain(*parent);
+        Some((run::find(&local, &chain, 1 << bit)?, 1 << bit))
+    });
+    search.antichains.each_tuple(|tuple| {
+        let servers = tuple.servers[..local.count()].iter().map(|id| local.server(*id)).collect();
+        look(servers, local.used(tuple.used), local.history(tuple.history));
+    });
+    Outcome {
+        kept: search.antichains.count(&local),
+        expanded: search.expanded.into_inner(),
+        steps: search.steps.into_inner(),
+        local_transitions: local.transitions() as u64,
+        message_sets: local.distinct_sets() as u64,
+        findings: observed.findings,
+        complete,
+        violation,
+    }
+}
+
+struct Search<'a, 's, S: System> {
+    local: &'a Local<'s, S>,
+    antichains: Antichains,
+    control: &'a Control,
+    expanded: AtomicU64,
+    steps: AtomicU64,
+    observed: Mutex<Observed>,
+}
+
+#[derive(Default)]
+struct Observed {
+    findings: Findings,
+    /// For each broken property the first state from which a step broke it.
+    first: BTreeMap<u32, StateId>,
+}
+
+/// How many states one thread expands before it looks whether it has to stop.
+const CHUNK: usize = 32;
+
+impl<S: System> Search<'_, '_, S> {
+    /// Whether everything was explored.
+    fn explore(&self) -> bool {
+        let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
+        let (initial, findings) = self.local.initial();
+        let mut new = Vec::new();
+        self.keep(&initial, StateId::NONE, findings, &mut new);
+        loop {
+            for (progress, id) in new.drain(..) {
+                queue.entry(progress).or_default().push(id);
+            }
+            let waiting = queue.values().map(Vec::len).sum::<usize>() as u64;
+            self.control.progress.queue.store(waiting, Ordering::Relaxed);
+            if self.is_over() {
+                return false;
+            }
+            let Some((_, batch)) = queue.pop_first() else {
+                return true;
+            };
+            let chunks = batch.par_chunks(CHUNK).map(|chunk| self.expand_all(chunk));
+            new = chunks.flatten_iter().collect();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let broken = self.lock_observed().findings.broken;
+        self.control.stopped().is_some() || self.local.system.ends_search(broken)
+    }
+
+    fn lock_observed(&self) -> std::sync::MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expand_all(&self, ids: &[StateId]) -> Vec<(u64, StateId)> {
+        let mut new = Vec::new();
+        if self.is_over() {
+            return new;
+        }
+        let (mut expanded, mut steps) = (0, 0);
+        for id in ids {
+            if let Some(state) = self.antichains.maximal(*id) {
+                expanded += 1;
+                steps += self.expand(&state, *id, &mut new);
+            }
+        }
+        self.expanded.fetch_add(expanded, Ordering::Relaxed);
+        self.steps.fetch_add(steps, Ordering::Relaxed);
+        self.control.progress.add(new.len() as u64, steps);
+        new
+    }
+
+    fn expand(&self, state: &State, id: StateId, new: &mut Vec<(u64, StateId)>) -> u64 {
+        let mut steps = 0;
+        for (place, label, used) in self.local.steps(state) {
+            steps += 1;
+            let (next, findings) = self.local.after(state, place, label, used);
+            self.keep(&next, id, findings, new);
+        }
+        steps
+    }
+
+    /// Keeps a state that a step has led to, unless it is part of another one.
+    fn keep(
+        &self,
+        state: &State,
+        parent: StateId,
+        findings: Findings,
+        new: &mut Vec<(u64, StateId)>,
+    ) {
+        let canonical = self.local.canonical(state);
+        let by_cluster = Cell::new(Findings::default());
+        let examine = |tuple: &Tuple| {
+            let (progress, findings) = self.examine(tuple);
+            by_cluster.set(findings);
+            progress
+        };
+        let insertion = self.antichains.insert(self.local, &canonical, parent, examine);
+        if let Insertion::Kept { id, progress } = insertion {
+            new.push((progress, id));
+        }
+        let mut findings = findings;
+        findings.extend(by_cluster.get());
+        self.note(findings, parent);
+    }
+
+    /// How far the servers of a tuple have come, and what they show together.
+    fn examine(&self, tuple: &Tuple) -> (u64, Findings) {
+        let Tuple { servers, used, history } = tuple;
+        let servers = &servers[..self.local.count()];
+        let servers: Vec<&S::Server> = servers.iter().map(|id| self.local.server(*id)).collect();
+        let system = self.local.system;
+        let findings = system.check(&servers, self.local.history(*history));
+        (system.progress(&servers, self.local.used(*used)), findings)
+    }
+
+    fn note(&self, findings: Findings, parent: StateId) {
+        if findings == Findings::default() {
+            return;
+        }
+        let mut observed = self.lock_observed();
+        let fresh = findings.broken & !observed.findings.broken;
+        observed.findings.extend(findings);
+        for bit in (0..u64::BITS).filter(|bit| fresh & 1 << bit != 0) {
+            observed.first.insert(bit, parent);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The reductions, on a system of another kind, against a plain search.
+
+#[path = "../examples/two_phase_commit.rs"]
+mod two_phase_commit;
+
+use std::collections::HashSet;
+
+use raft_explore::control::Control;
+use raft_explore::{Options, Outcome, explicit, search};
+use two_phase_commit::{ALL_COMMITTED, CONSISTENT, Server, TwoPhaseCommit};
+
+fn correct(participants: usize) -> TwoPhaseCommit {
+    TwoPhaseCommit { participants, enough: participants }
+}
+
+fn run(system: &TwoPhaseCommit, options: Options) -> Outcome<TwoPhaseCommit> {
+    search(system, options, &Control::default())
+}
+
+const PLAIN: Options = Options { threads: 1, symmetry: false, prune: false };
+
+/// 288 and 8,832 states are what others have counted for three and five participants: stateright's own
+/// example, and TLC for Lamport's specification.
+#[test]
+fn a_plain_search_counts_what_others_have_counted() {
+    assert_eq!(explicit::search(correct(3)).states, 288);
+    assert_eq!(explicit::search(correct(4)).states, 1568);
+}
+
+#[test]
+fn the_same_tuples_are_reached_with_each_reduction_and_without() {
+    for participants in 1..=4 {
+        let visited = explicit::search(correct(participants));
+        let tuples: HashSet<Vec<Server>> =
+            visited.tuples.into_iter().map(|(servers, (), ())| servers).collect();
+        for prune in [false, true] {
+            let outcome = run(&correct(participants), Options { prune, ..PLAIN });
+            assert_eq!(outcome.tuples.into_iter().collect::<HashSet<_>>(), tuples);
+            assert_eq!(outcome.findings, visited.findings);
+            assert_eq!(outcome.kept.unfolded, outcome.kept.states);
+            let folded = run(&correct(participants), Options { prune, symmetry: true, ..PLAIN });
+            assert_eq!(folded.kept.unfolded_tuples, tuples.len() as u64);
+            assert_eq!(folded.kept.unfolded, outcome.kept.states);
+            assert_eq!(folded.findings, visited.findings);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_does_not_depend_on_the_number_of_threads() {
+    for symmetry in [false, true] {
+        let options = Options { symmetry, prune: true, ..PLAIN };
+        let one = run(&correct(4), options);
+        assert_eq!(one.findings.witnessed, ALL_COMMITTED);
+        for threads in [2, 4] {
+            assert_eq!(run(&correct(4), Options { threads, ..options }).kept, one.kept);
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_found_and_no_step_of_the_run_can_be_left_out() {
+    let hasty = TwoPhaseCommit { participants: 3, enough: 2 };
+    let outcome = run(&hasty, Options { symmetry: true, prune: true, ..PLAIN });
+    let (steps, broken) = outcome.violation.expect("it is found");
+    assert_eq!(broken, CONSISTENT);
+    // Two prepare, two messages arrive, the coordinator commits, one commits, one gives up.
+    assert_eq!(steps.len(), 7);
+}
