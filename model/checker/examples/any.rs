@@ -15,13 +15,13 @@ fn main() {
         let o = search(&system, Options { threads, symmetry: true, prune }, &Control::default());
         let s = started.elapsed().as_secs_f64();
         println!(
-            "{name}: {:?} expanded {} steps {} ({:.2} M/s) local {} sets {} {s:.2} s, {} MB complete {} broken {:?} witnessed {}",
+            "{name}: {:?} expanded {} steps {} ({:.2} M/s) local {} inboxes {} {s:.2} s, {} MB complete {} broken {:?} witnessed {}",
             o.kept,
             o.expanded,
             o.steps,
             o.steps as f64 / s / 1e6,
             o.local_transitions,
-            o.message_sets,
+            o.inboxes,
             memory_stats::memory_stats().unwrap().physical_mem / 1_000_000,
             o.complete,
             broken_properties(o.findings.broken).iter().collect::<Vec<_>>(),

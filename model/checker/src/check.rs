@@ -146,7 +146,16 @@ pub struct Violation {
 pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Report {
     let started = Instant::now();
     let explored = match options.network.unwrap_or(config.network) {
-        Network::Any => over_any_network(config, options, control),
+        Network::Any => {
+            let mut explored = over_any_network(config, options, control);
+            if !explored.noted.is_empty() {
+                // The bounded network has shorter runs, if it is enough to break something.
+                let level = Options { strategy: Strategy::Level, ..options };
+                let shorter = over_bounded_network(config, level, control).run;
+                explored.run = shorter.or(explored.run);
+            }
+            explored
+        }
         Network::Bounded => over_bounded_network(config, options, control),
     };
     report(config, options, explored, control, started.elapsed())

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use rustc_hash::FxBuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::local::Local;
+use crate::inbox::Inboxes;
 use crate::state::{Canonical, Messages, State, Tuple};
 use crate::system::System;
 
@@ -106,7 +106,7 @@ impl Antichains {
     /// far it has come.
     pub(crate) fn insert<S: System>(
         &self,
-        local: &Local<'_, S>,
+        inboxes: &Inboxes<'_, S>,
         canonical: &Canonical,
         parent: StateId,
         first: impl FnOnce(&Tuple) -> u64,
@@ -120,7 +120,7 @@ impl Antichains {
             Some(place) => *place,
             None => {
                 let place = crate::intern::number(shard.tuples.len());
-                let orbit = crate::intern::number(local.renamings.len() / alike);
+                let orbit = crate::intern::number(inboxes.local.renamings.len() / alike);
                 let progress = first(tuple);
                 shard.tuples.push(TupleStates { tuple: *tuple, progress, orbit, kept: Vec::new() });
                 shard.places.insert(*tuple, place);
@@ -131,14 +131,14 @@ impl Antichains {
         let states = &mut shard.states;
         let covered = entry.kept.iter().any(|kept| {
             let kept = &states[*kept as usize].messages;
-            variants.iter().any(|variant| local.is_part(variant, kept))
+            variants.iter().any(|variant| inboxes.is_part(variant, kept))
         });
         if covered {
             return Insertion::Covered;
         }
         entry.kept.retain(|kept| {
             let kept = &mut states[*kept as usize];
-            kept.maximal = !variants.iter().any(|variant| local.is_part(&kept.messages, variant));
+            kept.maximal = !variants.iter().any(|variant| inboxes.is_part(&kept.messages, variant));
             kept.maximal
         });
         let id = states.len();
@@ -148,21 +148,28 @@ impl Antichains {
     }
 
     /// A state, unless it has become part of another one.
-    pub(crate) fn maximal(&self, id: StateId) -> Option<State> {
-        let shard = self.lock(id.shard());
-        let state = &shard.states[id.place()];
-        let tuple = shard.tuples[state.tuple as usize].tuple;
-        state.maximal.then_some(State { tuple, messages: state.messages })
+    pub(crate) fn maximal<S: System>(
+        &self,
+        inboxes: &Inboxes<'_, S>,
+        id: StateId,
+    ) -> Option<State> {
+        let (tuple, messages) = {
+            let shard = self.lock(id.shard());
+            let state = &shard.states[id.place()];
+            let tuple = shard.tuples[state.tuple as usize].tuple;
+            state.maximal.then_some((tuple, state.messages))?
+        };
+        Some(inboxes.state(&tuple, &messages))
     }
 
     /// The states from the first one to this one, each the parent of the next.
-    pub(crate) fn chain(&self, mut id: StateId) -> Vec<State> {
+    pub(crate) fn chain<S: System>(&self, inboxes: &Inboxes<'_, S>, mut id: StateId) -> Vec<State> {
         let mut chain = Vec::new();
         while id != StateId::NONE {
             let shard = self.lock(id.shard());
             let state = &shard.states[id.place()];
             let tuple = shard.tuples[state.tuple as usize].tuple;
-            chain.push(State { tuple, messages: state.messages });
+            chain.push(inboxes.state(&tuple, &state.messages));
             id = state.parent;
         }
         chain.reverse();
@@ -170,7 +177,7 @@ impl Antichains {
     }
 
     /// Counts what is kept.
-    pub(crate) fn count<S: System>(&self, local: &Local<'_, S>) -> Kept {
+    pub(crate) fn count<S: System>(&self, inboxes: &Inboxes<'_, S>) -> Kept {
         let mut count = Kept::default();
         for shard in 0..SHARDS {
             let shard = self.lock(shard);
@@ -182,10 +189,10 @@ impl Antichains {
                 count.widest = count.widest.max(kept);
                 for state in &entry.kept {
                     let messages = shard.states[*state as usize].messages;
-                    let state = State { tuple: entry.tuple, messages };
-                    let Canonical { tuple, variants, .. } = local.canonical(&state);
+                    let state = inboxes.state(&entry.tuple, &messages);
+                    let Canonical { tuple, variants, .. } = inboxes.canonical(&state);
                     count.unfolded += u64::from(entry.orbit) * variants.len() as u64;
-                    count.hash = count.hash.wrapping_add(local.state_hash(&tuple, &variants));
+                    count.hash = count.hash.wrapping_add(inboxes.state_hash(&tuple, &variants));
                 }
             }
         }

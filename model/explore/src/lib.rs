@@ -20,6 +20,7 @@ mod antichains;
 pub mod control;
 pub mod explicit;
 pub mod hash;
+mod inbox;
 pub mod intern;
 mod local;
 mod message_set;

@@ -53,14 +53,14 @@ pub(crate) struct Transition<S: System> {
     pub(crate) findings: Findings,
 }
 
-/// What a server can do with the messages that it may receive, or by itself.
-pub(crate) struct Options {
-    /// What the idle steps send: those that change neither server nor history nor budgets.
-    pub(crate) idle_sends: Sends,
-    /// What the idle steps broke and showed.
-    pub(crate) idle_findings: Findings,
-    /// The other steps, each with the budgets after it.
-    pub(crate) steps: Box<[(Label, UsedId)]>,
+/// What is known of one server and one input.
+pub(crate) struct KnownTransition<S: System> {
+    /// None if the server cannot take the input.
+    pub(crate) transition: Option<Transition<S>>,
+    /// It changes nothing but the network.
+    pub(crate) is_idle: bool,
+    /// The message that arrives, or the one that stands for it; none if it makes no difference.
+    pub(crate) relevant: Option<MessageId>,
 }
 
 struct KnownServer<S: System> {
@@ -89,17 +89,12 @@ pub(crate) struct Local<'s, S: System> {
     actions: Interner<S::Action>,
     pub(crate) sets: MessageSets,
     transition_ids: Table,
-    transitions: boxcar::Vec<Option<Transition<S>>>,
+    transitions: boxcar::Vec<KnownTransition<S>>,
     history_step_ids: Table,
     history_steps: boxcar::Vec<(HistoryId, Findings)>,
     renamed_servers: Table,
     renamed_messages: Table,
     renamed_sets: Table,
-    relevant_ids: Table,
-    relevant: boxcar::Vec<(SetId, Findings)>,
-    arrival_ids: Table,
-    action_ids: Table,
-    options: boxcar::Vec<Options>,
 }
 
 impl<'s, S: System> Local<'s, S> {
@@ -123,11 +118,6 @@ impl<'s, S: System> Local<'s, S> {
             renamed_servers: Table::new(),
             renamed_messages: Table::new(),
             renamed_sets: Table::new(),
-            relevant_ids: Table::new(),
-            relevant: boxcar::Vec::new(),
-            arrival_ids: Table::new(),
-            action_ids: Table::new(),
-            options: boxcar::Vec::new(),
         }
     }
 
@@ -235,44 +225,48 @@ impl<'s, S: System> Local<'s, S> {
         self.sets.union(a, b, |id| self.messages.get(id).hash)
     }
 
-    /// The messages of a set that can still make a difference to a server, and what the others show
-    /// when they arrive for the last time.
-    pub(crate) fn relevant(&self, server: ServerId, set: SetId) -> (SetId, Findings) {
+    /// The messages of a set that can still make a difference to a server. What the others show when
+    /// they arrive for the last time is added to the findings.
+    pub(crate) fn relevant(&self, server: ServerId, set: SetId, findings: &mut Findings) -> SetId {
         if !self.prune || set == SetId::EMPTY {
-            return (set, Findings::default());
+            return set;
         }
-        let id = self.relevant_ids.get_or_compute(pair(server, set.0), || {
-            let mut findings = Findings::default();
-            let messages = self.sets.messages(set).iter();
-            let relevant = messages.filter_map(|id| self.if_relevant(server, *id, &mut findings));
-            let relevant = self.set_of(relevant);
-            number(self.relevant.push((relevant, findings)))
+        let relevant = self.sets.messages(set).iter().filter_map(|id| {
+            let (_, known) = self.known(server, Label::receive(*id));
+            if known.relevant != Some(*id) {
+                let shown = known.transition.as_ref().map(|transition| transition.findings);
+                findings.extend(shown.unwrap_or_default());
+            }
+            known.relevant
         });
-        self.relevant[id as usize]
+        self.set_of(relevant)
     }
 
     /// The message, or the one that stands for it, if it can make a difference. A message that would
     /// change the server now is never removed, whatever the system says of it.
-    fn if_relevant(
-        &self,
-        server: ServerId,
-        id: MessageId,
-        findings: &mut Findings,
-    ) -> Option<MessageId> {
-        let relevance = self.system.relevance(self.message(id), self.server(server));
-        if matches!(relevance, Relevance::Live) {
+    fn if_relevant(&self, server: ServerId, id: MessageId, may_remove: bool) -> Option<MessageId> {
+        if !may_remove {
             return Some(id);
         }
-        if let (_, Some(transition)) = self.transition(server, Label::receive(id)) {
-            if transition.server != server || !transition.facts.is_empty() {
-                return Some(id);
-            }
-            findings.extend(transition.findings);
-        }
-        match relevance {
+        match self.system.relevance(self.message(id), self.server(server)) {
+            Relevance::Live => Some(id),
             Relevance::Like(other) => Some(self.intern_message(&other)),
-            Relevance::Live | Relevance::Dead => None,
+            Relevance::Dead => None,
         }
+    }
+
+    /// What is known of a server and an input.
+    pub(crate) fn known(&self, server: ServerId, label: Label) -> (u32, &KnownTransition<S>) {
+        let id = self.transition_ids.get_or_compute(pair(server, label.0), || {
+            let transition = self.compute(server, label);
+            let is_idle = transition.as_ref().is_some_and(|transition| {
+                transition.server == server && transition.facts.is_empty()
+            });
+            let may_remove = self.prune && (is_idle || transition.is_none());
+            let relevant = label.message().and_then(|id| self.if_relevant(server, id, may_remove));
+            number(self.transitions.push(KnownTransition { transition, is_idle, relevant }))
+        });
+        (id, &self.transitions[id as usize])
     }
 
     /// What a server does at an input; none if it cannot take it.
@@ -281,10 +275,8 @@ impl<'s, S: System> Local<'s, S> {
         server: ServerId,
         label: Label,
     ) -> (u32, Option<&Transition<S>>) {
-        let id = self.transition_ids.get_or_compute(pair(server, label.0), || {
-            number(self.transitions.push(self.compute(server, label)))
-        });
-        (id, self.transitions[id as usize].as_ref())
+        let (id, known) = self.known(server, label);
+        (id, known.transition.as_ref())
     }
 
     fn compute(&self, server: ServerId, label: Label) -> Option<Transition<S>> {
@@ -330,24 +322,6 @@ impl<'s, S: System> Local<'s, S> {
         self.history_steps[step as usize]
     }
 
-    /// What the messages of a set can do to a server.
-    pub(crate) fn arrivals(&self, server: ServerId, set: SetId) -> &Options {
-        let id = self.arrival_ids.get_or_compute(pair(server, set.0), || {
-            let labels = self.sets.messages(set).iter().map(|id| (Label::receive(*id), 0));
-            number(self.options.push(self.options(server, 0, labels)))
-        });
-        &self.options[id as usize]
-    }
-
-    /// What a server can do by itself within the bounds.
-    pub(crate) fn actions(&self, server: ServerId, used: UsedId) -> &Options {
-        let id = self.action_ids.get_or_compute(pair(server, used), || {
-            let labels = self.action_list(server, used).into_iter();
-            number(self.options.push(self.options(server, used, labels)))
-        });
-        &self.options[id as usize]
-    }
-
     /// The actions of a server within the bounds.
     pub(crate) fn action_labels(&self, server: ServerId, used: UsedId) -> Vec<Label> {
         self.action_list(server, used).into_iter().map(|(label, _)| label).collect()
@@ -364,7 +338,7 @@ impl<'s, S: System> Local<'s, S> {
         actions.find_map(|(action, after)| (action == label).then_some(after))
     }
 
-    fn action_list(&self, server: ServerId, used: UsedId) -> Vec<(Label, UsedId)> {
+    pub(crate) fn action_list(&self, server: ServerId, used: UsedId) -> Vec<(Label, UsedId)> {
         let actions = self.system.actions(self.server(server), self.used(used)).into_iter();
         let labelled = actions.map(|(action, after)| {
             let id = self.actions.intern(content_hash(&action), |a| *a == action, || action);
@@ -373,45 +347,17 @@ impl<'s, S: System> Local<'s, S> {
         labelled.collect()
     }
 
-    fn options(
-        &self,
-        server: ServerId,
-        used: UsedId,
-        labels: impl Iterator<Item = (Label, UsedId)>,
-    ) -> Options {
-        let mut idle_sends: Vec<(u8, SetId)> = Vec::new();
-        let mut idle_findings = Findings::default();
-        let mut steps = Vec::new();
-        for (label, after) in labels {
-            let Some(transition) = self.transition(server, label).1 else {
-                continue;
-            };
-            if transition.server != server || !transition.facts.is_empty() || after != used {
-                steps.push((label, after));
-                continue;
-            }
-            idle_findings.extend(transition.findings);
-            for (to, sent) in &transition.sends {
-                match idle_sends.iter_mut().find(|(place, _)| place == to) {
-                    Some((_, set)) => *set = self.union(*set, *sent),
-                    None => idle_sends.push((*to, *sent)),
-                }
-            }
-        }
-        Options { idle_sends: idle_sends.into(), idle_findings, steps: steps.into() }
-    }
-
-    pub(crate) fn sizes(&self) -> String {
-        format!("servers {} messages {} transitions {} hist {} renamed servers {} messages {} sets {} relevant {} arrivals {} actions {} sets {} unions {}", self.servers.len(), self.messages.len(), self.transition_ids.len(), self.history_step_ids.len(), self.renamed_servers.len(), self.renamed_messages.len(), self.renamed_sets.len(), self.relevant_ids.len(), self.arrival_ids.len(), self.action_ids.len(), self.sets.len(), self.sets.unions())
+    /// The transition of that number.
+    ///
+    /// # Panics
+    ///
+    /// If the server cannot take the input: only steps that it can take are listed.
+    pub(crate) fn listed_transition(&self, id: u32) -> &Transition<S> {
+        self.transitions[id as usize].transition.as_ref().expect("only possible steps are listed")
     }
 
     /// The number of distinct local transitions.
     pub(crate) fn transitions(&self) -> usize {
         self.transition_ids.len()
-    }
-
-    /// The number of distinct message sets.
-    pub(crate) fn distinct_sets(&self) -> usize {
-        self.sets.len()
     }
 }

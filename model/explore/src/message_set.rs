@@ -91,9 +91,4 @@ impl MessageSets {
         let mut rest = b.messages.iter();
         a.messages.iter().all(|message| rest.find(|other| *other >= message) == Some(message))
     }
-
-    pub(crate) fn unions(&self) -> usize { self.unions.len() }
-    pub(crate) fn len(&self) -> usize {
-        self.sets.len()
-    }
 }

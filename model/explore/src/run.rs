@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::inbox::Inboxes;
 use crate::local::{HistoryId, Label, Local, MessageId, ServerId, UsedId};
-use crate::state::{Canonical, State, Tuple};
-use crate::system::{Findings, Input, System};
+use crate::state::{Canonical, State, StateStep, Tuple};
+use crate::system::{Findings, Input, MAX_SERVERS, System};
 
 /// A step of a run.
 pub enum RunStep<S: System> {
@@ -23,13 +24,13 @@ type Step = (usize, Label);
 /// A run along a chain of states that ends by breaking the property of this bit; none if no run along
 /// the chain does.
 pub(crate) fn find<S: System>(
-    local: &Local<'_, S>,
+    inboxes: &Inboxes<'_, S>,
     chain: &[State],
     broken: u64,
 ) -> Option<Vec<RunStep<S>>> {
-    let steps = along(local, chain, broken)?;
-    let steps = minimal(local, steps, broken)?;
-    let step = |(place, label): Step| match local.input(label) {
+    let steps = along(inboxes, chain, broken)?;
+    let steps = minimal(&inboxes.local, steps, broken)?;
+    let step = |(place, label): Step| match inboxes.local.input(label) {
         Input::Receive(message) => RunStep::Receive(message.clone()),
         Input::Act(action) => RunStep::Act(place, action),
     };
@@ -38,31 +39,36 @@ pub(crate) fn find<S: System>(
 
 /// The steps of a run along a chain of canonical states, idle ones included, and one more that breaks
 /// the property.
-fn along<S: System>(local: &Local<'_, S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
-    let (mut state, _) = local.initial();
-    let mut run = Run::new(local);
+fn along<S: System>(inboxes: &Inboxes<'_, S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
+    let mut known = Findings::default();
+    let mut state = inboxes.initial(&mut known);
+    let mut run = Run::new(&inboxes.local);
     run.take_idle_steps();
     for wanted in chain.iter().skip(1) {
-        let wanted = local.canonical(wanted);
-        let mut steps = local.steps(&state);
-        let (place, label, used, next) = steps.find_map(|(place, label, used)| {
-            let (next, _) = local.after(&state, place, label, used);
-            same(&local.canonical(&next), &wanted).then_some((place, label, used, next))
+        let wanted = inboxes.canonical(wanted);
+        let (step, next) = steps(inboxes, &state).into_iter().find_map(|step| {
+            let next = inboxes.after(&state, step, &mut known);
+            same(&inboxes.canonical(&next), &wanted).then_some((step, next))
         })?;
-        run.take_like(place, label, used);
+        run.take_like(&step);
         run.take_idle_steps();
         state = next;
     }
     if run.findings.broken & broken != 0 {
         return Some(run.taken);
     }
-    let last: Vec<_> = local.steps(&state).collect();
-    last.into_iter().find_map(|(place, label, used)| {
+    steps(inboxes, &state).iter().find_map(|step| {
         let mut run = run.clone();
-        run.take_like(place, label, used);
+        run.take_like(step);
         run.take_idle_steps();
         (run.findings.broken & broken != 0).then_some(run.taken)
     })
+}
+
+fn steps<S: System>(inboxes: &Inboxes<'_, S>, state: &State) -> Vec<StateStep> {
+    let mut steps = Vec::new();
+    inboxes.steps(state, &mut Findings::default(), |step| steps.push(step));
+    steps
 }
 
 /// Whether two canonical states are one up to renaming.
@@ -128,16 +134,23 @@ impl<S: System> Clone for Run<'_, '_, S> {
 
 impl<'a, 's, S: System> Run<'a, 's, S> {
     fn new(local: &'a Local<'s, S>) -> Run<'a, 's, S> {
-        let (State { tuple, .. }, _) = local.initial();
+        let initial = local.system.initial();
+        let mut servers = [0; MAX_SERVERS];
+        for (id, server) in servers.iter_mut().zip(&initial.servers) {
+            *id = local.intern_server(server);
+        }
+        let used = local.intern_used(initial.used);
+        let history = local.intern_history(&initial.history);
+        let tuple = Tuple { servers, used, history };
         let mut run = Run {
             local,
             tuple,
             sent: HashSet::new(),
             inboxes: BTreeMap::new(),
             taken: Vec::new(),
-            findings: Findings::default(),
+            findings: initial.findings,
         };
-        for message in local.system.initial().sent {
+        for message in initial.sent {
             run.send(local.intern_message(&message));
         }
         run.check();
@@ -201,20 +214,28 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
         Some((transition.server, history, findings, sets.flatten().copied().collect()))
     }
 
-    /// Takes a step of the search. The message may be one that stands for others, or that the search
-    /// has not removed while the run has another one of the same effect.
-    fn take_like(&mut self, place: usize, label: Label, used: UsedId) {
-        let Some(message) = label.message().filter(|message| !self.sent.contains(message)) else {
-            self.take(place, label);
-            return;
+    /// Takes a step of the search: an input that was sent, or is possible, and changes the server and
+    /// the history in the same way. The search may have taken a message for it that stands for others.
+    fn take_like(&mut self, step: &StateStep) {
+        let wanted = self.local.listed_transition(step.transition);
+        let (history, _) =
+            self.local.history_step(self.tuple.history, step.transition, &wanted.facts);
+        let wanted = (wanted.server, history);
+        let server = self.tuple.servers[step.place];
+        let inbox = self.inboxes.get(&step.place).into_iter().flatten().copied();
+        let actions = self.local.action_labels(server, self.tuple.used);
+        let possible: Vec<Label> = inbox
+            .map(Label::receive)
+            .chain(actions)
+            .filter(|label| self.permits(step.place, *label) == Some(step.used))
+            .collect();
+        let is_same = |label: &&Label| self.local.transition(server, **label).0 == step.transition;
+        let is_like = |label: &&Label| {
+            self.outcome(step.place, **label).is_some_and(|o| (o.0, o.1) == wanted)
         };
-        let wanted = self.outcome(place, Label::receive(message)).map(|o| (o.0, o.1));
-        let inbox = self.inboxes.get(&place).into_iter().flatten().copied();
-        let like = inbox.map(Label::receive).find(|label| {
-            self.outcome(place, *label).map(|o| (o.0, o.1)) == wanted && used == self.tuple.used
-        });
+        let like = possible.iter().find(is_same).or_else(|| possible.iter().find(is_like)).copied();
         if let Some(label) = like {
-            self.take(place, label);
+            self.take(step.place, label);
         }
     }
 
@@ -222,7 +243,7 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
     fn take_idle_steps(&mut self) {
         loop {
             let before = self.sent.len();
-            for place in 0..self.local.count() {
+            for place in 0..self.local.renamings[0].len() {
                 let inbox = self.inboxes.get(&place).cloned().unwrap_or_default();
                 let arrivals = inbox.into_iter().map(Label::receive);
                 let labels = self.local.action_labels(self.tuple.servers[place], self.tuple.used);
@@ -246,7 +267,7 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
     }
 
     fn check(&mut self) {
-        let servers = &self.tuple.servers[..self.local.count()];
+        let servers = &self.tuple.servers[..self.local.renamings[0].len()];
         let servers: Vec<_> = servers.iter().map(|id| self.local.server(*id)).collect();
         let history = self.local.history(self.tuple.history);
         self.findings.extend(self.local.system.check(&servers, history));

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::antichains::{Antichains, Insertion, Kept, StateId};
 use crate::control::Control;
+use crate::inbox::Inboxes;
 use crate::local::Local;
 use crate::run::{self, RunStep};
 use crate::state::{State, Tuple};
@@ -39,8 +40,8 @@ pub struct Outcome<S: System> {
     pub steps: u64,
     /// Distinct pairs of a server and an input.
     pub local_transitions: u64,
-    /// Distinct sets of messages to one receiver.
-    pub message_sets: u64,
+    /// Distinct servers with the messages that they may receive.
+    pub inboxes: u64,
     /// Everything that was broken or occurred.
     pub findings: Findings,
     /// Whether everything was explored.
@@ -71,9 +72,10 @@ pub fn search_and_look<S: System>(
     control: &Control,
     mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History),
 ) -> Outcome<S> {
-    let local = Local::new(system, options.symmetry, options.prune);
+    let inboxes = Inboxes::new(Local::new(system, options.symmetry, options.prune));
+    let local = &inboxes.local;
     let search = Search {
-        local: &local,
+        inboxes: &inboxes,
         antichains: Antichains::new(),
         control,
         expanded: AtomicU64::new(0),
@@ -85,19 +87,19 @@ pub fn search_and_look<S: System>(
     let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let first = observed.first.iter().min_by_key(|(bit, _)| !system.ends_search(1 << **bit));
     let violation = first.and_then(|(bit, parent)| {
-        let chain = search.antichains.chain(*parent);
-        Some((run::find(&local, &chain, 1 << bit)?, 1 << bit))
+        let chain = search.antichains.chain(&inboxes, *parent);
+        Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
     });
     search.antichains.each_tuple(|tuple| {
-        let servers = tuple.servers[..local.count()].iter().map(|id| local.server(*id)).collect();
+        let servers = tuple.servers[..inboxes.count()].iter().map(|id| local.server(*id)).collect();
         look(servers, local.used(tuple.used), local.history(tuple.history));
     });
     Outcome {
-        kept: search.antichains.count(&local),
+        kept: search.antichains.count(&inboxes),
         expanded: search.expanded.into_inner(),
         steps: search.steps.into_inner(),
         local_transitions: local.transitions() as u64,
-        message_sets: local.distinct_sets() as u64,
+        inboxes: inboxes.len() as u64,
         findings: observed.findings,
         complete,
         violation,
@@ -105,7 +107,7 @@ pub fn search_and_look<S: System>(
 }
 
 struct Search<'a, 's, S: System> {
-    local: &'a Local<'s, S>,
+    inboxes: &'a Inboxes<'s, S>,
     antichains: Antichains,
     control: &'a Control,
     expanded: AtomicU64,
@@ -127,7 +129,8 @@ impl<S: System> Search<'_, '_, S> {
     /// Whether everything was explored.
     fn explore(&self) -> bool {
         let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
-        let (initial, findings) = self.local.initial();
+        let mut findings = Findings::default();
+        let initial = self.inboxes.initial(&mut findings);
         let mut new = Vec::new();
         self.keep(&initial, StateId::NONE, findings, &mut new);
         loop {
@@ -149,7 +152,7 @@ impl<S: System> Search<'_, '_, S> {
 
     fn is_over(&self) -> bool {
         let broken = self.lock_observed().findings.broken;
-        self.control.stopped().is_some() || self.local.system.ends_search(broken)
+        self.control.stopped().is_some() || self.inboxes.local.system.ends_search(broken)
     }
 
     fn lock_observed(&self) -> std::sync::MutexGuard<'_, Observed> {
@@ -163,7 +166,7 @@ impl<S: System> Search<'_, '_, S> {
         }
         let (mut expanded, mut steps) = (0, 0);
         for id in ids {
-            if let Some(state) = self.antichains.maximal(*id) {
+            if let Some(state) = self.antichains.maximal(self.inboxes, *id) {
                 expanded += 1;
                 steps += self.expand(&state, *id, &mut new);
             }
@@ -176,11 +179,14 @@ impl<S: System> Search<'_, '_, S> {
 
     fn expand(&self, state: &State, id: StateId, new: &mut Vec<(u64, StateId)>) -> u64 {
         let mut steps = 0;
-        for (place, label, used) in self.local.steps(state) {
+        let mut shown = Findings::default();
+        self.inboxes.steps(state, &mut shown, |step| {
             steps += 1;
-            let (next, findings) = self.local.after(state, place, label, used);
+            let mut findings = Findings::default();
+            let next = self.inboxes.after(state, step, &mut findings);
             self.keep(&next, id, findings, new);
-        }
+        });
+        self.note(shown, id);
         steps
     }
 
@@ -192,14 +198,14 @@ impl<S: System> Search<'_, '_, S> {
         findings: Findings,
         new: &mut Vec<(u64, StateId)>,
     ) {
-        let canonical = self.local.canonical(state);
+        let canonical = self.inboxes.canonical(state);
         let by_cluster = Cell::new(Findings::default());
         let examine = |tuple: &Tuple| {
             let (progress, findings) = self.examine(tuple);
             by_cluster.set(findings);
             progress
         };
-        let insertion = self.antichains.insert(self.local, &canonical, parent, examine);
+        let insertion = self.antichains.insert(self.inboxes, &canonical, parent, examine);
         if let Insertion::Kept { id, progress } = insertion {
             new.push((progress, id));
         }
@@ -211,11 +217,12 @@ impl<S: System> Search<'_, '_, S> {
     /// How far the servers of a tuple have come, and what they show together.
     fn examine(&self, tuple: &Tuple) -> (u64, Findings) {
         let Tuple { servers, used, history } = tuple;
-        let servers = &servers[..self.local.count()];
-        let servers: Vec<&S::Server> = servers.iter().map(|id| self.local.server(*id)).collect();
-        let system = self.local.system;
-        let findings = system.check(&servers, self.local.history(*history));
-        (system.progress(&servers, self.local.used(*used)), findings)
+        let local = &self.inboxes.local;
+        let servers = &servers[..self.inboxes.count()];
+        let servers: Vec<&S::Server> = servers.iter().map(|id| local.server(*id)).collect();
+        let system = local.system;
+        let findings = system.check(&servers, local.history(*history));
+        (system.progress(&servers, local.used(*used)), findings)
     }
 
     fn note(&self, findings: Findings, parent: StateId) {

@@ -1,6 +1,8 @@
 //! States over any network: servers, budgets, history, and the messages that were sent, by receiver.
 
-use crate::local::{HistoryId, Label, Local, ServerId, UsedId};
+use crate::hash::mix;
+use crate::inbox::{InboxId, Inboxes};
+use crate::local::{HistoryId, ServerId, UsedId};
 use crate::message_set::SetId;
 use crate::system::{Findings, MAX_SERVERS, System};
 
@@ -16,11 +18,23 @@ pub(crate) struct Tuple {
 /// The messages that were sent and can still make a difference, by the place of their receiver.
 pub(crate) type Messages = [SetId; MAX_SERVERS];
 
-/// A state.
+/// A state: servers with their messages, budgets and history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) tuple: Tuple,
-    pub(crate) messages: Messages,
+    pub(crate) inboxes: [InboxId; MAX_SERVERS],
+    pub(crate) used: UsedId,
+    pub(crate) history: HistoryId,
+}
+
+/// A step of one server that is not idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateStep {
+    pub(crate) place: usize,
+    pub(crate) transition: u32,
+    /// The inbox of the server afterwards, without what the step sends.
+    next: InboxId,
+    /// The budgets afterwards.
+    pub(crate) used: UsedId,
 }
 
 /// A tuple in its canonical form: the least one under all renamings.
@@ -33,180 +47,176 @@ pub(crate) struct Canonical {
     pub(crate) alike: usize,
 }
 
-impl<S: System> Local<'_, S> {
+impl<S: System> Inboxes<'_, S> {
     /// The number of servers.
     pub(crate) fn count(&self) -> usize {
-        self.renamings[0].len()
+        self.local.renamings[0].len()
     }
 
     /// The state in which the search begins, closed under idle steps.
-    pub(crate) fn initial(&self) -> (State, Findings) {
-        let initial = self.system.initial();
-        let mut servers = [0; MAX_SERVERS];
-        for (id, server) in servers.iter_mut().zip(&initial.servers) {
-            *id = self.intern_server(server);
-        }
-        let used = self.intern_used(initial.used);
-        let history = self.intern_history(&initial.history);
+    pub(crate) fn initial(&self, findings: &mut Findings) -> State {
+        let initial = self.local.system.initial();
+        findings.extend(initial.findings);
+        let sent = initial.sent.iter().map(|message| self.local.intern_message(message));
         let mut messages = [SetId::EMPTY; MAX_SERVERS];
-        let sent: Vec<_> =
-            initial.sent.iter().map(|message| self.intern_message(message)).collect();
-        for (to, set) in self.by_receiver(&sent) {
+        for (to, set) in self.local.by_receiver(&sent.collect::<Vec<_>>()) {
             messages[usize::from(to)] = set;
         }
-        let mut state = State { tuple: Tuple { servers, used, history }, messages };
-        let mut findings = initial.findings;
+        let mut inboxes = [0; MAX_SERVERS];
+        for (place, server) in initial.servers.iter().enumerate() {
+            inboxes[place] = self.of(self.local.intern_server(server), messages[place], findings);
+        }
+        let used = self.local.intern_used(initial.used);
+        let history = self.local.intern_history(&initial.history);
+        let mut state = State { inboxes, used, history };
         let all = (1 << self.count()) - 1;
-        findings.extend(self.close(&mut state, all, all));
-        (state, findings)
+        self.close(&mut state, all, all, findings);
+        state
+    }
+
+    /// The state of a tuple with these messages.
+    pub(crate) fn state(&self, tuple: &Tuple, messages: &Messages) -> State {
+        let mut inboxes = [0; MAX_SERVERS];
+        for place in 0..self.count() {
+            let mut known = Findings::default();
+            inboxes[place] = self.of_relevant(tuple.servers[place], messages[place], &mut known);
+        }
+        State { inboxes, used: tuple.used, history: tuple.history }
     }
 
     /// Takes every idle step: one that only sends, and changes neither server nor history nor budgets.
     /// The state afterwards can do all that the state before it could.
     ///
-    /// `changed` has a bit for each place whose server or messages have changed since the state was
-    /// closed, and `act` one for each whose actions may have.
-    fn close(&self, state: &mut State, changed: u32, act: u32) -> Findings {
-        let places = 0..self.count();
-        let Tuple { servers, used, .. } = state.tuple;
-        let messages = &mut state.messages;
-        let mut findings = Findings::default();
-        for place in places.clone().filter(|place| changed & 1 << place != 0) {
-            let (relevant, shown) = self.relevant(servers[place], messages[place]);
-            messages[place] = relevant;
-            findings.extend(shown);
-        }
+    /// `changed` has a bit for each place whose inbox has changed since the state was closed, and `act`
+    /// one for each whose actions may have.
+    fn close(&self, state: &mut State, changed: u32, act: u32, findings: &mut Findings) {
+        let State { inboxes, used, .. } = state;
         let (mut changed, mut act) = (changed, act);
         while changed | act != 0 {
             let (arrive, now_act) = (changed, act);
             (changed, act) = (0, 0);
-            for place in places.clone() {
-                let arrivals = (arrive & 1 << place != 0)
-                    .then(|| self.arrivals(servers[place], messages[place]));
-                let actions =
-                    (now_act & 1 << place != 0).then(|| self.actions(servers[place], used));
-                for options in [arrivals, actions].into_iter().flatten() {
-                    findings.extend(options.idle_findings);
-                    for (to, sent) in &options.idle_sends {
-                        let to = usize::from(*to);
-                        let union = self.union(messages[to], *sent);
-                        if union == messages[to] {
-                            continue;
-                        }
-                        let (relevant, shown) = self.relevant(servers[to], union);
-                        findings.extend(shown);
-                        if relevant != messages[to] {
-                            messages[to] = relevant;
-                            changed |= 1 << to;
-                        }
+            for place in 0..self.count() {
+                let inbox = self.get(inboxes[place]);
+                let arrivals = (arrive & 1 << place != 0).then_some(&inbox.idle_sends);
+                let actions = (now_act & 1 << place != 0)
+                    .then(|| &self.actions(inbox.server, *used, findings).idle_sends);
+                for (to, sent) in [arrivals, actions].into_iter().flatten().flatten() {
+                    let to = usize::from(*to);
+                    let next = self.add(inboxes[to], *sent, findings);
+                    if next != inboxes[to] {
+                        inboxes[to] = next;
+                        changed |= 1 << to;
                     }
                 }
             }
         }
-        findings
     }
 
-    /// The steps of a state that are not idle: the place of the server, its input, and the budgets
-    /// afterwards.
-    pub(crate) fn steps(&self, state: &State) -> impl Iterator<Item = (usize, Label, UsedId)> + '_ {
-        let State { tuple, messages } = *state;
-        (0..self.count()).flat_map(move |place| {
-            let server = tuple.servers[place];
-            let arrivals = self.arrivals(server, messages[place]).steps.iter();
-            let arrivals = arrivals.map(move |(label, _)| (place, *label, tuple.used));
-            let actions = self.actions(server, tuple.used).steps.iter();
-            arrivals.chain(actions.map(move |(label, used)| (place, *label, *used)))
-        })
-    }
-
-    /// The state after a step, closed under idle steps; and what the step and those showed.
-    pub(crate) fn after(
+    /// Calls `take` with every step of a state that is not idle.
+    pub(crate) fn steps(
         &self,
         state: &State,
-        place: usize,
-        label: Label,
-        used: UsedId,
-    ) -> (State, Findings) {
-        let mut next = *state;
-        let (id, transition) = self.transition(state.tuple.servers[place], label);
-        let transition = transition.expect("only steps that a server can take are tried");
-        let (history, by_history) = self.history_step(state.tuple.history, id, &transition.facts);
-        next.tuple.servers[place] = transition.server;
-        next.tuple.used = used;
-        next.tuple.history = history;
+        findings: &mut Findings,
+        mut take: impl FnMut(StateStep),
+    ) {
+        for place in 0..self.count() {
+            let id = state.inboxes[place];
+            let used = state.used;
+            for arrival in self.arrivals(id, findings) {
+                let (transition, next) = (arrival.transition, arrival.next);
+                take(StateStep { place, transition, next, used });
+            }
+            for (label, used) in &self.actions(self.get(id).server, used, findings).steps {
+                let (transition, next) = self.after_action(id, *label, findings);
+                take(StateStep { place, transition, next, used: *used });
+            }
+        }
+    }
+
+    /// The state after a step, closed under idle steps.
+    pub(crate) fn after(&self, state: &State, step: StateStep, findings: &mut Findings) -> State {
+        let StateStep { place, transition: id, next, used } = step;
+        let transition = self.local.listed_transition(id);
+        let (history, by_history) = self.local.history_step(state.history, id, &transition.facts);
+        findings.extend(transition.findings);
+        findings.extend(by_history);
+        let mut after = State { used, history, ..*state };
+        after.inboxes[place] = next;
         let mut changed = 1 << place;
         for (to, sent) in &transition.sends {
-            let messages = &mut next.messages[usize::from(*to)];
-            *messages = self.union(*messages, *sent);
+            let inbox = &mut after.inboxes[usize::from(*to)];
+            *inbox = self.add(*inbox, *sent, findings);
             changed |= 1 << to;
         }
         // The budgets are everybody's.
         let all = (1 << self.count()) - 1;
-        let act = if used == state.tuple.used { 1 << place } else { all };
-        let mut findings = transition.findings;
-        findings.extend(by_history);
-        findings.extend(self.close(&mut next, changed, act));
-        (next, findings)
+        let act = if used == state.used { 1 << place } else { all };
+        self.close(&mut after, changed, act, findings);
+        after
     }
 
     /// The canonical form of a state.
     pub(crate) fn canonical(&self, state: &State) -> Canonical {
-        let State { tuple, messages } = state;
-        let mut least = None;
-        let mut tied: Vec<usize> = Vec::new();
-        for (renaming, places) in self.renamings.iter().enumerate() {
+        let local = &self.local;
+        let count = self.count();
+        let mut inboxes = [None; MAX_SERVERS];
+        for place in 0..count {
+            inboxes[place] = Some(self.get(state.inboxes[place]));
+        }
+        let inboxes = || inboxes[..count].iter().flatten();
+        let mut least = [u64::MAX; MAX_SERVERS];
+        let mut tied: Vec<usize> = Vec::with_capacity(2);
+        for (renaming, places) in local.renamings.iter().enumerate() {
             let mut hashes = [0; MAX_SERVERS];
-            for (place, to) in places.iter().enumerate() {
-                hashes[*to] = self.server_hash(tuple.servers[place], renaming);
+            for (inbox, to) in inboxes().zip(places) {
+                hashes[*to] = local.server_hash(inbox.server, renaming);
             }
-            match least.map(|least| hashes.cmp(&least)) {
-                Some(std::cmp::Ordering::Greater) => {}
-                Some(std::cmp::Ordering::Equal) => tied.push(renaming),
-                Some(std::cmp::Ordering::Less) | None => {
-                    least = Some(hashes);
-                    tied = vec![renaming];
+            if hashes <= least {
+                if hashes < least {
+                    least = hashes;
+                    tied.clear();
                 }
+                tied.push(renaming);
             }
         }
         let servers = |renaming: usize| {
             let mut servers = [0; MAX_SERVERS];
-            for (place, to) in self.renamings[renaming].iter().enumerate() {
-                servers[*to] = self.rename_server(renaming, tuple.servers[place]);
+            for (inbox, to) in inboxes().zip(&local.renamings[renaming]) {
+                servers[*to] = local.rename_server(renaming, inbox.server);
             }
             servers
         };
-        let canonical = Tuple { servers: servers(tied[0]), ..*tuple };
+        let (used, history) = (state.used, state.history);
+        let tuple = Tuple { servers: servers(tied[0]), used, history };
         // Two servers of one hash are not alike, but only look so.
-        tied.retain(|renaming| servers(*renaming) == canonical.servers);
+        tied.retain(|renaming| servers(*renaming) == tuple.servers);
         let rename = |renaming: &usize| {
             let mut renamed = [SetId::EMPTY; MAX_SERVERS];
-            for (place, to) in self.renamings[*renaming].iter().enumerate() {
-                renamed[*to] = self.rename_set(*renaming, messages[place]);
+            for (inbox, to) in inboxes().zip(&local.renamings[*renaming]) {
+                renamed[*to] = local.rename_set(*renaming, inbox.messages);
             }
             renamed
         };
         let mut variants: Vec<Messages> = tied.iter().map(rename).collect();
         variants.sort_unstable();
         variants.dedup();
-        Canonical { tuple: canonical, variants, alike: tied.len() }
+        Canonical { tuple, variants, alike: tied.len() }
     }
 
     /// Whether every message of one state was sent in the other.
     pub(crate) fn is_part(&self, part: &Messages, whole: &Messages) -> bool {
-        part.iter().zip(whole).all(|(part, whole)| self.sets.is_subset(*part, *whole))
+        part.iter().zip(whole).all(|(part, whole)| self.local.sets.is_subset(*part, *whole))
     }
 
     /// A hash of the contents of a tuple and its messages, the same for every variant.
     pub(crate) fn state_hash(&self, tuple: &Tuple, variants: &[Messages]) -> u64 {
         let count = self.count();
         let hash = |messages: &Messages| {
-            messages[..count]
-                .iter()
-                .fold(0, |hash, set| crate::hash::mix(hash ^ self.sets.hash(*set)))
+            let sets = messages[..count].iter();
+            sets.fold(0, |hash, set| mix(hash ^ self.local.sets.hash(*set)))
         };
         let least = variants.iter().map(hash).min().unwrap_or_default();
-        crate::hash::mix(
-            self.tuple_hash(&tuple.servers[..count], tuple.used, tuple.history) ^ least,
-        )
+        let servers = &tuple.servers[..count];
+        mix(self.local.tuple_hash(servers, tuple.used, tuple.history) ^ least)
     }
 }

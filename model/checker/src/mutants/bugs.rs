@@ -439,5 +439,37 @@ fn reads() -> Vec<Mutant> {
             .without(Rule::ReadWaitsForApply)
             .breaks(Property::Reads)
             .on(&["reads-3"]),
+        bug("RD-12", "", "a read that arrives while others wait shares their round")
+            .with(Change::After(reads_share_a_round))
+            .breaks(Property::Reads)
+            .on(&["reads-3-rounds"])
+            .over_any_network(),
     ]
+}
+
+/// Begins a new round only if no read waits. An answer that is older than a read then proves for it
+/// that its leader still leads.
+fn reads_share_a_round(moment: &Moment<'_>, outcome: Outcome<'_>) {
+    let (Role::Leader(before), Role::Leader(after)) = (&moment.before.role, &mut outcome.node.role)
+    else {
+        return;
+    };
+    if before.reads.is_empty() || after.reads.len() <= before.reads.len() {
+        return;
+    }
+    after.read_round = before.read_round;
+    if let Some(read) = after.reads.back_mut() {
+        read.round = before.read_round;
+    }
+    for effect in outcome.effects {
+        match effect {
+            Effect::Send { message: Message::AppendEntries(request), .. } => {
+                request.read_round = before.read_round;
+            }
+            Effect::Send { message: Message::InstallSnapshot(request), .. } => {
+                request.read_round = before.read_round;
+            }
+            _ => {}
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::trial::{Kill, Trial};
 use super::{Mutant, Origin};
+use crate::config::Network;
 use crate::properties::Property;
 
 /// The text above the tables.
@@ -20,6 +21,8 @@ applied or a message is lost, which other models do not have; `s+` stands for th
 that the search began with. `states` are those in the levels before the violation. `also` says
 whether some server rejected a message or halted meanwhile. `named` is the property that the bug is
 known for, where a sharper one shows first: the search for it goes on behind other violations.
+`any network` says that the network had no bounds: `depth` is then that of a run of which no step can be
+left out, and `states` counts those that were kept.
 ";
 
 /// Writes the tables of one tier.
@@ -84,7 +87,7 @@ fn row(mutant: &Mutant, trial: &Trial) -> String {
             format!(
                 "{} | {} | {} | {} | {also} | {named}",
                 broken.join(", "),
-                kill.config,
+                place(mutant, kill),
                 depth(kill),
                 kill.states
             )
@@ -100,6 +103,13 @@ fn row(mutant: &Mutant, trial: &Trial) -> String {
         }
     };
     format!("| {name} | {}{seen} | {result} |", mutant.wrong.trim_end_matches('.'))
+}
+
+fn place(mutant: &Mutant, kill: &Kill) -> String {
+    match mutant.network {
+        Network::Any => format!("{}, any network", kill.config),
+        Network::Bounded => kill.config.clone(),
+    }
 }
 
 fn depth(kill: &Kill) -> String {

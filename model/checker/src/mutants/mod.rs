@@ -20,6 +20,7 @@ use raft_core::{
 };
 
 use crate::cluster::snapshot_data::decode;
+use crate::config::Network;
 use crate::properties::Property;
 use crate::protocol::{Memory, Protocol};
 
@@ -37,6 +38,8 @@ pub struct Mutant {
     pub breaks: Option<Property>,
     /// The configurations that should expose it, in the order in which they are tried.
     pub configs: &'static [&'static str],
+    /// The network that it needs to do harm.
+    pub network: Network,
     /// The reason why it breaks nothing within these bounds, if it does not.
     pub survives: Option<&'static str>,
     /// The rule that it removes, if it does nothing else.
@@ -97,7 +100,8 @@ impl Mutant {
     fn new(origin: Origin, id: &str, seen_in: &'static str, wrong: &'static str) -> Mutant {
         let (id, removes, breaks, survives) = (id.to_owned(), None, None, None);
         let (configs, changes) = (&[][..], Vec::new());
-        Mutant { id, wrong, seen_in, origin, breaks, configs, survives, removes, changes }
+        let network = Network::Bounded;
+        Mutant { id, wrong, seen_in, origin, breaks, configs, network, survives, removes, changes }
     }
 
     fn with(mut self, change: Change) -> Mutant {
@@ -118,6 +122,11 @@ impl Mutant {
 
     fn on(mut self, configs: &'static [&'static str]) -> Mutant {
         self.configs = configs;
+        self
+    }
+
+    fn over_any_network(mut self) -> Mutant {
+        self.network = Network::Any;
         self
     }
 

@@ -4,7 +4,8 @@ use raft_trace::Action;
 use serde::Serialize;
 
 use super::Mutant;
-use crate::config::BoundedConfig;
+use crate::any_network::{self, AnyNetwork, broken_properties};
+use crate::config::{BoundedConfig, Network};
 use crate::packed::ClusterModel;
 use crate::properties::{Property, PropertySet};
 use crate::search::level::{self, Goal};
@@ -70,7 +71,9 @@ pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: 
     let id = mutant.id.clone();
     let mut trial = Trial { id, killed: None, named: None, survived: Vec::new(), cut: false };
     for config in configs {
-        if trial.killed.is_none() {
+        if mutant.network == Network::Any {
+            trial.killed = kill_over_any_network(&mut trial, mutant, config, control);
+        } else if trial.killed.is_none() {
             trial.killed = first_violation(&mut trial, mutant, config, threads, control);
         }
         let named = mutant.breaks.filter(|_| !trial.is_killed_as_named(mutant));
@@ -110,6 +113,43 @@ fn first_violation(
     }
 }
 
+/// Explores any network until a property is broken. One thread, so that the same run is found each
+/// time; and no message is removed as irrelevant, because a mutant may use what Raft ignores.
+fn kill_over_any_network(
+    trial: &mut Trial,
+    mutant: &Mutant,
+    config: &BoundedConfig,
+    control: &Control,
+) -> Option<Kill> {
+    let system = AnyNetwork::new(config.clone(), mutant);
+    let options = raft_explore::Options { threads: 1, symmetry: true, prune: false };
+    let outcome = raft_explore::search(&system, options, control);
+    let Some((steps, bit)) = outcome.violation else {
+        if outcome.complete {
+            trial.survived.push((config.name.clone(), outcome.kept.states));
+        }
+        return None;
+    };
+    let script = config.script().start(&mutant).actions.len();
+    let actions = any_network::actions(config, &mutant, steps).split_off(script);
+    let noted = broken_properties(outcome.findings.broken);
+    Some(Kill {
+        config: config.name.clone(),
+        properties: broken_properties(bit).iter().collect(),
+        depth: actions.len() as u64,
+        essential: actions.iter().filter(is_essential).count(),
+        script,
+        states: outcome.kept.states,
+        rejected: noted.contains(Property::NothingRejected),
+        halted: noted.contains(Property::NobodyHalts),
+    })
+}
+
+/// Whether other models have such a step.
+fn is_essential(action: &&Action) -> bool {
+    !matches!(action, Action::Sync { .. } | Action::Apply { .. } | Action::Drop(_))
+}
+
 /// Finds a shortest run to the goal. If there is none, returns the number of visited states and the
 /// properties that were noted in them.
 fn kill(
@@ -131,9 +171,6 @@ fn kill(
     };
     let mut noted = outcome.noted;
     noted.extend(run.broken);
-    let is_essential = |action: &&Action| {
-        !matches!(action, Action::Sync { .. } | Action::Apply { .. } | Action::Drop(_))
-    };
     Ok(Some(Kill {
         config: config.name.clone(),
         properties: run.broken.iter().collect(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use raft_checker::check::{Report, Verdict};
+use raft_checker::config::Network;
 use raft_checker::explanation;
 use raft_checker::properties::Property;
 use raft_checker::replay::Replay;
@@ -122,8 +123,17 @@ fn print_run(out: &mut Output, report: &Report, by_name: &dyn Fn(&str) -> String
         writeln!(out, "    The limits left no time to make a trace; run again with more.");
         return;
     };
-    if !violation.shortest {
-        writeln!(out, "    This run need not be a shortest one; the limits left no time for that.");
+    match (violation.shortest, report.network) {
+        (true, _) => {}
+        (false, Network::Any) => writeln!(
+            out,
+            "    It needs more of the network than the bounds of the configuration allow. No step can\n    \
+             be left out of this run, but it need not be a shortest one."
+        ),
+        (false, Network::Bounded) => writeln!(
+            out,
+            "    This run need not be a shortest one; the limits left no time for that."
+        ),
     }
     writeln!(out);
     match Replay::run(&violation.trace.settings, &violation.trace.actions) {

@@ -2,7 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use raft_checker::check::Report;
-use raft_checker::config::BoundedConfig;
+use raft_checker::cluster::budget::Bounds;
+use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::properties::Property;
 use raft_checker::text_width::wrap;
 use raft_cli::quantity::count;
@@ -26,12 +27,25 @@ fn new(columns: &[&str], numbers: &[usize]) -> Table {
 
 /// Returns the table of what was explored, with a line for each configuration.
 pub(crate) fn results(reports: &[Report]) -> String {
-    let columns =
-        ["configuration", "verdict", "states", "unfolded", "transitions", "local", "depth", "time"];
-    let mut table = new(&columns, &[2, 3, 4, 5, 6, 7]);
+    let columns = [
+        "configuration",
+        "network",
+        "verdict",
+        "states",
+        "unfolded",
+        "transitions",
+        "local",
+        "depth",
+        "time",
+    ];
+    let mut table = new(&columns, &[3, 4, 5, 6, 7, 8]);
     for report in reports {
         table.add_row(vec![
             report.name.clone(),
+            match report.network {
+                Network::Any => "any".to_owned(),
+                Network::Bounded => "bounded".to_owned(),
+            },
             report.verdict.name().to_owned(),
             count(report.distinct_states),
             count(report.orbit_states),
@@ -72,10 +86,22 @@ pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
             Some(all) => all.iter().map(Property::name).collect::<Vec<_>>().join(", "),
         };
         let properties = wrap(&format!("Is for: {properties}"), INDENT);
+        let network = match config.network {
+            Network::Any => format!("{INDENT}Network: any"),
+            Network::Bounded => wrap(&bounded_network(&config.bounds), INDENT),
+        };
         let (name, tier) = (&config.name, config.tier.name());
-        format!("{name}  ({tier})\n{about}\n{leaves_out}\n{properties}\n")
+        format!("{name}  ({tier})\n{about}\n{network}\n{leaves_out}\n{properties}\n")
     };
     configs.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+fn bounded_network(bounds: &Bounds) -> String {
+    let Bounds { in_flight, duplicates, heartbeats, .. } = bounds;
+    format!(
+        "Network: bounded; messages in flight: {in_flight}, repeated: {duplicates}, heartbeats: \
+         {heartbeats}"
+    )
 }
 
 /// Describes the properties, with their sentences and witnesses.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use raft_checker::check::{Report, Verdict};
-use raft_checker::config::BoundedConfig;
+use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::exit_code::Exit;
 use raft_checker::properties::{Property, PropertySet, Witness};
 use raft_checker::text_width::wrap;
@@ -122,10 +122,25 @@ impl<'a> Total<'a> {
         } else {
             "none folded".to_owned()
         };
-        format!(
-            "\n{states} states ({folded}) in {seconds:.1} s, at most {peak} of memory.\n\
-             A full network blocked {blocked} actions; odds of a missed state: {odds:.0e}.\n"
-        )
+        let any = reports.iter().filter(|report| report.network == Network::Any).count();
+        let mut out =
+            format!("\n{states} states ({folded}) in {seconds:.1} s, at most {peak} of memory.\n");
+        if any > 0 {
+            let _ = writeln!(
+                out,
+                "{any} of {} with any network: messages lost, repeated and reordered without bounds.",
+                reports.len()
+            );
+        }
+        if any < reports.len() {
+            let _ = writeln!(
+                out,
+                "{} with a bounded network, which blocked {blocked} actions when it was full; odds of a \
+                 missed\nstate: {odds:.0e}.",
+                reports.len() - any
+            );
+        }
+        out
     }
 
     fn what_was_tested(&self) -> String {

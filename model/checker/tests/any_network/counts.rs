@@ -1,0 +1,59 @@
+//! The states that are kept are the same for any number of threads, and their counts are pinned.
+
+use raft_checker::any_network::AnyNetwork;
+use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
+use raft_core::Paper;
+use raft_explore::control::Control;
+use raft_explore::{Kept, Options, search};
+
+/// Configurations of the smoke tier, tuples of servers, and kept states, up to renaming and not.
+const PINNED: [(&str, [u64; 3]); 10] = [
+    ("election-2", [1_449, 1_605, 3_193]),
+    ("election-3", [18_007, 47_412, 283_968]),
+    ("election-4", [0, 127_946, 3_030_811]),
+    ("figure-8-end-3", [0, 24_797, 148_683]),
+    ("persistence-2", [0, 107_313, 214_608]),
+    ("reads-3-rounds", [23_262, 110_561, 663_018]),
+    ("recover-2-snapshot", [0, 656, 1_309]),
+    ("replication-3", [32_545, 110_840, 664_602]),
+    ("snapshot-2", [3_437, 4_293, 8_583]),
+    ("snapshot-late-3", [0, 150_784, 904_643]),
+];
+
+/// Too many states for a test; `raftcheck` explores them.
+const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
+
+fn kept(config: &BoundedConfig, threads: usize) -> Kept {
+    let system = AnyNetwork::new(config.clone(), Paper);
+    let options = Options { threads, symmetry: true, prune: true };
+    let outcome = search(&system, options, &Control::default());
+    assert!(outcome.complete && outcome.findings.broken == 0);
+    outcome.kept
+}
+
+#[test]
+fn the_smoke_tier_keeps_as_many_states_as_ever() {
+    let catalog = Catalog::embedded().expect("they are sound");
+    let of_tier = catalog.tier(Tier::Smoke);
+    let any = of_tier.iter().filter(|config| config.network == Network::Any);
+    let names: Vec<&str> = any.map(|config| config.name.as_str()).collect();
+    let pinned = PINNED.iter().map(|(name, _)| *name).chain(LARGE);
+    let mut expected: Vec<&str> = pinned.collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for (name, counts) in PINNED {
+        let kept = kept(&catalog.find(name).expect("it is there"), 2);
+        assert_eq!([kept.tuples, kept.states, kept.unfolded], counts, "{name}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let catalog = Catalog::embedded().expect("they are sound");
+    for name in ["election-3", "persistence-2", "snapshot-2"] {
+        let config = catalog.find(name).expect("it is there");
+        let one = kept(&config, 1);
+        assert_eq!(kept(&config, 2), one, "{name}");
+        assert_eq!(kept(&config, 4), one, "{name}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Runs over any network that break something are real runs, and no step can be left out of them.
+
+use raft_checker::any_network::{self, AnyNetwork, broken_properties};
+use raft_checker::cluster::Cluster;
+use raft_checker::config::{BoundedConfig, Catalog};
+use raft_checker::mutants::{self, Mutant};
+use raft_checker::properties::PropertySet;
+use raft_explore::control::Control;
+use raft_explore::{Options, search};
+use raft_trace::Action;
+
+/// The properties that the actions break, of those that are possible.
+fn broken_by(config: &BoundedConfig, mutant: &Mutant, actions: &[Action]) -> PropertySet {
+    let mut cluster = Cluster::boot(&config.settings, &mutant);
+    let mut broken = PropertySet::default();
+    for action in actions {
+        if let Ok(observation) = cluster.act(&config.settings, &mutant, action) {
+            broken.extend(observation.broken);
+        }
+    }
+    broken
+}
+
+fn a_run_of(id: &str, config: &str) {
+    let config = Catalog::embedded().expect("they are sound").find(config).expect("it is there");
+    let all = mutants::all();
+    let mutant = all.iter().find(|mutant| mutant.id == id).expect("it is one of them");
+    let system = AnyNetwork::new(config.clone(), mutant);
+    let options = Options { threads: 2, symmetry: true, prune: false };
+    let (steps, bit) = search(&system, options, &Control::default()).violation.expect("a run");
+    let property = broken_properties(bit).iter().next().expect("one property");
+    let actions = any_network::actions(&config, &mutant, steps);
+    let breaks = |actions: &[Action]| broken_by(&config, mutant, actions).contains(property);
+    assert!(breaks(&actions), "{id}: the run breaks {}", property.name());
+    for place in 0..actions.len() {
+        let mut fewer = actions.clone();
+        // Without its repetition a message is lost after its first delivery: no step less.
+        if !matches!(fewer.remove(place), Action::Duplicate(_)) {
+            assert!(!breaks(&fewer), "{id}: step {} can be left out", place + 1);
+        }
+    }
+}
+
+#[test]
+fn of_a_leader_that_commits_entries_of_other_terms() {
+    a_run_of("CO-01", "election-3");
+}
+
+#[test]
+fn of_a_stale_read() {
+    a_run_of("RD-12", "reads-3-rounds");
+}
+
+#[test]
+fn of_an_assigned_match_index() {
+    a_run_of("RE-07", "replication-3");
+}

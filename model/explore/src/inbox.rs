@@ -1,0 +1,203 @@
+//! Inboxes: a server together with the messages that it may receive, by number.
+//!
+//! What can happen to a server in a state depends on its inbox alone, and states share inboxes. So the
+//! steps of an inbox are listed once, with the inbox that each leads to.
+
+use std::sync::OnceLock;
+
+use crate::intern::{number, pair};
+use crate::local::{Label, Local, Sends, ServerId, UsedId};
+use crate::message_set::SetId;
+use crate::system::{Findings, System};
+use crate::table::Table;
+
+/// The number of an inbox.
+pub(crate) type InboxId = u32;
+
+/// A server and the messages that it may receive and that can make a difference to it.
+pub(crate) struct Inbox {
+    pub(crate) server: ServerId,
+    pub(crate) messages: SetId,
+    /// What the idle arrivals send.
+    pub(crate) idle_sends: Sends,
+    arrivals: OnceLock<Box<[Arrival]>>,
+}
+
+/// A message that changes the server, or what the history records.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) transition: u32,
+    /// The inbox afterwards.
+    pub(crate) next: InboxId,
+}
+
+/// What a server can do by itself.
+pub(crate) struct Actions {
+    /// What its idle actions send.
+    pub(crate) idle_sends: Sends,
+    /// The other actions, each with the budgets after it.
+    pub(crate) steps: Box<[(Label, UsedId)]>,
+}
+
+pub(crate) struct Inboxes<'s, S: System> {
+    pub(crate) local: Local<'s, S>,
+    ids: Table,
+    inboxes: boxcar::Vec<Inbox>,
+    /// The inbox after messages were sent to it.
+    additions: Table,
+    /// The inbox after an action.
+    after_actions: Table,
+    action_ids: Table,
+    actions: boxcar::Vec<Actions>,
+}
+
+impl<'s, S: System> Inboxes<'s, S> {
+    pub(crate) fn new(local: Local<'s, S>) -> Inboxes<'s, S> {
+        Inboxes {
+            local,
+            ids: Table::new(),
+            inboxes: boxcar::Vec::new(),
+            additions: Table::new(),
+            after_actions: Table::new(),
+            action_ids: Table::new(),
+            actions: boxcar::Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, id: InboxId) -> &Inbox {
+        &self.inboxes[id as usize]
+    }
+
+    /// The inbox of a server with the messages that were sent to it.
+    ///
+    /// What a message shows that is idle or makes no difference is added to the findings when the inbox
+    /// is made, which is the first time that it matters.
+    pub(crate) fn of(&self, server: ServerId, sent: SetId, findings: &mut Findings) -> InboxId {
+        let messages = self.local.relevant(server, sent, findings);
+        self.of_relevant(server, messages, findings)
+    }
+
+    /// The inbox of a server with messages that all can make a difference.
+    pub(crate) fn of_relevant(
+        &self,
+        server: ServerId,
+        messages: SetId,
+        findings: &mut Findings,
+    ) -> InboxId {
+        self.ids.get_or_compute(pair(server, messages.0), || {
+            let labels = self.local.sets.messages(messages).iter().map(|id| Label::receive(*id));
+            let idle_sends = self.idle_sends(Vec::new(), server, labels, findings);
+            self.push(server, messages, idle_sends)
+        })
+    }
+
+    /// The inbox after messages were sent to it.
+    pub(crate) fn add(&self, id: InboxId, sent: SetId, findings: &mut Findings) -> InboxId {
+        self.additions.get_or_compute(pair(id, sent.0), || {
+            let inbox = self.get(id);
+            let server = inbox.server;
+            let sent = self.local.relevant(server, sent, findings);
+            let messages = self.local.union(inbox.messages, sent);
+            if messages == inbox.messages {
+                return id;
+            }
+            self.ids.get_or_compute(pair(server, messages.0), || {
+                let sent = self.local.sets.messages(sent).iter().map(|id| Label::receive(*id));
+                let before = inbox.idle_sends.to_vec();
+                let idle_sends = self.idle_sends(before, server, sent, findings);
+                self.push(server, messages, idle_sends)
+            })
+        })
+    }
+
+    fn push(&self, server: ServerId, messages: SetId, idle_sends: Sends) -> u32 {
+        let arrivals = OnceLock::new();
+        number(self.inboxes.push(Inbox { server, messages, idle_sends, arrivals }))
+    }
+
+    /// The arrivals that are not idle.
+    pub(crate) fn arrivals(&self, id: InboxId, findings: &mut Findings) -> &[Arrival] {
+        let inbox = self.get(id);
+        inbox.arrivals.get_or_init(|| {
+            let messages = self.local.sets.messages(inbox.messages).iter();
+            let arrival = |message: &u32| {
+                let label = Label::receive(*message);
+                let (id, known) = self.local.known(inbox.server, label);
+                let transition = known.transition.as_ref().filter(|_| !known.is_idle)?;
+                let next = self.of(transition.server, inbox.messages, findings);
+                Some(Arrival { transition: id, next })
+            };
+            messages.filter_map(arrival).collect()
+        })
+    }
+
+    /// What a server can do by itself within the bounds.
+    pub(crate) fn actions(
+        &self,
+        server: ServerId,
+        used: UsedId,
+        findings: &mut Findings,
+    ) -> &Actions {
+        let id = self.action_ids.get_or_compute(pair(server, used), || {
+            let possible = self.local.action_list(server, used).into_iter();
+            let (idle, steps): (Vec<_>, Vec<_>) = possible
+                .filter_map(|(label, after)| {
+                    let known = self.local.known(server, label).1;
+                    known.transition.as_ref()?;
+                    let idle = after == used && known.is_idle;
+                    Some((idle, (label, after)))
+                })
+                .partition(|(idle, _)| *idle);
+            let idle = idle.into_iter().map(|(_, (label, _))| label);
+            let idle_sends = self.idle_sends(Vec::new(), server, idle, findings);
+            let steps = steps.into_iter().map(|(_, step)| step).collect();
+            number(self.actions.push(Actions { idle_sends, steps }))
+        });
+        &self.actions[id as usize]
+    }
+
+    /// The transition of an action, and the inbox after it.
+    pub(crate) fn after_action(
+        &self,
+        id: InboxId,
+        label: Label,
+        findings: &mut Findings,
+    ) -> (u32, InboxId) {
+        let Inbox { server, messages, .. } = *self.get(id);
+        let (transition, outcome) = self.local.transition(server, label);
+        let after = outcome.map_or(server, |outcome| outcome.server);
+        let next = self
+            .after_actions
+            .get_or_compute(pair(id, after), || self.of(after, messages, findings));
+        (transition, next)
+    }
+
+    /// Adds what those of the inputs send that are idle.
+    fn idle_sends(
+        &self,
+        mut sends: Vec<(u8, SetId)>,
+        server: ServerId,
+        labels: impl Iterator<Item = Label>,
+        findings: &mut Findings,
+    ) -> Sends {
+        for label in labels {
+            let (_, known) = self.local.known(server, label);
+            let Some(transition) = known.transition.as_ref().filter(|_| known.is_idle) else {
+                continue;
+            };
+            findings.extend(transition.findings);
+            for (to, sent) in &transition.sends {
+                match sends.iter_mut().find(|(place, _)| place == to) {
+                    Some((_, set)) => *set = self.local.union(*set, *sent),
+                    None => sends.push((*to, *sent)),
+                }
+            }
+        }
+        sends.into()
+    }
+
+    /// The number of distinct inboxes.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
