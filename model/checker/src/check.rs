@@ -193,7 +193,7 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
         counts: Counts {
             distinct: outcome.kept.states,
             orbit: outcome.kept.unfolded,
-            transitions: outcome.steps,
+            transitions: outcome.kept.steps,
             depth: None,
         },
         kept: Some(outcome.kept),

@@ -10,16 +10,16 @@ use raft_explore::{
 
 /// Two-phase commit, correct or with a mistake.
 #[derive(Clone, Copy, Debug)]
-pub struct TwoPhaseCommit {
+pub(crate) struct TwoPhaseCommit {
     /// The number of participants.
-    pub participants: usize,
+    pub(crate) participants: usize,
     /// The mistake: the coordinator commits when this many participants are prepared.
-    pub enough: usize,
+    pub(crate) enough: usize,
 }
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Server {
+pub(crate) enum Server {
     /// The coordinator, and which participants it knows to be prepared.
     Coordinator(Decision, BTreeSet<usize>),
     /// A participant, at its place.
@@ -28,7 +28,7 @@ pub enum Server {
 
 /// What the coordinator has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Nothing yet.
     Open,
     /// To commit.
@@ -39,7 +39,7 @@ pub enum Decision {
 
 /// The state of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Participant {
+pub(crate) enum Participant {
     /// It works on the transaction.
     Working,
     /// It can commit, and has told the coordinator.
@@ -52,7 +52,7 @@ pub enum Participant {
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Message {
+pub(crate) enum Message {
     /// From a participant to the coordinator.
     Prepared(usize),
     /// To a participant.
@@ -63,7 +63,7 @@ pub enum Message {
 
 /// What a server does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
+pub(crate) enum Action {
     /// A participant is ready to commit.
     Prepare,
     /// A participant gives up.
@@ -75,9 +75,9 @@ pub enum Action {
 }
 
 /// The property: nobody commits while somebody aborts.
-pub const CONSISTENT: u64 = 1;
+pub(crate) const CONSISTENT: u64 = 1;
 /// The situation: everybody has committed.
-pub const ALL_COMMITTED: u64 = 1;
+pub(crate) const ALL_COMMITTED: u64 = 1;
 
 impl System for TwoPhaseCommit {
     type Server = Server;

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
+use rayon::prelude::*;
 use rustc_hash::FxBuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::inbox::Inboxes;
 use crate::state::{Canonical, Messages, State, Tuple};
-use crate::system::System;
+use crate::system::{Findings, System};
 
 /// The name of a kept state: its shard, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,10 +86,47 @@ pub struct Kept {
     pub states: u64,
     /// The same without folding renamings.
     pub unfolded: u64,
+    /// Their steps, without those that only send.
+    pub steps: u64,
     /// The largest number of states of one tuple.
     pub widest: u64,
     /// A hash of all of these states, which does not depend on their order.
     pub hash: u64,
+}
+
+fn add(a: Kept, b: Kept) -> Kept {
+    Kept {
+        tuples: a.tuples + b.tuples,
+        unfolded_tuples: a.unfolded_tuples + b.unfolded_tuples,
+        states: a.states + b.states,
+        unfolded: a.unfolded + b.unfolded,
+        steps: a.steps + b.steps,
+        widest: a.widest.max(b.widest),
+        hash: a.hash.wrapping_add(b.hash),
+    }
+}
+
+impl Shard {
+    fn count<S: System>(&self, tuple: &TupleStates, inboxes: &Inboxes<'_, S>) -> Kept {
+        let orbit = u64::from(tuple.orbit);
+        let kept = tuple.kept.len() as u64;
+        let mut count = Kept {
+            tuples: 1,
+            unfolded_tuples: orbit,
+            states: kept,
+            widest: kept,
+            ..Kept::default()
+        };
+        for state in &tuple.kept {
+            let messages = self.states[*state as usize].messages;
+            let state = inboxes.state(&tuple.tuple, &messages);
+            inboxes.steps(&state, &mut Findings::default(), |_| count.steps += 1);
+            let Canonical { tuple, variants, .. } = inboxes.canonical(&state);
+            count.unfolded += orbit * variants.len() as u64;
+            count.hash = count.hash.wrapping_add(inboxes.state_hash(&tuple, &variants));
+        }
+        count
+    }
 }
 
 const SHARDS: usize = 256;
@@ -116,17 +154,14 @@ impl Antichains {
         let number = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         let mut shard = self.lock(number);
         let shard = &mut *shard;
-        let place = match shard.places.get(tuple) {
-            Some(place) => *place,
-            None => {
-                let place = crate::intern::number(shard.tuples.len());
-                let orbit = crate::intern::number(inboxes.local.renamings.len() / alike);
-                let progress = first(tuple);
-                shard.tuples.push(TupleStates { tuple: *tuple, progress, orbit, kept: Vec::new() });
-                shard.places.insert(*tuple, place);
-                place
-            }
-        };
+        let place = shard.places.get(tuple).copied().unwrap_or_else(|| {
+            let place = crate::intern::number(shard.tuples.len());
+            let orbit = crate::intern::number(inboxes.local.renamings.len() / alike);
+            let progress = first(tuple);
+            shard.tuples.push(TupleStates { tuple: *tuple, progress, orbit, kept: Vec::new() });
+            shard.places.insert(*tuple, place);
+            place
+        });
         let entry = &mut shard.tuples[place as usize];
         let states = &mut shard.states;
         let covered = entry.kept.iter().any(|kept| {
@@ -178,22 +213,32 @@ impl Antichains {
 
     /// Counts what is kept.
     pub(crate) fn count<S: System>(&self, inboxes: &Inboxes<'_, S>) -> Kept {
+        let shards = self.shards.par_iter();
+        let counts = shards.map(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.tuples.iter().map(|tuple| shard.count(tuple, inboxes)).fold(Kept::default(), add)
+        });
+        counts.reduce(Kept::default, add)
+    }
+
+    /// The numbers of tuples and states: what a search that was stopped has time for.
+    pub(crate) fn count_roughly(&self) -> Kept {
         let mut count = Kept::default();
         for shard in 0..SHARDS {
-            let shard = self.lock(shard);
-            for entry in &shard.tuples {
-                let kept = entry.kept.len() as u64;
-                count.tuples += 1;
-                count.unfolded_tuples += u64::from(entry.orbit);
-                count.states += kept;
-                count.widest = count.widest.max(kept);
-                for state in &entry.kept {
-                    let messages = shard.states[*state as usize].messages;
-                    let state = inboxes.state(&entry.tuple, &messages);
-                    let Canonical { tuple, variants, .. } = inboxes.canonical(&state);
-                    count.unfolded += u64::from(entry.orbit) * variants.len() as u64;
-                    count.hash = count.hash.wrapping_add(inboxes.state_hash(&tuple, &variants));
-                }
+            for tuple in &self.lock(shard).tuples {
+                let states = tuple.kept.len() as u64;
+                let orbit = u64::from(tuple.orbit);
+                count = add(
+                    count,
+                    Kept {
+                        tuples: 1,
+                        unfolded_tuples: orbit,
+                        states,
+                        unfolded: orbit * states,
+                        widest: states,
+                        ..Kept::default()
+                    },
+                );
             }
         }
         count

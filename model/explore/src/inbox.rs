@@ -42,7 +42,7 @@ pub(crate) struct Actions {
 pub(crate) struct Inboxes<'s, S: System> {
     pub(crate) local: Local<'s, S>,
     ids: Table,
-    inboxes: boxcar::Vec<Inbox>,
+    items: boxcar::Vec<Inbox>,
     /// The inbox after messages were sent to it.
     additions: Table,
     /// The inbox after an action.
@@ -56,7 +56,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         Inboxes {
             local,
             ids: Table::new(),
-            inboxes: boxcar::Vec::new(),
+            items: boxcar::Vec::new(),
             additions: Table::new(),
             after_actions: Table::new(),
             action_ids: Table::new(),
@@ -65,7 +65,7 @@ impl<'s, S: System> Inboxes<'s, S> {
     }
 
     pub(crate) fn get(&self, id: InboxId) -> &Inbox {
-        &self.inboxes[id as usize]
+        &self.items[id as usize]
     }
 
     /// The inbox of a server with the messages that were sent to it.
@@ -112,7 +112,7 @@ impl<'s, S: System> Inboxes<'s, S> {
 
     fn push(&self, server: ServerId, messages: SetId, idle_sends: Sends) -> u32 {
         let arrivals = OnceLock::new();
-        number(self.inboxes.push(Inbox { server, messages, idle_sends, arrivals }))
+        number(self.items.push(Inbox { server, messages, idle_sends, arrivals }))
     }
 
     /// The arrivals that are not idle.
@@ -197,7 +197,7 @@ impl<'s, S: System> Inboxes<'s, S> {
     }
 
     /// The number of distinct inboxes.
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+    pub(crate) fn distinct(&self) -> usize {
+        self.ids.count()
     }
 }

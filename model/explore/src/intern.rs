@@ -8,6 +8,12 @@ pub struct Interner<T> {
     items: boxcar::Vec<T>,
 }
 
+impl<T> Default for Interner<T> {
+    fn default() -> Interner<T> {
+        Interner::new()
+    }
+}
+
 impl<T> Interner<T> {
     /// An empty list.
     pub fn new() -> Interner<T> {
@@ -35,8 +41,8 @@ impl<T> Interner<T> {
     }
 
     /// The number of items.
-    pub fn len(&self) -> usize {
-        self.ids.len()
+    pub fn count(&self) -> usize {
+        self.ids.count()
     }
 
     /// The item of a number.

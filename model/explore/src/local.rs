@@ -316,7 +316,9 @@ impl<'s, S: System> Local<'s, S> {
         let step = self.history_step_ids.get_or_compute(pair(history, transition), || {
             let mut after = self.history(history).clone();
             let mut findings = Findings::default();
-            facts.iter().for_each(|fact| findings.extend(self.system.record(&mut after, fact)));
+            for fact in facts {
+                findings.extend(self.system.record(&mut after, fact));
+            }
             number(self.history_steps.push((self.intern_history(&after), findings)))
         });
         self.history_steps[step as usize]
@@ -358,6 +360,6 @@ impl<'s, S: System> Local<'s, S> {
 
     /// The number of distinct local transitions.
     pub(crate) fn transitions(&self) -> usize {
-        self.transition_ids.len()
+        self.transition_ids.count()
     }
 }

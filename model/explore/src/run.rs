@@ -29,7 +29,7 @@ pub(crate) fn find<S: System>(
     broken: u64,
 ) -> Option<Vec<RunStep<S>>> {
     let steps = along(inboxes, chain, broken)?;
-    let steps = minimal(&inboxes.local, steps, broken)?;
+    let steps = minimal(&inboxes.local, &steps, broken)?;
     let step = |(place, label): Step| match inboxes.local.input(label) {
         Input::Receive(message) => RunStep::Receive(message.clone()),
         Input::Act(action) => RunStep::Act(place, action),
@@ -77,8 +77,8 @@ fn same(a: &Canonical, b: &Canonical) -> bool {
 }
 
 /// Leaves out steps as long as the rest breaks the property.
-fn minimal<S: System>(local: &Local<'_, S>, steps: Vec<Step>, broken: u64) -> Option<Vec<Step>> {
-    let mut steps = replay(local, &steps, broken)?;
+fn minimal<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
+    let mut steps = replay(local, steps, broken)?;
     loop {
         let before = steps.len();
         let mut place = steps.len();

@@ -32,12 +32,10 @@ pub struct Options {
 
 /// What a search has found.
 pub struct Outcome<S: System> {
-    /// The states that were kept.
+    /// The states that were kept; their steps and their hash only if everything was explored.
     pub kept: Kept,
     /// States that were expanded, those among them that became part of others later.
     pub expanded: u64,
-    /// Steps that were taken, idle ones not counted.
-    pub steps: u64,
     /// Distinct pairs of a server and an input.
     pub local_transitions: u64,
     /// Distinct servers with the messages that they may receive.
@@ -79,11 +77,14 @@ pub fn search_and_look<S: System>(
         antichains: Antichains::new(),
         control,
         expanded: AtomicU64::new(0),
-        steps: AtomicU64::new(0),
         observed: Mutex::new(Observed::default()),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-    let complete = pool.expect("threads can be started").install(|| search.explore());
+    let (complete, kept) = pool.expect("threads can be started").install(|| {
+        let complete = search.explore();
+        let antichains = &search.antichains;
+        (complete, if complete { antichains.count(&inboxes) } else { antichains.count_roughly() })
+    });
     let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let first = observed.first.iter().min_by_key(|(bit, _)| !system.ends_search(1 << **bit));
     let violation = first.and_then(|(bit, parent)| {
@@ -95,11 +96,10 @@ pub fn search_and_look<S: System>(
         look(servers, local.used(tuple.used), local.history(tuple.history));
     });
     Outcome {
-        kept: search.antichains.count(&inboxes),
+        kept,
         expanded: search.expanded.into_inner(),
-        steps: search.steps.into_inner(),
         local_transitions: local.transitions() as u64,
-        inboxes: inboxes.len() as u64,
+        inboxes: inboxes.distinct() as u64,
         findings: observed.findings,
         complete,
         violation,
@@ -111,7 +111,6 @@ struct Search<'a, 's, S: System> {
     antichains: Antichains,
     control: &'a Control,
     expanded: AtomicU64,
-    steps: AtomicU64,
     observed: Mutex<Observed>,
 }
 
@@ -172,7 +171,6 @@ impl<S: System> Search<'_, '_, S> {
             }
         }
         self.expanded.fetch_add(expanded, Ordering::Relaxed);
-        self.steps.fetch_add(steps, Ordering::Relaxed);
         self.control.progress.add(new.len() as u64, steps);
         new
     }

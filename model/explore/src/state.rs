@@ -77,9 +77,10 @@ impl<S: System> Inboxes<'_, S> {
     /// The state of a tuple with these messages.
     pub(crate) fn state(&self, tuple: &Tuple, messages: &Messages) -> State {
         let mut inboxes = [0; MAX_SERVERS];
-        for place in 0..self.count() {
-            let mut known = Findings::default();
-            inboxes[place] = self.of_relevant(tuple.servers[place], messages[place], &mut known);
+        let known = &mut Findings::default();
+        let parts = tuple.servers.iter().zip(messages).take(self.count());
+        for (inbox, (server, messages)) in inboxes.iter_mut().zip(parts) {
+            *inbox = self.of_relevant(*server, *messages, known);
         }
         State { inboxes, used: tuple.used, history: tuple.history }
     }
@@ -160,10 +161,10 @@ impl<S: System> Inboxes<'_, S> {
         let local = &self.local;
         let count = self.count();
         let mut inboxes = [None; MAX_SERVERS];
-        for place in 0..count {
-            inboxes[place] = Some(self.get(state.inboxes[place]));
+        for (inbox, id) in inboxes.iter_mut().zip(&state.inboxes[..count]) {
+            *inbox = Some(self.get(*id));
         }
-        let inboxes = || inboxes[..count].iter().flatten();
+        let inboxes = || inboxes.iter().flatten();
         let mut least = [u64::MAX; MAX_SERVERS];
         let mut tied: Vec<usize> = Vec::with_capacity(2);
         for (renaming, places) in local.renamings.iter().enumerate() {

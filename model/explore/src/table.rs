@@ -29,6 +29,12 @@ const GENERATIONS: usize = 32;
 /// The number of slots of the first generation.
 const SMALLEST: usize = 1 << 10;
 
+impl Default for Table {
+    fn default() -> Table {
+        Table::new()
+    }
+}
+
 impl Table {
     /// An empty table.
     pub fn new() -> Table {
@@ -80,7 +86,7 @@ impl Table {
     }
 
     /// How many keys there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         *self.len.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,7 +146,7 @@ mod tests {
             assert_eq!(table.get_or_insert(spread, || key + 1), key);
         }
         assert!((0..100_000u32).all(|key| table.get(mix(u64::from(key))) == Some(key)));
-        assert_eq!(table.len(), 100_000);
+        assert_eq!(table.count(), 100_000);
     }
 
     #[test]
@@ -157,6 +163,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(table.len(), 20_000);
+        assert_eq!(table.count(), 20_000);
     }
 }

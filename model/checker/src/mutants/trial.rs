@@ -137,7 +137,7 @@ fn kill_over_any_network(
         config: config.name.clone(),
         properties: broken_properties(bit).iter().collect(),
         depth: actions.len() as u64,
-        essential: actions.iter().filter(is_essential).count(),
+        essential: actions.iter().filter(|action| is_essential(action)).count(),
         script,
         states: outcome.kept.states,
         rejected: noted.contains(Property::NothingRejected),
@@ -146,7 +146,7 @@ fn kill_over_any_network(
 }
 
 /// Whether other models have such a step.
-fn is_essential(action: &&Action) -> bool {
+fn is_essential(action: &Action) -> bool {
     !matches!(action, Action::Sync { .. } | Action::Apply { .. } | Action::Drop(_))
 }
 
@@ -175,7 +175,7 @@ fn kill(
         config: config.name.clone(),
         properties: run.broken.iter().collect(),
         depth,
-        essential: run.actions[script..].iter().filter(is_essential).count(),
+        essential: run.actions[script..].iter().filter(|action| is_essential(action)).count(),
         script,
         states: outcome.counts.distinct,
         rejected: noted.contains(Property::NothingRejected),

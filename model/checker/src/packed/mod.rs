@@ -168,7 +168,7 @@ impl<P: Protocol> ClusterModel<P> {
     /// Returns the number of distinct local transitions that have been computed. With symmetry,
     /// transitions that differ only by a renaming of the servers count as one.
     pub fn local_transitions(&self) -> usize {
-        self.transition_classes.len()
+        self.transition_classes.count()
     }
 
     /// Returns one local transition of each class: a server, and the action that it does.

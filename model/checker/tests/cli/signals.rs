@@ -11,17 +11,15 @@ const SOON: Duration = Duration::from_secs(5);
 #[test]
 fn a_signal_ends_a_check_with_what_was_counted() {
     let (folder, _) = folder_with("small.toml", SMALL);
-    for (signal, strategy) in [("INT", "level"), ("TERM", "dfs"), ("INT", "simulation")] {
-        let name = format!("{strategy}.json");
-        let arguments = [
-            "check",
-            "replication-3-wide",
-            "small-not-begun.toml",
-            "--strategy",
-            strategy,
-            "--json",
-            &name,
-        ];
+    for (signal, option, value) in [
+        ("INT", "--strategy", "level"),
+        ("TERM", "--strategy", "dfs"),
+        ("INT", "--strategy", "simulation"),
+        ("TERM", "--network", "any"),
+    ] {
+        let name = format!("{value}.json");
+        let arguments =
+            ["check", "replication-3-wide", "small-not-begun.toml", option, value, "--json", &name];
         let other = folder.path().join("small-not-begun.toml");
         std::fs::write(other, SMALL).expect("the folder is ours");
         let (output, time) = end_with(signal, start(&arguments, folder.path()));

@@ -14,18 +14,11 @@ fn a_configuration_that_holds_exits_0_and_is_quiet_on_stderr() {
 #[test]
 fn a_time_limit_makes_it_incomplete() {
     let (folder, _) = folder_with("small.toml", SMALL);
-    for strategy in ["level", "bfs", "dfs"] {
-        let arguments = [
-            "check",
-            "replication-3",
-            "--time-limit",
-            "60ms",
-            "--threads",
-            "1",
-            "--strategy",
-            strategy,
-        ];
-        let output = raftcheck(&arguments, folder.path());
+    let bounded =
+        ["level", "bfs", "dfs"].map(|s| ["--network", "bounded", "--strategy", s].to_vec());
+    for options in bounded.into_iter().chain([vec!["--network", "any"]]) {
+        let limits = ["check", "replication-3", "--time-limit", "60ms", "--threads", "1"];
+        let output = raftcheck(&[&limits, options.as_slice()].concat(), folder.path());
         assert_exit(&output, 6);
         assert!(stdout(&output).contains("INCOMPLETE"), "{}", stdout(&output));
     }
@@ -34,9 +27,22 @@ fn a_time_limit_makes_it_incomplete() {
 #[test]
 fn a_memory_limit_makes_it_incomplete() {
     let (folder, _) = folder_with("small.toml", SMALL);
-    let output = raftcheck(&["check", "replication-3", "--memory-limit", "20MB"], folder.path());
-    assert_exit(&output, 6);
-    assert!(stdout(&output).contains("memory limit"), "{}", stdout(&output));
+    for network in ["any", "bounded"] {
+        let limit = ["check", "replication-3", "--memory-limit", "20MB", "--network", network];
+        let output = raftcheck(&limit, folder.path());
+        assert_exit(&output, 6);
+        assert!(stdout(&output).contains("memory limit"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn any_network_holds_with_fewer_states_and_has_no_strategies() {
+    let (folder, _) = folder_with("small.toml", SMALL);
+    let output = raftcheck(&["check", "small.toml", "--network", "any"], folder.path());
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("1 of 1 with any network"), "{}", stdout(&output));
+    let arguments = ["check", "small.toml", "--network", "any", "--strategy", "dfs"];
+    assert_exit(&raftcheck(&arguments, folder.path()), 2);
 }
 
 #[test]
