@@ -5,12 +5,12 @@
 //! never comes, a repetition is another delivery. Properties look at servers, steps and the history,
 //! never at the network; [`System`] does not let them. Then four reductions are exact:
 //!
-//! - *Maximal sets* ([`antichains`]). A state can do everything that a state with the same servers and
+//! - *Maximal sets* (`antichains.rs`). A state can do everything that a state with the same servers and
 //!   fewer messages can. Only maximal message sets are kept for each tuple of servers.
-//! - *Idle steps* ([`state`]). A step that only sends is taken at once.
-//! - *Relevant messages* ([`Relevance`](system::Relevance)). A message that cannot make a difference to
+//! - *Idle steps* (`state.rs`). A step that only sends is taken at once.
+//! - *Relevant messages* ([`Relevance`]). A message that cannot make a difference to
 //!   its receiver any more is removed.
-//! - *Symmetry* ([`state`]). Tuples that differ by a renaming of the servers are one; where several
+//! - *Symmetry* (`state.rs`). Tuples that differ by a renaming of the servers are one; where several
 //!   renamings lead to the least tuple, messages are compared under each.
 //!
 //! The maximal closed states are the same set for any order of the search and any number of threads.
