@@ -76,6 +76,9 @@ impl fmt::Display for FaultVariant {
                 write!(f, "when operation {operation} of the step on the disk fails")
             }
             FaultVariant::Batch { steps } => write!(f, "after the last {steps} as one batch"),
+            FaultVariant::BatchCrash { steps, before, of } if *before as u64 > *of => {
+                write!(f, "after the last {steps} as one batch, and a crash at its end")
+            }
             FaultVariant::BatchCrash { steps, before, of } => write!(
                 f,
                 "after the last {steps} as one batch, and a crash before operation {before} of {of}"

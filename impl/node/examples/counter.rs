@@ -96,6 +96,7 @@ async fn add(nodes: &[RunningNode], number: u64) -> Result<String, Box<dyn Error
                 Err(
                     ProposeError::NotLeader { .. }
                     | ProposeError::Overloaded
+                    | ProposeError::Stopped
                     | ProposeError::Superseded,
                 ) => {}
                 // The command may have been applied. A counter must not add twice, so it is not

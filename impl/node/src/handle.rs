@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_core::{Bytes, Index, NodeId, Progress, Term};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::wire::MAX_COMMAND;
@@ -23,6 +24,9 @@ pub enum ProposeError {
     /// The command is longer than [`MAX_COMMAND`]. It was not and will not be applied.
     #[error("a command is at most {MAX_COMMAND} bytes long")]
     TooLarge,
+    /// The node had stopped before the call. The command was not and will not be applied.
+    #[error("the node has stopped")]
+    Stopped,
     /// Another leader's entry was committed in place of the command's entry, or in place of an
     /// entry before it. The command was not and will not be applied.
     #[error("another leader's entry was committed in the command's place")]
@@ -181,7 +185,10 @@ impl NodeHandle {
         }
         let (answer, answered) = oneshot::channel();
         let request = Request::Propose(command, answer);
-        self.requests.try_send(request).map_err(|_| ProposeError::Overloaded)?;
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => ProposeError::Overloaded,
+            TrySendError::Closed(_) => ProposeError::Stopped,
+        })?;
         answered.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
@@ -194,7 +201,10 @@ impl NodeHandle {
     /// After any [`ReadError`] the read can be tried again, on any server.
     pub async fn read_barrier(&self) -> Result<Index, ReadError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request::Read(answer)).map_err(|_| ReadError::Overloaded)?;
+        self.requests.try_send(Request::Read(answer)).map_err(|error| match error {
+            TrySendError::Full(_) => ReadError::Overloaded,
+            TrySendError::Closed(_) => ReadError::Stopped,
+        })?;
         answered.await.unwrap_or(Err(ReadError::Stopped))
     }
 
@@ -245,6 +255,22 @@ mod tests {
         };
         change(&mut peer);
         peer.replication(Index(100), SECOND, 10)
+    }
+
+    #[tokio::test]
+    async fn a_node_that_has_stopped_is_not_one_that_has_too_much_to_do() {
+        let (requests, inbox) = mpsc::channel(1);
+        let handle = NodeHandle::new(requests);
+        drop(inbox);
+        let command = Bytes::from("x");
+        assert_eq!(handle.propose(command.clone()).await, Err(ProposeError::Stopped));
+        assert_eq!(handle.read_barrier().await, Err(ReadError::Stopped));
+
+        let (requests, _inbox) = mpsc::channel(1);
+        requests.try_send(Request::Shutdown).expect("it has room for one");
+        let handle = NodeHandle::new(requests);
+        assert_eq!(handle.propose(command).await, Err(ProposeError::Overloaded));
+        assert_eq!(handle.read_barrier().await, Err(ReadError::Overloaded));
     }
 
     #[test]

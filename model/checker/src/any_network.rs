@@ -1,7 +1,8 @@
 //! Bounded clusters over a network without bounds, for [`raft_explore`].
 //!
-//! Terms, proposals, reads, crashes and snapshots are bounded as everywhere. The network is not: any
-//! number of messages is in flight, each may be lost or repeated at will, and heartbeats are free.
+//! Terms, proposals, reads, crashes and snapshots are bounded, as in every bounded cluster. The
+//! network has no bounds: any number of messages can be in flight, each can be lost or repeated any
+//! number of times, and heartbeats use no budget.
 
 use std::hash::{Hash, Hasher};
 
@@ -29,7 +30,7 @@ pub struct AnyNetwork<P: Protocol> {
     renamings: Vec<Renaming>,
 }
 
-/// A server with the view of it that properties of the cluster look at.
+/// A server, with the view of it that the properties of the cluster use.
 #[derive(Clone, Debug)]
 pub struct ViewedServer {
     /// The server.
@@ -58,7 +59,7 @@ impl Hash for ViewedServer {
     }
 }
 
-/// An action of a server, with the number of the proposal or the read, where it is one.
+/// An action of a server, with the number of the proposal or read if it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NumberedAction {
     action: LocalAction,
@@ -66,7 +67,7 @@ pub struct NumberedAction {
 }
 
 impl NumberedAction {
-    /// The action in full.
+    /// Returns the complete action of a server.
     pub fn of(self, server: NodeId) -> Action {
         let NumberedAction { action, number } = self;
         Used { proposals: number, reads: number, ..Used::default() }.complete(server, action)
@@ -74,13 +75,13 @@ impl NumberedAction {
 }
 
 impl<P: Protocol> AnyNetwork<P> {
-    /// The cluster of a configuration, with a protocol on its servers.
+    /// Returns the cluster of a configuration, with a protocol on its servers.
     pub fn new(config: BoundedConfig, protocol: P) -> AnyNetwork<P> {
         let renamings = Renaming::all(config.settings.servers);
         AnyNetwork { config, protocol, renamings }
     }
 
-    /// What runs on the servers.
+    /// Returns the protocol that runs on the servers.
     pub fn protocol(&self) -> &P {
         &self.protocol
     }
@@ -211,7 +212,7 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
         self.renamings[renaming].envelope(message)
     }
 
-    /// Everything is measured by the durable term: a crash may take back a later one.
+    /// Compares with the durable term of the receiver, because a crash can undo a later term.
     fn relevance(&self, message: &Envelope, receiver: &ViewedServer) -> Relevance<Self> {
         let durable = receiver.server.disk.current_term;
         let term = message.message.term();
@@ -220,13 +221,14 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
             Message::RequestVote(_) | Message::AppendEntries(_) | Message::InstallSnapshot(_)
         );
         if is_request {
-            // The receiver answers with its own term, whatever the request was. If the answer has to
-            // wait for a write, it shows in the server which request it was.
+            // The receiver answers every request of an older term with its own term. If the answer
+            // has to wait for a write, the state of the server shows which request it answers.
             let same = term < durable && self.config.settings.disk == DiskMode::Atomic;
             return if same { Relevance::Like(stale_request(message)) } else { Relevance::Live };
         }
-        // A reply of a term matters to who campaigns or leads in it, and no role comes back within a
-        // term. To all others it only shows the term.
+        // A reply matters to a server that is a candidate or the leader in the reply's term. A
+        // server that has left such a role never returns to it within the term. To all other
+        // servers, a reply only shows its term.
         let node = receiver.server.process.as_ref().map(|process| &process.node);
         let in_office = node.is_some_and(|node| {
             node.current_term == term && !matches!(node.role, Role::Follower { .. })
@@ -235,15 +237,16 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
     }
 }
 
-/// The least of all requests that a server may have sent to another one.
+/// Returns the least of all requests that the sender may have sent to the receiver.
 fn stale_request(message: &Envelope) -> Envelope {
     let last_log = LogPosition { term: Term::ZERO, index: Index::ZERO };
     let request = RequestVote { term: Term(1), last_log };
     Envelope { from: message.from, to: message.to, message: Message::RequestVote(request) }
 }
 
-/// The actions of a run over any network, those before the search first. The plain cluster delivers a
-/// message once; what is delivered again later is repeated first.
+/// Returns the actions of the script before the search, then those of a run over any network. In
+/// the plain cluster, a delivery removes the message from the network. So a message that is
+/// delivered again later is repeated first.
 pub fn actions<P: Protocol + Sync>(
     config: &BoundedConfig,
     protocol: &P,
@@ -273,18 +276,19 @@ pub fn actions<P: Protocol + Sync>(
     actions
 }
 
-/// The properties behind the bits of findings.
+/// Returns the properties of the bits of findings.
 pub fn broken_properties(bits: u64) -> PropertySet {
     PropertySet::from_bits(u32::try_from(bits).unwrap_or(u32::MAX))
 }
 
-/// The witnesses behind the bits of findings.
+/// Returns the witnesses of the bits of findings.
 pub fn reached_witnesses(bits: u64) -> WitnessSet {
     WitnessSet::from_bits(u32::try_from(bits).unwrap_or(u32::MAX))
 }
 
-/// Of equal messages that wait for writes, the one that leaves first is enough: the network repeats it.
-/// A repeated request would otherwise add an answer each time, without end.
+/// Keeps the earliest of equal messages that wait for writes. The network can repeat it, so the
+/// later copies are not needed. Without this, every repetition of a request would add another
+/// answer.
 fn keep_earliest_copies(server: &mut Server) {
     if let Some(process) = server.process.as_mut() {
         let mut seen = std::collections::BTreeSet::new();

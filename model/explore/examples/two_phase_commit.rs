@@ -1,5 +1,5 @@
 //! Two-phase commit over any network: Gray and Lamport, *Consensus on Transaction Commit* (2006),
-//! section 3. The coordinator is server 0, the others are participants.
+//! section 3. The coordinator is server 0; the others are participants.
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,24 @@ use raft_explore::{
 pub(crate) struct TwoPhaseCommit {
     /// The number of participants.
     pub(crate) participants: usize,
-    /// The mistake: the coordinator commits when this many participants are prepared.
+    /// The number of prepared participants that the coordinator needs to commit. The mistake is a
+    /// number below `participants`.
     pub(crate) enough: usize,
 }
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Server {
-    /// The coordinator, and which participants it knows to be prepared.
+    /// The coordinator, with its decision and the participants that it knows to be prepared.
     Coordinator(Decision, BTreeSet<usize>),
-    /// A participant, at its place.
+    /// A participant, with its place and its state.
     Participant(usize, Participant),
 }
 
-/// What the coordinator has decided.
+/// The decision of the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Decision {
-    /// Nothing yet.
+    /// No decision yet.
     Open,
     /// To commit.
     Commit,
@@ -42,7 +43,7 @@ pub(crate) enum Decision {
 pub(crate) enum Participant {
     /// It works on the transaction.
     Working,
-    /// It can commit, and has told the coordinator.
+    /// It can commit, and has sent this to the coordinator.
     Prepared,
     /// It has committed.
     Committed,
@@ -61,12 +62,12 @@ pub(crate) enum Message {
     Abort(usize),
 }
 
-/// What a server does by itself.
+/// An action that a server takes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// A participant is ready to commit.
     Prepare,
-    /// A participant gives up.
+    /// A participant aborts by itself.
     GiveUp,
     /// The coordinator decides to commit.
     Commit,
@@ -74,9 +75,9 @@ pub(crate) enum Action {
     Abort,
 }
 
-/// The property: nobody commits while somebody aborts.
+/// The property: no participant commits if another one aborts.
 pub(crate) const CONSISTENT: u64 = 1;
-/// The situation: everybody has committed.
+/// The situation: all participants have committed.
 pub(crate) const ALL_COMMITTED: u64 = 1;
 
 impl System for TwoPhaseCommit {
@@ -181,7 +182,7 @@ impl System for TwoPhaseCommit {
         servers.iter().map(progress).sum::<usize>() as u64
     }
 
-    /// The coordinator stays where it is, and participants change places.
+    /// The coordinator keeps its place, and participants change places.
     fn renamings(&self) -> Vec<Vec<usize>> {
         let mut all = vec![vec![0]];
         for place in 1..=self.participants {

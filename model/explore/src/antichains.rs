@@ -1,7 +1,7 @@
-//! The states that are kept: for each tuple, those whose messages are part of no other's.
+//! The kept states: for each tuple, the states whose message sets are maximal.
 //!
-//! A state can do everything that a state with fewer messages and the same tuple can. So the latter
-//! need not be visited.
+//! A state can do everything that a state with the same tuple and fewer messages can. So a state
+//! with fewer messages need not be visited.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -14,12 +14,12 @@ use crate::inbox::Inboxes;
 use crate::state::{Canonical, Messages, State, Tuple};
 use crate::system::{Findings, System};
 
-/// The name of a kept state: its shard, and its place there.
+/// The id of a kept state: its shard, and its place in the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct StateId(u64);
 
 impl StateId {
-    /// The parent of the state in which the search begins.
+    /// The parent of the initial state.
     pub(crate) const NONE: StateId = StateId(u64::MAX);
 
     fn new(shard: usize, place: usize) -> StateId {
@@ -49,9 +49,9 @@ struct Shard {
 struct TupleStates {
     tuple: Tuple,
     progress: u64,
-    /// How many tuples differ from this one only by a renaming.
+    /// The number of tuples that are equal up to renaming, this one included.
     orbit: u32,
-    /// The places of its states.
+    /// The places of the kept states of this tuple.
     kept: Vec<u32>,
 }
 
@@ -59,34 +59,34 @@ struct KeptState {
     tuple: u32,
     messages: Messages,
     parent: StateId,
-    /// It is not part of another one.
+    /// Whether the state is part of no other one.
     maximal: bool,
 }
 
-/// What became of a state.
+/// The result of an insertion.
 pub(crate) enum Insertion {
-    /// It is part of a kept one.
+    /// The state is part of a kept one.
     Covered,
-    /// It is kept.
+    /// The state is kept.
     Kept {
         id: StateId,
-        /// How far its servers have come.
+        /// The progress of its servers.
         progress: u64,
     },
 }
 
-/// What is kept, in numbers.
+/// The numbers of kept tuples, states and steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Distinct tuples of servers, budgets and history, up to renaming.
+    /// The number of distinct tuples of servers, budgets and history, up to renaming.
     pub tuples: u64,
-    /// The same without folding renamings.
+    /// The number of these tuples without folding renamings.
     pub unfolded_tuples: u64,
-    /// States with maximal message sets, up to renaming.
+    /// The number of states with maximal message sets, up to renaming.
     pub states: u64,
-    /// The same without folding renamings.
+    /// The number of these states without folding renamings.
     pub unfolded: u64,
-    /// Their steps, without those that only send.
+    /// The number of steps from these states, without idle steps.
     pub steps: u64,
     /// The largest number of states of one tuple.
     pub widest: u64,
@@ -140,8 +140,8 @@ impl Antichains {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a state, unless it is part of a kept one. `first` is called for a new tuple, and says how
-    /// far it has come.
+    /// Keeps a state, unless it is part of a kept one. Calls `first` with a new tuple to get its
+    /// progress.
     pub(crate) fn insert<S: System>(
         &self,
         inboxes: &Inboxes<'_, S>,
@@ -182,7 +182,7 @@ impl Antichains {
         Insertion::Kept { id: StateId::new(number, id), progress: entry.progress }
     }
 
-    /// A state, unless it has become part of another one.
+    /// Returns a state, unless it has become part of another one.
     pub(crate) fn maximal<S: System>(
         &self,
         inboxes: &Inboxes<'_, S>,
@@ -197,7 +197,7 @@ impl Antichains {
         Some(inboxes.state(&tuple, &messages))
     }
 
-    /// The states from the first one to this one, each the parent of the next.
+    /// Returns the states from the initial one to this one, each the parent of the next.
     pub(crate) fn chain<S: System>(&self, inboxes: &Inboxes<'_, S>, mut id: StateId) -> Vec<State> {
         let mut chain = Vec::new();
         while id != StateId::NONE {
@@ -211,7 +211,7 @@ impl Antichains {
         chain
     }
 
-    /// Counts what is kept.
+    /// Counts the kept tuples, states and steps, and hashes the states.
     pub(crate) fn count<S: System>(&self, inboxes: &Inboxes<'_, S>) -> Kept {
         let shards = self.shards.par_iter();
         let counts = shards.map(|shard| {
@@ -221,7 +221,8 @@ impl Antichains {
         counts.reduce(Kept::default, add)
     }
 
-    /// The numbers of tuples and states: what a search that was stopped has time for.
+    /// Counts only tuples and states, without the steps and the hash. A search that was stopped has
+    /// no time for more.
     pub(crate) fn count_roughly(&self) -> Kept {
         let mut count = Kept::default();
         for shard in 0..SHARDS {

@@ -1,4 +1,4 @@
-//! The control of a search from outside: progress, and why to stop.
+//! The control of a search from outside: its progress and the reason to stop it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,13 +40,13 @@ impl StopReason {
 /// The progress of a search. The search writes it, and the display reads it.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Distinct states so far.
+    /// The number of distinct states so far.
     pub distinct: AtomicU64,
-    /// Transitions so far.
+    /// The number of transitions so far.
     pub transitions: AtomicU64,
-    /// The level that is being expanded, or the greatest depth so far.
+    /// The level that is being expanded, or the greatest depth so far; 0 if the search knows none.
     pub depth: AtomicU64,
-    /// States that wait to be expanded.
+    /// The number of states that wait to be expanded.
     pub queue: AtomicU64,
 }
 

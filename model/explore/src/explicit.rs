@@ -1,7 +1,8 @@
-//! The same systems over explicit message sets, without any reduction, for stateright's searches.
+//! A model of a [`System`] with explicit message sets and without reductions, for stateright's
+//! search.
 //!
-//! It is what the reductions are compared with: every reachable state is visited, and no two of them
-//! count as one.
+//! The reductions are compared with this search. It visits every reachable state, and never counts
+//! two different states as one.
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
@@ -14,13 +15,13 @@ use crate::system::{Findings, Initial, Input, Step, System};
 /// Servers, budgets and history.
 type Tuple<S> = (Vec<<S as System>::Server>, <S as System>::Used, <S as System>::History);
 
-/// What a plain search has visited.
+/// The result of a plain search.
 pub struct Visited<S: System> {
-    /// The distinct states.
+    /// The number of distinct states.
     pub states: usize,
     /// Their distinct tuples of servers, budgets and history.
     pub tuples: HashSet<Tuple<S>>,
-    /// Everything that was broken or occurred.
+    /// All properties that were broken and situations that occurred.
     pub findings: Findings,
 }
 
@@ -46,14 +47,15 @@ impl<S: System> ExplicitNetwork<S> {
         self.visited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn choices(&self, state: &State<S>) -> Vec<Choice<S>> {
-        let deliveries = state.sent.iter().cloned().map(Choice::Deliver);
+    /// Returns the actions of all servers within the bounds, each with the place of its server and
+    /// the budgets after it.
+    fn possible_actions(&self, state: &State<S>) -> Vec<(usize, S::Action, S::Used)> {
         let servers = state.tuple.0.iter().enumerate();
         let actions = servers.flat_map(|(place, server)| {
             let actions = self.system.actions(server, state.tuple.1).into_iter();
-            actions.map(move |(action, used)| Choice::Act(place, action, used))
+            actions.map(move |(action, used)| (place, action, used))
         });
-        deliveries.chain(actions).collect()
+        actions.collect()
     }
 
     fn visit(&self, state: &State<S>, findings: Findings) {
@@ -72,18 +74,13 @@ struct State<S: System> {
     sent: BTreeSet<S::Message>,
 }
 
-enum Choice<S: System> {
-    Deliver(S::Message),
-    Act(usize, S::Action, S::Used),
-}
-
 impl<S: System + 'static> Model for ExplicitNetwork<S>
 where
     S: Send,
     S::Message: Ord,
 {
     type State = State<S>;
-    /// The place of a choice among all.
+    /// The place of a message among those that were sent, or after them that of an action.
     type Action = usize;
 
     fn init_states(&self) -> Vec<State<S>> {
@@ -94,18 +91,18 @@ where
     }
 
     fn actions(&self, state: &State<S>, actions: &mut Vec<usize>) {
-        actions.extend(0..self.choices(state).len());
+        actions.extend(0..state.sent.len() + self.possible_actions(state).len());
     }
 
     fn next_state(&self, state: &State<S>, choice: usize) -> Option<State<S>> {
         let (mut servers, mut used, mut history) = state.tuple.clone();
-        let choices = self.choices(state);
-        let (place, input) = match &choices[choice] {
-            Choice::Deliver(message) => (self.system.receiver(message), Input::Receive(message)),
-            Choice::Act(place, action, after) => {
-                used = *after;
-                (*place, Input::Act(*action))
-            }
+        let (place, input) = if let Some(message) = state.sent.iter().nth(choice) {
+            (self.system.receiver(message), Input::Receive(message))
+        } else {
+            let (place, action, after) =
+                self.possible_actions(state).swap_remove(choice - state.sent.len());
+            used = after;
+            (place, Input::Act(action))
         };
         let Step { server, sent: messages, facts, mut findings } =
             self.system.step(&servers[place], input)?;

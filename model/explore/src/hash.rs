@@ -1,8 +1,8 @@
-//! Hashes of contents, the same in every run of one build.
+//! Hashes of contents, which are the same in every run of one build.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A 64-bit hash of a content, the same in every run of one build.
+/// Returns a 64-bit hash of a value, which is the same in every run of one build.
 pub fn content_hash(content: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);

@@ -1,7 +1,8 @@
-//! Inboxes: a server together with the messages that it may receive, by number.
+//! Inboxes and their numbers. An inbox is a server together with the messages that it may receive.
 //!
-//! What can happen to a server in a state depends on its inbox alone, and states share inboxes. So the
-//! steps of an inbox are listed once, with the inbox that each leads to.
+//! The possible deliveries to a server depend only on its inbox, and its actions only on the server
+//! and the budgets. States share inboxes. So each list of steps is computed once, with the inbox
+//! after each delivery.
 
 use std::sync::OnceLock;
 
@@ -14,26 +15,26 @@ use crate::table::Table;
 /// The number of an inbox.
 pub(crate) type InboxId = u32;
 
-/// A server and the messages that it may receive and that can make a difference to it.
+/// A server, and the messages that it may receive and that can make a difference to it.
 pub(crate) struct Inbox {
     pub(crate) server: ServerId,
     pub(crate) messages: SetId,
-    /// What the idle arrivals send.
+    /// The messages that the idle arrivals send.
     pub(crate) idle_sends: Sends,
     arrivals: OnceLock<Box<[Arrival]>>,
 }
 
-/// A message that changes the server, or what the history records.
+/// The arrival of a message that changes the server or adds facts to the history.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) transition: u32,
-    /// The inbox afterwards.
+    /// The inbox after the arrival.
     pub(crate) next: InboxId,
 }
 
-/// What a server can do by itself.
+/// The actions that a server can take by itself.
 pub(crate) struct Actions {
-    /// What its idle actions send.
+    /// The messages that its idle actions send.
     pub(crate) idle_sends: Sends,
     /// The other actions, each with the budgets after it.
     pub(crate) steps: Box<[(Label, UsedId)]>,
@@ -68,16 +69,16 @@ impl<'s, S: System> Inboxes<'s, S> {
         &self.items[id as usize]
     }
 
-    /// The inbox of a server with the messages that were sent to it.
+    /// Returns the inbox of a server with the messages that were sent to it.
     ///
-    /// What a message shows that is idle or makes no difference is added to the findings when the inbox
-    /// is made, which is the first time that it matters.
+    /// Adds the findings of messages that make no difference to `findings`, and those of idle
+    /// messages when the inbox is made, which is the first time that they matter.
     pub(crate) fn of(&self, server: ServerId, sent: SetId, findings: &mut Findings) -> InboxId {
         let messages = self.local.relevant(server, sent, findings);
         self.of_relevant(server, messages, findings)
     }
 
-    /// The inbox of a server with messages that all can make a difference.
+    /// Returns the inbox of a server with messages that can all make a difference.
     pub(crate) fn of_relevant(
         &self,
         server: ServerId,
@@ -115,7 +116,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         number(self.items.push(Inbox { server, messages, idle_sends, arrivals }))
     }
 
-    /// The arrivals that are not idle.
+    /// Returns the arrivals that are not idle.
     pub(crate) fn arrivals(&self, id: InboxId, findings: &mut Findings) -> &[Arrival] {
         let inbox = self.get(id);
         inbox.arrivals.get_or_init(|| {
@@ -131,7 +132,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         })
     }
 
-    /// What a server can do by itself within the bounds.
+    /// Returns the actions that a server can take within the bounds.
     pub(crate) fn actions(
         &self,
         server: ServerId,
@@ -156,7 +157,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         &self.actions[id as usize]
     }
 
-    /// The transition of an action, and the inbox after it.
+    /// Returns the transition of an action, and the inbox after it.
     pub(crate) fn after_action(
         &self,
         id: InboxId,
@@ -172,7 +173,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         (transition, next)
     }
 
-    /// Adds what those of the inputs send that are idle.
+    /// Adds the messages that the idle ones of the inputs send.
     fn idle_sends(
         &self,
         mut sends: Vec<(u8, SetId)>,
@@ -196,7 +197,7 @@ impl<'s, S: System> Inboxes<'s, S> {
         sends.into()
     }
 
-    /// The number of distinct inboxes.
+    /// Returns the number of distinct inboxes.
     pub(crate) fn distinct(&self) -> usize {
         self.ids.count()
     }

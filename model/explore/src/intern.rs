@@ -1,8 +1,8 @@
-//! Interning: every distinct content gets a small number, once, and keeps it.
+//! Interning: every distinct value gets one small number, which never changes.
 
 use crate::table::Table;
 
-/// A list from contents to numbers and back. Reading takes no lock.
+/// A map from values to numbers and back. Reading takes no lock.
 pub struct Interner<T> {
     ids: Table,
     items: boxcar::Vec<T>,
@@ -15,13 +15,13 @@ impl<T> Default for Interner<T> {
 }
 
 impl<T> Interner<T> {
-    /// An empty list.
+    /// Returns an empty map.
     pub fn new() -> Interner<T> {
         Interner { ids: Table::new(), items: boxcar::Vec::new() }
     }
 
-    /// The number of the item with that content hash; if there is none yet, of the one that `make`
-    /// makes.
+    /// Returns the number of the item with this content hash that `same` accepts. If there is none
+    /// yet, adds the item that `make` returns.
     ///
     /// # Panics
     ///
@@ -35,24 +35,24 @@ impl<T> Interner<T> {
             if same(self.get(id)) {
                 return id;
             }
-            // Another content has this hash: the next free key.
+            // Another item has this hash. Try the next key.
             key = key.wrapping_add(1);
         }
     }
 
-    /// The number of items.
+    /// Returns the number of items.
     pub fn count(&self) -> usize {
         self.ids.count()
     }
 
-    /// The item of a number.
+    /// Returns the item with a number.
     #[inline]
     pub fn get(&self, id: u32) -> &T {
         &self.items[id as usize]
     }
 }
 
-/// The place of an item, as a number.
+/// Converts the place of an item to its number.
 ///
 /// # Panics
 ///
@@ -62,7 +62,7 @@ pub fn number(place: usize) -> u32 {
     u32::try_from(place).expect("fewer than 2^32 items")
 }
 
-/// Two numbers as a key of a [`Table`].
+/// Combines two numbers into a key of a [`Table`].
 #[inline]
 pub fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)

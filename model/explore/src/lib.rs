@@ -2,19 +2,20 @@
 //!
 //! The network loses, repeats and reorders messages without limit. So a state has the *set* of all
 //! messages that were ever sent: a delivery does not remove the message, a loss is a delivery that
-//! never comes, a repetition is another delivery. Properties look at servers, steps and the history,
-//! never at the network; [`System`] does not let them. Then four reductions are exact:
+//! never happens, a repetition is another delivery. Properties look at servers, steps and the
+//! history. [`System`] gives them no access to the network. Under these conditions, four reductions
+//! are exact:
 //!
-//! - *Maximal sets* (`antichains.rs`). A state can do everything that a state with the same servers and
-//!   fewer messages can. Only maximal message sets are kept for each tuple of servers.
-//! - *Idle steps* (`state.rs`). A step that only sends is taken at once.
-//! - *Relevant messages* ([`Relevance`]). A message that cannot make a difference to
-//!   its receiver any more is removed.
-//! - *Symmetry* (`state.rs`). Tuples that differ by a renaming of the servers are one; where several
-//!   renamings lead to the least tuple, messages are compared under each.
+//! - *Maximal sets* (`antichains.rs`). A state can do everything that a state with the same servers
+//!   and fewer messages can. So only the maximal message sets are kept for each tuple of servers.
+//! - *Idle steps* (`state.rs`). A step that only sends messages is taken at once.
+//! - *Relevant messages* ([`Relevance`]). A message is removed when it can no longer make a
+//!   difference to its receiver.
+//! - *Symmetry* (`state.rs`). Tuples that differ by a renaming of the servers count as one. If
+//!   several renamings lead to the least tuple, messages are compared under each of them.
 //!
-//! The maximal closed states are the same set for any order of the search and any number of threads.
-//! `specs/any-network.md` has the argument in full.
+//! The set of maximal states, closed under idle steps, is the same for any order of the search and
+//! any number of threads. `specs/any-network.md` has the argument in full.
 
 mod antichains;
 pub mod control;

@@ -1,20 +1,17 @@
-//! Servers, messages and histories by number, and the local transitions between them.
+//! Numbers for servers, messages and histories, and the local transitions of servers.
 //!
-//! What a server does depends on that server and on its input, and on nothing else. So every local
-//! transition is computed once and looked up afterwards (SPIN's collapse mode and the transition
-//! caching of `LTSmin`).
+//! A step depends only on the server and its input. So every local transition is computed once and
+//! looked up afterwards (SPIN's collapse mode and the transition caching of `LTSmin`).
 
 use crate::hash::{content_hash, mix};
 use crate::intern::{Interner, number, pair};
-use crate::message_set::{MessageSets, SetId};
+use crate::message_set::{MessageId, MessageSets, SetId};
 use crate::system::{Findings, Input, Relevance, Step, System};
 use crate::table::Table;
 
 /// The number of a server's state.
 pub(crate) type ServerId = u32;
-/// The number of a message.
-pub(crate) type MessageId = u32;
-/// The number of the budgets that are used.
+/// The number of the used budgets.
 pub(crate) type UsedId = u32;
 /// The number of a history.
 pub(crate) type HistoryId = u32;
@@ -36,7 +33,7 @@ impl Label {
         Label(Label::ACTION | action)
     }
 
-    /// The message that arrives, if one does.
+    /// Returns the message that arrives; none if the input is an action.
     pub(crate) fn message(self) -> Option<MessageId> {
         (self.0 & Label::ACTION == 0).then_some(self.0)
     }
@@ -45,7 +42,7 @@ impl Label {
 /// Messages to send: sets of them, each with the place of its receiver.
 pub(crate) type Sends = Box<[(u8, SetId)]>;
 
-/// A local transition: what one server does at one input.
+/// A local transition: the result of one server's step at one input.
 pub(crate) struct Transition<S: System> {
     pub(crate) server: ServerId,
     pub(crate) sends: Sends,
@@ -53,13 +50,14 @@ pub(crate) struct Transition<S: System> {
     pub(crate) findings: Findings,
 }
 
-/// What is known of one server and one input.
+/// The stored facts about one server and one input.
 pub(crate) struct KnownTransition<S: System> {
     /// None if the server cannot take the input.
     pub(crate) transition: Option<Transition<S>>,
-    /// It changes nothing but the network.
+    /// Whether the transition only sends messages: it changes neither the server nor the history.
     pub(crate) is_idle: bool,
-    /// The message that arrives, or the one that stands for it; none if it makes no difference.
+    /// The message that arrives, or another one that replaces it (see [`Relevance::Like`]); none if
+    /// the message makes no difference.
     pub(crate) relevant: Option<MessageId>,
 }
 
@@ -78,7 +76,8 @@ struct KnownMessage<S: System> {
 /// The parts of all states of a system, and its local transitions.
 pub(crate) struct Local<'s, S: System> {
     pub(crate) system: &'s S,
-    /// Where each renaming moves the server at a place to. Only the first one without symmetry.
+    /// The renamings, each with the new place of the server at every place. Without symmetry, only
+    /// the first renaming, which moves nothing.
     pub(crate) renamings: Vec<Vec<usize>>,
     /// Whether messages that cannot make a difference are removed.
     prune: bool,
@@ -170,7 +169,7 @@ impl<'s, S: System> Local<'s, S> {
         self.used.get(id).0
     }
 
-    /// The input behind a label.
+    /// Returns the input of a label.
     pub(crate) fn input(&self, label: Label) -> Input<'_, S> {
         match label.message() {
             Some(message) => Input::Receive(self.message(message)),
@@ -178,13 +177,13 @@ impl<'s, S: System> Local<'s, S> {
         }
     }
 
-    /// A hash of the contents of servers, budgets and history.
+    /// Returns a hash of the contents of servers, budgets and history.
     pub(crate) fn tuple_hash(&self, servers: &[ServerId], used: UsedId, history: HistoryId) -> u64 {
         let rest = self.used.get(used).1 ^ mix(self.histories.get(history).1);
         servers.iter().fold(rest, |hash, id| mix(hash ^ self.servers.get(*id).hashes[0]))
     }
 
-    /// The hash of a server's content under a renaming.
+    /// Returns the hash of a server's content under a renaming.
     pub(crate) fn server_hash(&self, id: ServerId, renaming: usize) -> u64 {
         self.servers.get(id).hashes[renaming]
     }
@@ -215,18 +214,18 @@ impl<'s, S: System> Local<'s, S> {
         })
     }
 
-    /// The set of these messages.
+    /// Returns the set of these messages.
     pub(crate) fn set_of(&self, messages: impl Iterator<Item = MessageId>) -> SetId {
         self.sets.of(messages.collect(), |id| self.messages.get(id).hash)
     }
 
-    /// All messages of both sets.
+    /// Returns the union of two sets.
     pub(crate) fn union(&self, a: SetId, b: SetId) -> SetId {
         self.sets.union(a, b, |id| self.messages.get(id).hash)
     }
 
-    /// The messages of a set that can still make a difference to a server. What the others show when
-    /// they arrive for the last time is added to the findings.
+    /// Returns the messages of a set that can still make a difference to a server. Adds the
+    /// findings of one last delivery of every other message to `findings`.
     pub(crate) fn relevant(&self, server: ServerId, set: SetId, findings: &mut Findings) -> SetId {
         if !self.prune || set == SetId::EMPTY {
             return set;
@@ -242,8 +241,9 @@ impl<'s, S: System> Local<'s, S> {
         self.set_of(relevant)
     }
 
-    /// The message, or the one that stands for it, if it can make a difference. A message that would
-    /// change the server now is never removed, whatever the system says of it.
+    /// Returns the message, or another one that replaces it, if the message can make a difference.
+    /// `may_remove` is false for a message that would change the server now: such a message is
+    /// never removed, whatever [`System::relevance`] returns.
     fn if_relevant(&self, server: ServerId, id: MessageId, may_remove: bool) -> Option<MessageId> {
         if !may_remove {
             return Some(id);
@@ -255,7 +255,8 @@ impl<'s, S: System> Local<'s, S> {
         }
     }
 
-    /// What is known of a server and an input.
+    /// Returns the transition of a server at an input, with its number. Computes the transition at
+    /// the first call.
     pub(crate) fn known(&self, server: ServerId, label: Label) -> (u32, &KnownTransition<S>) {
         let id = self.transition_ids.get_or_compute(pair(server, label.0), || {
             let transition = self.compute(server, label);
@@ -269,7 +270,8 @@ impl<'s, S: System> Local<'s, S> {
         (id, &self.transitions[id as usize])
     }
 
-    /// What a server does at an input; none if it cannot take it.
+    /// Returns the transition of a server at an input, with its number; none if the server cannot
+    /// take the input.
     pub(crate) fn transition(
         &self,
         server: ServerId,
@@ -292,7 +294,7 @@ impl<'s, S: System> Local<'s, S> {
         })
     }
 
-    /// The messages as sets, by receiver.
+    /// Groups messages by receiver, as one set for each.
     pub(crate) fn by_receiver(&self, messages: &[MessageId]) -> Sends {
         let to = |id: &MessageId| self.messages.get(*id).to;
         let mut places: Vec<u8> = messages.iter().map(to).collect();
@@ -303,7 +305,8 @@ impl<'s, S: System> Local<'s, S> {
         places.into_iter().map(set).collect()
     }
 
-    /// The history after a transition, and what it shows in its light.
+    /// Returns the history after it has recorded the facts of a transition, and the findings of
+    /// this.
     pub(crate) fn history_step(
         &self,
         history: HistoryId,
@@ -324,12 +327,12 @@ impl<'s, S: System> Local<'s, S> {
         self.history_steps[step as usize]
     }
 
-    /// The actions of a server within the bounds.
+    /// Returns the actions of a server within the bounds.
     pub(crate) fn action_labels(&self, server: ServerId, used: UsedId) -> Vec<Label> {
         self.action_list(server, used).into_iter().map(|(label, _)| label).collect()
     }
 
-    /// The budgets after an action; none if the server cannot take it within the bounds.
+    /// Returns the budgets after an action; none if the server cannot take it within the bounds.
     pub(crate) fn action_budgets(
         &self,
         server: ServerId,
@@ -349,16 +352,16 @@ impl<'s, S: System> Local<'s, S> {
         labelled.collect()
     }
 
-    /// The transition of that number.
+    /// Returns the transition of a number.
     ///
     /// # Panics
     ///
-    /// If the server cannot take the input: only steps that it can take are listed.
+    /// If the server cannot take the input. The steps of an inbox never include such a transition.
     pub(crate) fn listed_transition(&self, id: u32) -> &Transition<S> {
         self.transitions[id as usize].transition.as_ref().expect("only possible steps are listed")
     }
 
-    /// The number of distinct local transitions.
+    /// Returns the number of distinct pairs of a server and an input.
     pub(crate) fn transitions(&self) -> usize {
         self.transition_ids.count()
     }

@@ -1,11 +1,15 @@
-//! Sets of messages by number: equal sets are stored once, and unions are computed once.
+//! Numbers for sets of messages. Every distinct set is stored once, and every union is computed
+//! once.
 //!
-//! A set holds the messages to one receiver. The states of a search share few of them.
+//! A set holds the messages to one receiver. A search has few distinct sets, which its states
+//! share.
 
 use crate::hash::mix;
 use crate::intern::{Interner, pair};
-use crate::local::MessageId;
 use crate::table::Table;
+
+/// The number of a message.
+pub(crate) type MessageId = u32;
 
 /// The number of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,12 +26,12 @@ pub(crate) struct MessageSets {
 }
 
 struct KnownSet {
-    /// Ascending.
+    /// The messages in ascending order of their numbers.
     messages: Box<[MessageId]>,
-    /// One bit for each message, which several may share: most sets that are not part of another one
-    /// differ here.
+    /// The bits of the messages. Each message has one bit, which others may share. A set with a bit
+    /// that another set lacks is no subset of it, which decides most comparisons.
     signature: u64,
-    /// The same for equal contents, whatever the numbers of the messages are.
+    /// A hash of the contents of the messages. It does not depend on their numbers.
     hash: u64,
 }
 
@@ -79,7 +83,7 @@ impl MessageSets {
         }))
     }
 
-    /// Whether every message of `a` is in `b`.
+    /// Returns whether every message of `a` is in `b`.
     pub(crate) fn is_subset(&self, a: SetId, b: SetId) -> bool {
         if a == b || a == SetId::EMPTY {
             return true;

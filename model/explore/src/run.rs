@@ -1,13 +1,15 @@
-//! A run that breaks a property: real steps, one after the other, of which none can be left out.
+//! Construction of a run that breaks a property: a sequence of real steps, of which none can be
+//! left out.
 //!
-//! The search knows of each state only its parent, up to renaming, and leaves out idle steps and
-//! messages that make no difference. Here the run is made again with all messages, from the first
-//! state on, and then cut down.
+//! The search stores only the parent of each state, up to renaming. It leaves out idle steps and
+//! messages that make no difference. This module rebuilds the run from the initial state with all
+//! messages, and then removes the steps that are not needed.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::inbox::Inboxes;
-use crate::local::{HistoryId, Label, Local, MessageId, ServerId, UsedId};
+use crate::local::{HistoryId, Label, Local, ServerId, UsedId};
+use crate::message_set::MessageId;
 use crate::state::{Canonical, State, StateStep, Tuple};
 use crate::system::{Findings, Input, MAX_SERVERS, System};
 
@@ -21,8 +23,8 @@ pub enum RunStep<S: System> {
 
 type Step = (usize, Label);
 
-/// A run along a chain of states that ends by breaking the property of this bit; none if no run along
-/// the chain does.
+/// Returns a run along a chain of states whose last step breaks the property of this bit; none if
+/// the run along the chain does not break it.
 pub(crate) fn find<S: System>(
     inboxes: &Inboxes<'_, S>,
     chain: &[State],
@@ -37,8 +39,8 @@ pub(crate) fn find<S: System>(
     Some(steps.into_iter().map(step).collect())
 }
 
-/// The steps of a run along a chain of canonical states, idle ones included, and one more that breaks
-/// the property.
+/// Returns the steps of a run along a chain of canonical states, including idle steps. If these
+/// steps do not break the property, one more step follows that breaks it.
 fn along<S: System>(inboxes: &Inboxes<'_, S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
     let mut known = Findings::default();
     let mut state = inboxes.initial(&mut known);
@@ -71,12 +73,12 @@ fn steps<S: System>(inboxes: &Inboxes<'_, S>, state: &State) -> Vec<StateStep> {
     steps
 }
 
-/// Whether two canonical states are one up to renaming.
+/// Returns whether two canonical forms are of states that are equal up to renaming.
 fn same(a: &Canonical, b: &Canonical) -> bool {
     a.tuple == b.tuple && a.variants == b.variants
 }
 
-/// Leaves out steps as long as the rest breaks the property.
+/// Removes steps one by one, as long as the remaining steps still break the property.
 fn minimal<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
     let mut steps = replay(local, steps, broken)?;
     loop {
@@ -96,7 +98,8 @@ fn minimal<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Opti
     }
 }
 
-/// Takes those of the steps that are possible, up to the first that breaks the property.
+/// Takes the possible ones of the steps, up to the first that breaks the property. Returns the
+/// steps taken; none if the property is not broken.
 fn replay<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
     let mut run = Run::new(local);
     for (place, label) in steps {
@@ -108,7 +111,7 @@ fn replay<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Optio
     None
 }
 
-/// A run so far, with every message that was sent.
+/// An unfinished run, with every message that was sent.
 struct Run<'a, 's, S: System> {
     local: &'a Local<'s, S>,
     tuple: Tuple,
@@ -166,7 +169,8 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
         new
     }
 
-    /// The budgets after a step; none if it is not possible.
+    /// Returns the budgets after a step; none if the message was not sent or the budgets do not
+    /// allow the action.
     fn permits(&self, place: usize, label: Label) -> Option<UsedId> {
         match label.message() {
             Some(message) => self.sent.contains(&message).then_some(self.tuple.used),
@@ -214,8 +218,9 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
         Some((transition.server, history, findings, sets.flatten().copied().collect()))
     }
 
-    /// Takes a step of the search: an input that was sent, or is possible, and changes the server and
-    /// the history in the same way. The search may have taken a message for it that stands for others.
+    /// Takes a step with the same effect as a step of the search: a possible delivery or action
+    /// that changes the server and the history in the same way. The message of the search's step
+    /// may be one that replaces others, and need not have been sent in this run.
     fn take_like(&mut self, step: &StateStep) {
         let wanted = self.local.listed_transition(step.transition);
         let (history, _) =

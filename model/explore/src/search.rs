@@ -1,8 +1,8 @@
 //! The search over any network.
 //!
-//! States are expanded in the order of their servers' progress. Then nearly every tuple has all of its
-//! messages before its states are expanded, and few states are expanded that become part of others
-//! later.
+//! States are expanded in the order of their servers' progress. With this order, nearly every tuple
+//! has all of its messages before its states are expanded. So few of the expanded states become
+//! part of other states later.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,28 +19,29 @@ use crate::run::{self, RunStep};
 use crate::state::{State, Tuple};
 use crate::system::{Findings, System};
 
-/// How to search.
+/// The options of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many threads work.
+    /// The number of threads.
     pub threads: usize,
     /// Whether states that differ by a renaming of the servers count as one.
     pub symmetry: bool,
-    /// Whether messages that cannot make a difference any more are removed.
+    /// Whether messages that can no longer make a difference are removed.
     pub prune: bool,
 }
 
-/// What a search has found.
+/// The result of a search.
 pub struct Outcome<S: System> {
-    /// The states that were kept; their steps and their hash only if everything was explored.
+    /// The kept states, in numbers. Their steps and their hash are counted only if everything was
+    /// explored.
     pub kept: Kept,
-    /// States that were expanded, those among them that became part of others later.
+    /// The number of expanded states, including those that became part of other states later.
     pub expanded: u64,
-    /// Distinct pairs of a server and an input.
+    /// The number of distinct pairs of a server and an input.
     pub local_transitions: u64,
-    /// Distinct servers with the messages that they may receive.
+    /// The number of distinct inboxes: servers with the messages that they may receive.
     pub inboxes: u64,
-    /// Everything that was broken or occurred.
+    /// All properties that were broken and situations that occurred.
     pub findings: Findings,
     /// Whether everything was explored.
     pub complete: bool,
@@ -58,8 +59,8 @@ pub fn search<S: System>(system: &S, options: Options, control: &Control) -> Out
     search_and_look(system, options, control, |_, _, _| {})
 }
 
-/// Explores like [`search`], and shows every tuple of servers, budgets and history that was reached;
-/// with symmetry, one of each class.
+/// Explores like [`search`], and then calls `look` with every tuple of servers, budgets and history
+/// that was reached. With symmetry, it calls `look` with one tuple of each class.
 ///
 /// # Panics
 ///
@@ -117,15 +118,16 @@ struct Search<'a, 's, S: System> {
 #[derive(Default)]
 struct Observed {
     findings: Findings,
-    /// For each broken property the first state from which a step broke it.
+    /// The state whose step broke a property first, for each broken property.
     first: BTreeMap<u32, StateId>,
 }
 
-/// How many states one thread expands before it looks whether it has to stop.
+/// The number of states that a thread expands before it checks whether the search is over.
 const CHUNK: usize = 32;
 
 impl<S: System> Search<'_, '_, S> {
-    /// Whether everything was explored.
+    /// Expands states until none is left or the search is over. Returns whether everything was
+    /// explored.
     fn explore(&self) -> bool {
         let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
         let mut findings = Findings::default();
@@ -188,7 +190,7 @@ impl<S: System> Search<'_, '_, S> {
         steps
     }
 
-    /// Keeps a state that a step has led to, unless it is part of another one.
+    /// Keeps a state after a step, unless the state is part of another one. Notes the findings.
     fn keep(
         &self,
         state: &State,
@@ -212,7 +214,7 @@ impl<S: System> Search<'_, '_, S> {
         self.note(findings, parent);
     }
 
-    /// How far the servers of a tuple have come, and what they show together.
+    /// Returns the progress of the servers of a tuple, and the findings in them together.
     fn examine(&self, tuple: &Tuple) -> (u64, Findings) {
         let Tuple { servers, used, history } = tuple;
         let local = &self.inboxes.local;

@@ -1,4 +1,4 @@
-//! States over any network: servers, budgets, history, and the messages that were sent, by receiver.
+//! States over any network: servers, budgets, history, and the sent messages by receiver.
 
 use crate::hash::mix;
 use crate::inbox::{InboxId, Inboxes};
@@ -6,7 +6,7 @@ use crate::local::{HistoryId, ServerId, UsedId};
 use crate::message_set::SetId;
 use crate::system::{Findings, MAX_SERVERS, System};
 
-/// Everything in a state but its messages.
+/// Everything in a state except its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tuple {
     /// The servers by place; unused places are 0.
@@ -15,7 +15,7 @@ pub(crate) struct Tuple {
     pub(crate) history: HistoryId,
 }
 
-/// The messages that were sent and can still make a difference, by the place of their receiver.
+/// The sent messages that can still make a difference, by the place of their receiver.
 pub(crate) type Messages = [SetId; MAX_SERVERS];
 
 /// A state: servers with their messages, budgets and history.
@@ -31,29 +31,29 @@ pub(crate) struct State {
 pub(crate) struct StateStep {
     pub(crate) place: usize,
     pub(crate) transition: u32,
-    /// The inbox of the server afterwards, without what the step sends.
+    /// The inbox of the server after the step, without messages that the step sends.
     next: InboxId,
-    /// The budgets afterwards.
+    /// The budgets after the step.
     pub(crate) used: UsedId,
 }
 
 /// A tuple in its canonical form: the least one under all renamings.
 pub(crate) struct Canonical {
     pub(crate) tuple: Tuple,
-    /// The messages under each of the renamings that lead to this tuple, which are several if servers
-    /// are alike.
+    /// The messages under each of the renamings that lead to this tuple, without duplicates.
+    /// Several renamings lead to the same tuple if servers are alike.
     pub(crate) variants: Vec<Messages>,
-    /// How many renamings lead to this tuple.
+    /// The number of renamings that lead to this tuple.
     pub(crate) alike: usize,
 }
 
 impl<S: System> Inboxes<'_, S> {
-    /// The number of servers.
+    /// Returns the number of servers.
     pub(crate) fn count(&self) -> usize {
         self.local.renamings[0].len()
     }
 
-    /// The state in which the search begins, closed under idle steps.
+    /// Returns the initial state, closed under idle steps.
     pub(crate) fn initial(&self, findings: &mut Findings) -> State {
         let initial = self.local.system.initial();
         findings.extend(initial.findings);
@@ -74,7 +74,7 @@ impl<S: System> Inboxes<'_, S> {
         state
     }
 
-    /// The state of a tuple with these messages.
+    /// Returns the state of a tuple with these messages.
     pub(crate) fn state(&self, tuple: &Tuple, messages: &Messages) -> State {
         let mut inboxes = [0; MAX_SERVERS];
         let known = &mut Findings::default();
@@ -85,11 +85,11 @@ impl<S: System> Inboxes<'_, S> {
         State { inboxes, used: tuple.used, history: tuple.history }
     }
 
-    /// Takes every idle step: one that only sends, and changes neither server nor history nor budgets.
-    /// The state afterwards can do all that the state before it could.
+    /// Takes every idle step. An idle step only sends messages; it changes neither server nor
+    /// history nor budgets. So every step that was possible before is still possible after it.
     ///
-    /// `changed` has a bit for each place whose inbox has changed since the state was closed, and `act`
-    /// one for each whose actions may have.
+    /// `changed` has a bit for each place whose inbox has changed since the last closure. `act` has
+    /// a bit for each place whose possible actions may have changed.
     fn close(&self, state: &mut State, changed: u32, act: u32, findings: &mut Findings) {
         let State { inboxes, used, .. } = state;
         let (mut changed, mut act) = (changed, act);
@@ -134,7 +134,7 @@ impl<S: System> Inboxes<'_, S> {
         }
     }
 
-    /// The state after a step, closed under idle steps.
+    /// Returns the state after a step, closed under idle steps.
     pub(crate) fn after(&self, state: &State, step: StateStep, findings: &mut Findings) -> State {
         let StateStep { place, transition: id, next, used } = step;
         let transition = self.local.listed_transition(id);
@@ -149,14 +149,14 @@ impl<S: System> Inboxes<'_, S> {
             *inbox = self.add(*inbox, *sent, findings);
             changed |= 1 << to;
         }
-        // The budgets are everybody's.
+        // All servers share the budgets: a change can affect the actions of every server.
         let all = (1 << self.count()) - 1;
         let act = if used == state.used { 1 << place } else { all };
         self.close(&mut after, changed, act, findings);
         after
     }
 
-    /// The canonical form of a state.
+    /// Returns the canonical form of a state.
     pub(crate) fn canonical(&self, state: &State) -> Canonical {
         let local = &self.local;
         let count = self.count();
@@ -189,7 +189,7 @@ impl<S: System> Inboxes<'_, S> {
         };
         let (used, history) = (state.used, state.history);
         let tuple = Tuple { servers: servers(tied[0]), used, history };
-        // Two servers of one hash are not alike, but only look so.
+        // Different servers can have the same hash, so the servers themselves are compared as well.
         tied.retain(|renaming| servers(*renaming) == tuple.servers);
         let rename = |renaming: &usize| {
             let mut renamed = [SetId::EMPTY; MAX_SERVERS];
@@ -204,12 +204,13 @@ impl<S: System> Inboxes<'_, S> {
         Canonical { tuple, variants, alike: tied.len() }
     }
 
-    /// Whether every message of one state was sent in the other.
+    /// Returns whether every message of `part` is also in `whole`.
     pub(crate) fn is_part(&self, part: &Messages, whole: &Messages) -> bool {
         part.iter().zip(whole).all(|(part, whole)| self.local.sets.is_subset(*part, *whole))
     }
 
-    /// A hash of the contents of a tuple and its messages, the same for every variant.
+    /// Returns a hash of the contents of a tuple and its messages. The hash is the same for every
+    /// variant.
     pub(crate) fn state_hash(&self, tuple: &Tuple, variants: &[Messages]) -> u64 {
         let count = self.count();
         let hash = |messages: &Messages| {

@@ -8,20 +8,20 @@ pub const MAX_SERVERS: usize = 5;
 
 /// Servers that exchange messages, and the properties of their runs.
 ///
-/// A step depends on one server and one input alone. Properties look at servers, at steps and at the
-/// history; the types do not let them look at the network. Both are what the argument for exploring
-/// any network rests on (see [`crate`]).
+/// A step depends only on one server and one input. Properties look at servers, at steps and at the
+/// history; the types give them no access to the network. The argument for exploring any network
+/// rests on both facts (see [`crate`]).
 pub trait System: Sync {
-    /// The state of one server, with everything around it that a step depends on: its disk, its
+    /// The state of one server, including everything else that its steps depend on: its disk, its
     /// timers, its id.
     type Server: Clone + Debug + Eq + Hash + Send + Sync;
     /// A message, with its sender and its receiver.
     type Message: Clone + Debug + Eq + Hash + Send + Sync;
     /// An action that a server takes by itself, for example at a timeout.
     type Action: Copy + Debug + Eq + Hash + Send + Sync;
-    /// How much of each bounded kind of action a run has used.
+    /// The budgets that a run has used: a count for each bounded kind of action.
     type Used: Copy + Debug + Eq + Hash + Send + Sync;
-    /// What has happened, as far as properties need it and servers do not show it.
+    /// The past events that properties need and that the states of the servers do not show.
     type History: Clone + Debug + Eq + Hash + Send + Sync;
     /// An event of a step that the history records.
     type Fact: Send + Sync;
@@ -29,42 +29,44 @@ pub trait System: Sync {
     /// Where every run begins.
     fn initial(&self) -> Initial<Self>;
 
-    /// The place of the server that receives a message, from 0 on.
+    /// Returns the place of the server that receives a message. Places start at 0.
     fn receiver(&self, message: &Self::Message) -> usize;
 
-    /// The actions of a server within the bounds, each with the budgets after it.
+    /// Returns the actions that a server can take within the bounds, each with the budgets after
+    /// it.
     fn actions(&self, server: &Self::Server, used: Self::Used) -> Vec<(Self::Action, Self::Used)>;
 
-    /// What a server does at an input; none if it cannot take it, for example while it is down.
+    /// Returns the step of a server at an input; none if the server cannot take the input, for
+    /// example while it is down.
     fn step(&self, server: &Self::Server, input: Input<'_, Self>) -> Option<Step<Self>>;
 
     /// Records a fact in the history.
     fn record(&self, history: &mut Self::History, fact: &Self::Fact) -> Findings;
 
-    /// What all servers together and the history show.
+    /// Returns the findings in all servers together and the history.
     fn check(&self, servers: &[&Self::Server], history: &Self::History) -> Findings;
 
-    /// Whether a step that breaks these properties ends the search.
+    /// Returns whether the search ends when these properties are broken.
     fn ends_search(&self, broken: u64) -> bool {
         broken != 0
     }
 
-    /// How far the servers have come. States are expanded in this order, which saves work if steps
-    /// increase it. Nothing else depends on it.
+    /// Returns a number for the progress of the servers. States are expanded in ascending order of
+    /// this number, which saves work if steps increase it. Nothing else depends on it.
     fn progress(&self, servers: &[&Self::Server], used: Self::Used) -> u64;
 
-    /// The renamings of the servers under which the system behaves alike: where each moves the server
-    /// at a place to. The first one moves nothing.
+    /// Returns the renamings of the servers under which the system behaves the same. Each renaming
+    /// lists, for every place, the new place of the server. The first renaming moves nothing.
     fn renamings(&self) -> Vec<Vec<usize>>;
 
-    /// A server under a renaming, by the renaming's place in [`renamings`](System::renamings).
+    /// Renames a server. `renaming` is the renaming's place in [`renamings`](System::renamings).
     fn rename_server(&self, renaming: usize, server: &Self::Server) -> Self::Server;
 
-    /// A message under a renaming.
+    /// Renames a message.
     fn rename_message(&self, renaming: usize, message: &Self::Message) -> Self::Message;
 
-    /// Whether a message can still make a difference to its receiver, in this state and in every one
-    /// that can follow it.
+    /// Decides whether a message can still make a difference to its receiver, in this state or in
+    /// any state that can follow it.
     fn relevance(&self, message: &Self::Message, receiver: &Self::Server) -> Relevance<Self>;
 }
 
@@ -78,7 +80,7 @@ pub struct Initial<S: System + ?Sized> {
     pub used: S::Used,
     /// The history.
     pub history: S::History,
-    /// What the way there broke and showed.
+    /// The findings of the steps before this state.
     pub findings: Findings,
 }
 
@@ -86,19 +88,19 @@ pub struct Initial<S: System + ?Sized> {
 pub enum Input<'s, S: System + ?Sized> {
     /// A message arrives.
     Receive(&'s S::Message),
-    /// The server acts by itself.
+    /// The server takes an action by itself.
     Act(S::Action),
 }
 
-/// What a server did at an input.
+/// The result of a server's step at an input.
 pub struct Step<S: System + ?Sized> {
-    /// The server afterwards.
+    /// The server after the step.
     pub server: S::Server,
     /// The messages that it sent.
     pub sent: Vec<S::Message>,
-    /// What the history records.
+    /// The facts for the history to record.
     pub facts: Vec<S::Fact>,
-    /// What the step itself broke and showed.
+    /// The findings of the step itself.
     pub findings: Findings,
 }
 
@@ -108,16 +110,18 @@ pub enum Relevance<S: System + ?Sized> {
     Live,
     /// It cannot.
     Dead,
-    /// It can, but no more and no less than another one that its sender might have sent.
+    /// It can, and its effect is the same as that of another message that its sender might have
+    /// sent.
     Like(S::Message),
 }
 
-/// Properties that are broken and situations that occurred, as bits that the system gives a meaning.
+/// Broken properties and situations that occurred, as bits. The system defines the meaning of each
+/// bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The broken properties.
     pub broken: u64,
-    /// The situations.
+    /// The situations that occurred.
     pub witnessed: u64,
 }
 

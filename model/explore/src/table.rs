@@ -1,23 +1,24 @@
-//! A growing hash table from 64-bit keys to small numbers that many threads read at once.
+//! A growing hash table from 64-bit keys to small numbers, for many concurrent readers.
 //!
-//! Looking a local transition up is the innermost loop of every search. Reading takes no lock and
-//! usually one cache line; writing is rare and takes one. A general concurrent map spent a third of
-//! the time of a search in probing.
+//! The lookup of a local transition is the innermost loop of every search. A read takes no lock and
+//! usually touches one cache line. Writes are rare and take a lock. With a general concurrent map,
+//! a search spent a third of its time in probing.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::hash::mix;
 
-/// The table. Nothing is ever removed.
+/// The table. Entries are never removed.
 pub struct Table {
-    /// Each twice as large as the one before and holding everything; only the newest is read.
+    /// The versions of the table. Each is twice as large as the one before and starts with a copy
+    /// of its entries. Only the newest is read.
     generations: [OnceLock<Box<[Slot]>>; GENERATIONS],
     newest: AtomicUsize,
     len: Mutex<usize>,
 }
 
-/// Empty as long as the key is 0; keys are stored plus one.
+/// A slot, which is empty while its key is 0. A key is stored plus one.
 #[derive(Default)]
 struct Slot {
     key: AtomicU64,
@@ -36,19 +37,19 @@ impl Default for Table {
 }
 
 impl Table {
-    /// An empty table.
+    /// Returns an empty table.
     pub fn new() -> Table {
         let generations = [const { OnceLock::new() }; GENERATIONS];
         generations[0].get_or_init(|| empty(SMALLEST));
         Table { generations, newest: AtomicUsize::new(0), len: Mutex::new(0) }
     }
 
-    /// The value of a key, if it has one.
+    /// Returns the value of a key, if it has one.
     #[inline]
     pub fn get(&self, key: u64) -> Option<u32> {
         let stored = key.wrapping_add(1);
         let slots = self.slots();
-        // Acquire: who sees the key sees the value that was stored before it.
+        // Acquire: a thread that sees the key also sees the value, which was stored before the key.
         probe(slots, key).find_map(|slot| match slot.key.load(Ordering::Acquire) {
             0 => Some(None),
             found if found == stored => Some(Some(slot.value.load(Ordering::Relaxed))),
@@ -56,7 +57,7 @@ impl Table {
         })?
     }
 
-    /// The value of a key; if it has none, the one that `make` makes becomes it.
+    /// Returns the value of a key. If the key has none, stores the value that `make` returns.
     pub fn get_or_insert(&self, key: u64, make: impl FnOnce() -> u32) -> u32 {
         if let Some(value) = self.get(key) {
             return value;
@@ -65,7 +66,7 @@ impl Table {
         if let Some(value) = self.get(key) {
             return value;
         }
-        // At most half full, so that probing ends soon.
+        // The table stays at most half full, which keeps probing short.
         if (*len + 1) * 2 > self.slots().len() {
             self.grow();
         }
@@ -75,8 +76,9 @@ impl Table {
         value
     }
 
-    /// The value of a key; if it has none, the one that `compute` computes, without holding the lock.
-    /// Of two threads that compute it at once, the first one's value stays.
+    /// Returns the value of a key. If the key has none, stores the value that `compute` returns.
+    /// `compute` runs without the lock. If two threads compute a value at once, the one that is
+    /// stored first stays.
     #[inline]
     pub fn get_or_compute(&self, key: u64, compute: impl FnOnce() -> u32) -> u32 {
         self.get(key).unwrap_or_else(|| {
@@ -85,7 +87,7 @@ impl Table {
         })
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn count(&self) -> usize {
         *self.len.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +98,7 @@ impl Table {
         self.generations[newest].get().expect("a generation is made before it is the newest")
     }
 
-    /// Only called with the lock held.
+    /// Doubles the table. The caller holds the lock.
     fn grow(&self) {
         let old = self.slots();
         let larger = empty(old.len() * 2);
@@ -117,7 +119,7 @@ fn empty(slots: usize) -> Box<[Slot]> {
     (0..slots).map(|_| Slot::default()).collect()
 }
 
-/// The slots where a key may be, in order.
+/// Returns the slots where a key may be, in the order of probing.
 #[inline]
 fn probe(slots: &[Slot], key: u64) -> impl Iterator<Item = &Slot> {
     let mask = slots.len() - 1;

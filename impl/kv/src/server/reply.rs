@@ -130,6 +130,7 @@ pub(super) fn not_applied(error: ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { .. } | ProposeError::Superseded => Refusal::no_leader(),
         ProposeError::Overloaded => Refusal::overloaded("too much is under way"),
+        ProposeError::Stopped => Refusal::overloaded("the server is stopping"),
         ProposeError::TooLarge => Refusal::too_large("a value", MAX_VALUE),
         ProposeError::Unknown => Refusal::unknown("the server stopped leading or stopped"),
     }

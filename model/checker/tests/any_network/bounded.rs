@@ -1,4 +1,5 @@
-//! Whatever servers reach over the bounded network, they reach over any.
+//! Every tuple of servers and history that is reached over the bounded network is reached over any
+//! network.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -15,7 +16,7 @@ use stateright::Model;
 
 use crate::small;
 
-/// Servers and history in every state over the bounded network.
+/// Returns the servers and the history of every state that is reached over the bounded network.
 fn bounded(config: &BoundedConfig) -> HashSet<(Vec<Server>, History)> {
     let model = PlainModel::new(config.clone());
     let hasher = RandomState::new();

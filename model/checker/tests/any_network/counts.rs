@@ -1,4 +1,4 @@
-//! The states that are kept are the same for any number of threads, and their counts are pinned.
+//! The kept states are the same for any number of threads, and their counts are pinned.
 
 use raft_checker::any_network::AnyNetwork;
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
@@ -6,7 +6,8 @@ use raft_core::Paper;
 use raft_explore::control::Control;
 use raft_explore::{Kept, Options, search};
 
-/// Configurations of the smoke tier, tuples of servers, and kept states, up to renaming and not.
+/// Configurations of the smoke tier, each with three counts: tuples up to renaming, kept states up
+/// to renaming, and kept states without folding renamings.
 const PINNED: [(&str, [u64; 3]); 10] = [
     ("election-2", [1_449, 1_605, 3_193]),
     ("election-3", [18_007, 47_412, 283_968]),
@@ -20,7 +21,7 @@ const PINNED: [(&str, [u64; 3]); 10] = [
     ("snapshot-late-3", [95_970, 150_784, 904_643]),
 ];
 
-/// Too many states for a test; `raftcheck` explores them.
+/// Configurations with too many states for a test. `raftcheck` explores them.
 const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
 
 fn kept(config: &BoundedConfig, threads: usize) -> Kept {

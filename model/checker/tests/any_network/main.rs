@@ -1,5 +1,5 @@
-//! Clusters over a network without bounds: the search for them, compared with searches that reduce
-//! nothing or bound the network.
+//! Tests of the search for clusters over a network without bounds. It is compared with a search
+//! without reductions and with a search over a bounded network.
 
 mod bounded;
 mod counts;
@@ -10,7 +10,8 @@ use std::path::Path;
 
 use raft_checker::config::BoundedConfig;
 
-/// A small cluster; `bounds` are lines of the table `[bounds]`, those of the network included.
+/// Returns the configuration of a small cluster. `bounds` are the lines of the table `[bounds]`,
+/// including the bounds on the network.
 fn small(servers: u64, disk: &str, apply: &str, bounds: &str) -> BoundedConfig {
     let text = format!(
         "tier = \"deep\"\nabout = \"A test.\"\nleaves-out = \"Much.\"\nnetwork = \"any\"\n\

@@ -1,5 +1,5 @@
-//! The reductions change nothing: the same servers, budgets and histories are reached, and the same
-//! properties and witnesses seen, as by a plain search over explicit message sets.
+//! The reductions change no result. They reach the same servers, budgets and histories as a plain
+//! search over explicit message sets, and find the same broken properties and witnesses.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Runs over any network that break something are real runs, and no step can be left out of them.
+//! Runs over any network that break a property are real runs, and no step can be left out of them.
 
 use raft_checker::any_network::{self, AnyNetwork, broken_properties};
 use raft_checker::cluster::Cluster;
@@ -9,7 +9,7 @@ use raft_explore::control::Control;
 use raft_explore::{Options, search};
 use raft_trace::Action;
 
-/// The properties that the actions break, of those that are possible.
+/// Returns the properties that the actions break. Impossible actions are skipped.
 fn broken_by(config: &BoundedConfig, mutant: &Mutant, actions: &[Action]) -> PropertySet {
     let mut cluster = Cluster::boot(&config.settings, &mutant);
     let mut broken = PropertySet::default();
@@ -34,7 +34,8 @@ fn a_run_of(id: &str, config: &str) {
     assert!(breaks(&actions), "{id}: the run breaks {}", property.name());
     for place in 0..actions.len() {
         let mut fewer = actions.clone();
-        // Without its repetition a message is lost after its first delivery: no step less.
+        // A repetition is not a step of the run over any network: it only keeps the message for a
+        // later delivery.
         if !matches!(fewer.remove(place), Action::Duplicate(_)) {
             assert!(!breaks(&fewer), "{id}: step {} can be left out", place + 1);
         }

@@ -93,13 +93,16 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let progress = &self.control.progress;
         let transitions = progress.transitions.load(Ordering::Relaxed);
+        let depth = match progress.depth.load(Ordering::Relaxed) {
+            0 => String::new(),
+            depth => format!("  depth {depth}"),
+        };
         write!(
             out,
-            "{}  {} states  {}  depth {}  queue {}  {}",
+            "{}  {} states  {}{depth}  queue {}  {}",
             self.name,
             count(progress.distinct.load(Ordering::Relaxed)),
             table::rate(transitions, self.elapsed.as_secs_f64()),
-            progress.depth.load(Ordering::Relaxed),
             count(progress.queue.load(Ordering::Relaxed)),
             bytes(self.memory),
         )
