@@ -4,6 +4,7 @@
 mod bounded;
 mod counts;
 mod plain;
+mod pruning;
 mod runs;
 
 use std::path::Path;
