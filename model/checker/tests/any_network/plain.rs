@@ -65,11 +65,6 @@ fn two_servers_in_two_terms() {
 }
 
 #[test]
-fn two_servers_in_two_terms_that_crash() {
-    compare(2, "atomic", "at-once", "max_term = 2\nproposals = 0\ncrashes = 1");
-}
-
-#[test]
 fn two_servers_with_a_queued_disk_that_crash() {
     compare(2, "queued", "at-once", "max_term = 1\nproposals = 0\ncrashes = 1");
 }
