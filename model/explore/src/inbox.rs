@@ -196,9 +196,4 @@ impl<'s, S: System> Inboxes<'s, S> {
         }
         sends.into()
     }
-
-    /// Returns the number of distinct inboxes.
-    pub(crate) fn distinct(&self) -> usize {
-        self.ids.count()
-    }
 }

@@ -96,3 +96,41 @@ impl MessageSets {
         a.messages.iter().all(|message| rest.find(|other| *other >= message) == Some(message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use quickcheck::quickcheck;
+
+    use super::*;
+
+    quickcheck! {
+        /// Numbers that differ by 64 share a bit of the signature.
+        fn sets_behave_as_sets_do(a: BTreeSet<u8>, b: BTreeSet<u8>) -> bool {
+            let sets = MessageSets::new();
+            let hash = |id: MessageId| u64::from(id);
+            let of = |set: &BTreeSet<u8>| {
+                sets.of(set.iter().map(|id| MessageId::from(*id)).collect(), hash)
+            };
+            let (all, both) = (a.union(&b).copied().collect(), a.intersection(&b).copied().collect());
+            let larger = |set: &BTreeSet<u8>| sets.is_subset(of(set), of(&all));
+            sets.union(of(&a), of(&b), hash) == of(&all)
+                && sets.is_subset(of(&a), of(&b)) == a.is_subset(&b)
+                && larger(&a)
+                && larger(&both)
+                && sets.is_subset(of(&all), of(&a)) == (all == a)
+                && sets.is_subset(of(&a), of(&both)) == (both == a)
+        }
+    }
+
+    #[test]
+    fn one_message_more_is_not_part_of_a_larger_set_that_lacks_it() {
+        let sets = MessageSets::new();
+        let of = |messages: &[MessageId]| sets.of(messages.to_vec(), u64::from);
+        // 65 has the bit of 1.
+        assert!(!sets.is_subset(of(&[2, 65]), of(&[1, 2, 3])));
+        assert!(!sets.is_subset(of(&[1, 2]), of(&[2, 3, 65])));
+        assert!(sets.is_subset(of(&[2, 65]), of(&[1, 2, 65])));
+    }
+}

@@ -39,8 +39,6 @@ pub struct Outcome<S: System> {
     pub expanded: u64,
     /// The number of distinct pairs of a server and an input.
     pub local_transitions: u64,
-    /// The number of distinct inboxes: servers with the messages that they may receive.
-    pub inboxes: u64,
     /// All properties that were broken and situations that occurred.
     pub findings: Findings,
     /// Whether everything was explored.
@@ -100,7 +98,6 @@ pub fn search_and_look<S: System>(
         kept,
         expanded: search.expanded.into_inner(),
         local_transitions: local.transitions() as u64,
-        inboxes: inboxes.distinct() as u64,
         findings: observed.findings,
         complete,
         violation,

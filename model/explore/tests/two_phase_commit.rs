@@ -1,13 +1,13 @@
 //! Tests of the reductions against a plain search, on a system other than Raft.
 
-#[path = "../examples/two_phase_commit.rs"]
-mod two_phase_commit;
+#[path = "../examples/two_phase_commit/system.rs"]
+mod system;
 
 use std::collections::HashSet;
 
 use raft_explore::control::Control;
 use raft_explore::{Options, Outcome, explicit, search, search_and_look};
-use two_phase_commit::{ALL_COMMITTED, CONSISTENT, Server, TwoPhaseCommit};
+use system::{ALL_COMMITTED, CONSISTENT, Server, TwoPhaseCommit};
 
 fn correct(participants: usize) -> TwoPhaseCommit {
     TwoPhaseCommit { participants, enough: participants }

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_explore::control::Control;
-use raft_explore::{
-    Findings, Initial, Input, MAX_SERVERS, Options, Relevance, RunStep, Step, System, search,
-};
+use raft_explore::{Findings, Initial, Input, MAX_SERVERS, Relevance, Step, System};
 
 /// Two-phase commit, correct or with a mistake.
 #[derive(Clone, Copy, Debug)]
@@ -227,22 +224,6 @@ impl System for TwoPhaseCommit {
                 Relevance::Dead
             }
             _ => Relevance::Live,
-        }
-    }
-}
-
-#[allow(dead_code, reason = "the tests include this file for the system")]
-fn main() {
-    for (about, enough) in [("correct", 3), ("commits when two of three are prepared", 2)] {
-        let system = TwoPhaseCommit { participants: 3, enough };
-        let options = Options { threads: 2, symmetry: true, prune: true };
-        let outcome = search(&system, options, &Control::default());
-        println!("{about}: {:?}", outcome.kept);
-        for step in outcome.violation.into_iter().flat_map(|(run, _)| run) {
-            match step {
-                RunStep::Receive(message) => println!("  receive {message:?}"),
-                RunStep::Act(server, action) => println!("  server {server}: {action:?}"),
-            }
         }
     }
 }
