@@ -182,7 +182,12 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
     let system = AnyNetwork::new(config.clone(), Noting::default());
     let Options { threads, symmetry, .. } = options;
     let how = raft_explore::Options { threads, symmetry, prune: true };
-    let outcome = raft_explore::search(&system, how, control);
+    let mut outcome = raft_explore::search(&system, how, control);
+    if outcome.complete && !outcome.removals_hold {
+        // The code was changed such that Raft's rules about old messages do not hold in it.
+        let all = raft_explore::Options { prune: false, ..how };
+        outcome = raft_explore::search(&system, all, control);
+    }
     let broken = broken_properties(outcome.findings.broken);
     let run = outcome.violation.map(|(steps, bit)| {
         let actions = any_network::actions(config, &Noting::default(), steps);

@@ -245,10 +245,10 @@ impl Antichains {
         count
     }
 
-    /// Calls `look` with every tuple.
-    pub(crate) fn each_tuple(&self, mut look: impl FnMut(&Tuple)) {
-        for shard in 0..SHARDS {
-            self.lock(shard).tuples.iter().for_each(|entry| look(&entry.tuple));
-        }
+    /// Returns all tuples that were reached.
+    pub(crate) fn tuples(&self) -> Vec<Tuple> {
+        let of =
+            |shard| self.lock(shard).tuples.iter().map(|entry| entry.tuple).collect::<Vec<_>>();
+        (0..SHARDS).flat_map(of).collect()
     }
 }

@@ -25,6 +25,7 @@ mod inbox;
 pub mod intern;
 mod local;
 mod message_set;
+mod removal_check;
 mod run;
 mod search;
 mod state;

@@ -52,6 +52,7 @@ pub(crate) struct Transition<S: System> {
 
 /// The stored facts about one server and one input.
 pub(crate) struct KnownTransition<S: System> {
+    from: ServerId,
     /// None if the server cannot take the input.
     pub(crate) transition: Option<Transition<S>>,
     /// Whether the transition only sends messages: it changes neither the server nor the history.
@@ -265,7 +266,12 @@ impl<'s, S: System> Local<'s, S> {
             });
             let may_remove = self.prune && (is_idle || transition.is_none());
             let relevant = label.message().and_then(|id| self.if_relevant(server, id, may_remove));
-            number(self.transitions.push(KnownTransition { transition, is_idle, relevant }))
+            number(self.transitions.push(KnownTransition {
+                from: server,
+                transition,
+                is_idle,
+                relevant,
+            }))
         });
         (id, &self.transitions[id as usize])
     }
@@ -359,6 +365,20 @@ impl<'s, S: System> Local<'s, S> {
     /// If the server cannot take the input. The steps of an inbox never include such a transition.
     pub(crate) fn listed_transition(&self, id: u32) -> &Transition<S> {
         self.transitions[id as usize].transition.as_ref().expect("only possible steps are listed")
+    }
+
+    /// Returns the numbers of all messages.
+    pub(crate) fn message_ids(&self) -> std::ops::Range<MessageId> {
+        0..number(self.messages.count())
+    }
+
+    /// Returns the servers before and after every known transition that changes its server.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (ServerId, ServerId)> + '_ {
+        let known = self.transitions.iter().map(|(_, known)| known);
+        known.filter_map(|known| {
+            let after = known.transition.as_ref()?.server;
+            (after != known.from).then_some((known.from, after))
+        })
     }
 
     /// Returns the number of distinct pairs of a server and an input.

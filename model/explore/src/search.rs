@@ -15,6 +15,7 @@ use crate::antichains::{Antichains, Insertion, Kept, StateId};
 use crate::control::Control;
 use crate::inbox::Inboxes;
 use crate::local::Local;
+use crate::removal_check::removals_hold;
 use crate::run::{self, RunStep};
 use crate::state::{State, Tuple};
 use crate::system::{Findings, System};
@@ -43,6 +44,9 @@ pub struct Outcome<S: System> {
     pub findings: Findings,
     /// Whether everything was explored.
     pub complete: bool,
+    /// Whether everything was explored, and the messages that were removed make no difference to this
+    /// system. Otherwise states may be missing, and the search has to be repeated without removing.
+    pub removals_hold: bool,
     /// A run that breaks a property, and the property's bit. No step can be left out of it.
     pub violation: Option<(Vec<RunStep<S>>, u64)>,
 }
@@ -84,22 +88,27 @@ pub fn search_and_look<S: System>(
         let antichains = &search.antichains;
         (complete, if complete { antichains.count(&inboxes) } else { antichains.count_roughly() })
     });
+    // The check looks at pairs of servers and messages that did not meet.
+    let local_transitions = local.transitions() as u64;
+    let removals_hold =
+        complete && (!options.prune || removals_hold(&inboxes, &search.antichains.tuples()));
     let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let first = observed.first.iter().min_by_key(|(bit, _)| !system.ends_search(1 << **bit));
     let violation = first.and_then(|(bit, parent)| {
         let chain = search.antichains.chain(&inboxes, *parent);
         Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
     });
-    search.antichains.each_tuple(|tuple| {
+    for tuple in search.antichains.tuples() {
         let servers = tuple.servers[..inboxes.count()].iter().map(|id| local.server(*id)).collect();
         look(servers, local.used(tuple.used), local.history(tuple.history));
-    });
+    }
     Outcome {
         kept,
         expanded: search.expanded.into_inner(),
-        local_transitions: local.transitions() as u64,
+        local_transitions,
         findings: observed.findings,
         complete,
+        removals_hold,
         violation,
     }
 }

@@ -24,7 +24,7 @@ pub trait System: Sync {
     /// The past events that properties need and that the states of the servers do not show.
     type History: Clone + Debug + Eq + Hash + Send + Sync;
     /// An event of a step that the history records.
-    type Fact: Send + Sync;
+    type Fact: PartialEq + Send + Sync;
 
     /// Where every run begins.
     fn initial(&self) -> Initial<Self>;

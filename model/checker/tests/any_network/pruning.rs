@@ -23,7 +23,7 @@ fn reached(
         search_and_look(&system, options, &Control::default(), |servers, used, history| {
             tuples.insert(hasher.hash_one((servers, used, history)));
         });
-    assert!(outcome.complete);
+    assert!(outcome.complete && outcome.removals_hold);
     (tuples, outcome.findings, outcome.kept.states)
 }
 

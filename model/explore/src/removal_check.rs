@@ -1,0 +1,120 @@
+//! The check that the removed messages make no difference to the code that was explored.
+//!
+//! [`System::relevance`] is a claim about all states that can follow. The search takes the claim for
+//! true while it runs. Afterwards it is checked, by induction over the transitions of each server:
+//!
+//! - a message without a difference is idle, sends nothing and breaks nothing, in every server that was
+//!   reached;
+//! - a transition of a server never makes such a message relevant again;
+//! - a message that another one replaces is idle as well, and the answers to both do the same to every
+//!   server that was reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use itertools::Itertools;
+
+use crate::inbox::Inboxes;
+use crate::local::{Label, Local, ServerId};
+use crate::message_set::MessageId;
+use crate::state::Tuple;
+use crate::system::{Relevance, System};
+
+/// The servers that were reached and the messages that were sent, by place.
+struct Places {
+    servers: Vec<BTreeSet<ServerId>>,
+    messages: Vec<Vec<MessageId>>,
+}
+
+/// Returns whether the removed messages make no difference. `tuples` are all that were reached.
+pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<'_, S>, tuples: &[Tuple]) -> bool {
+    let local = &inboxes.local;
+    let count = inboxes.count();
+    let mut places =
+        Places { servers: vec![BTreeSet::new(); count], messages: vec![Vec::new(); count] };
+    for tuple in tuples {
+        for (servers, id) in places.servers.iter_mut().zip(tuple.servers) {
+            servers.insert(id);
+        }
+    }
+    for id in local.message_ids() {
+        places.messages[local.receiver(id)].push(id);
+    }
+    stay_without_difference(local, &places) && make_no_difference(local, &places)
+}
+
+/// Returns whether the system says that a message can make a difference to a server.
+fn is_live<S: System>(local: &Local<'_, S>, message: MessageId, server: ServerId) -> bool {
+    let relevance = local.system.relevance(local.message(message), local.server(server));
+    matches!(relevance, Relevance::Live)
+}
+
+/// Returns whether no transition makes a message relevant that was not.
+fn stay_without_difference<S: System>(local: &Local<'_, S>, places: &Places) -> bool {
+    let mut changes: BTreeMap<ServerId, BTreeSet<ServerId>> = BTreeMap::new();
+    for (from, to) in local.changes() {
+        changes.entry(from).or_default().insert(to);
+    }
+    places.servers.iter().zip(&places.messages).all(|(servers, messages)| {
+        servers.iter().filter_map(|from| Some((from, changes.get(from)?))).all(|(from, after)| {
+            let removed = || messages.iter().filter(|message| !is_live(local, **message, *from));
+            removed().all(|message| after.iter().all(|to| !is_live(local, *message, *to)))
+        })
+    })
+}
+
+/// Returns whether removed messages change nothing, and the answers to messages that are replaced do
+/// what the answers to their replacements do.
+fn make_no_difference<S: System>(local: &Local<'_, S>, places: &Places) -> bool {
+    let mut answers: BTreeSet<(MessageId, MessageId)> = BTreeSet::new();
+    for (servers, messages) in places.servers.iter().zip(&places.messages) {
+        for (server, message) in servers.iter().cartesian_product(messages) {
+            let relevance = local.system.relevance(local.message(*message), local.server(*server));
+            let expected = match relevance {
+                Relevance::Live => continue,
+                Relevance::Dead => Some(Vec::new()),
+                Relevance::Like(other) => idle_sends(local, *server, local.intern_message(&other)),
+            };
+            match (idle_sends(local, *server, *message), expected) {
+                (Some(sent), Some(expected)) if sent.len() == expected.len() => {
+                    answers.extend(sent.into_iter().zip(expected).filter(|(a, b)| a != b));
+                }
+                _ => return false,
+            }
+        }
+    }
+    answers.iter().all(|(a, b)| {
+        let place = local.receiver(*a);
+        place == local.receiver(*b)
+            && places.servers[place].iter().all(|server| do_the_same(local, *server, *a, *b))
+    })
+}
+
+/// Returns the messages that a server sends at a message that changes and breaks nothing; none if it
+/// does.
+fn idle_sends<S: System>(
+    local: &Local<'_, S>,
+    server: ServerId,
+    message: MessageId,
+) -> Option<Vec<MessageId>> {
+    let (_, known) = local.known(server, Label::receive(message));
+    let Some(transition) = &known.transition else {
+        return Some(Vec::new());
+    };
+    let sets = transition.sends.iter().map(|(_, set)| local.sets.messages(*set));
+    let breaks = transition.findings.broken != 0;
+    (known.is_idle && !breaks).then(|| sets.flatten().copied().collect())
+}
+
+/// Returns whether two messages do the same to a server.
+fn do_the_same<S: System>(
+    local: &Local<'_, S>,
+    server: ServerId,
+    a: MessageId,
+    b: MessageId,
+) -> bool {
+    let of = |message| local.transition(server, Label::receive(message)).1;
+    match (of(a), of(b)) {
+        (Some(a), Some(b)) => a.server == b.server && a.facts == b.facts && a.sends == b.sends,
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
