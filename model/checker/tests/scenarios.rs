@@ -1,6 +1,6 @@
 //! Well-known situations of Raft, step by step, each with its expected result. Each is also a trace
 //! in `specs/corpus`, word for word, which can be replayed and viewed. When the messages change,
-//! `BLESS=1 cargo test -p raft-checker --test scenarios` writes the traces again.
+//! `BLESS=1 cargo test -p raft-checker --test library scenarios` writes the traces again.
 
 use std::path::{Path, PathBuf};
 

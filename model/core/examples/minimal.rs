@@ -1,18 +1,22 @@
-//! A minimal production program with raft-core: one server that elects itself and commits a
-//! command. A test of the checker verifies that its binary contains no trace of the checker.
+//! A minimal program with raft-core: one server that elects itself and commits a command.
 
 use std::collections::BTreeSet;
 
-use raft_core::{Bytes, Config, Effect, Input, Limits, Node, NodeId, Paper, step};
+use raft_core::{
+    Bytes, Config, Effect, HaltReason, Index, Input, Limits, Node, NodeId, Paper, step,
+};
 
 fn main() {
+    match commit_one(Bytes::from("a command")) {
+        Ok(index) => println!("committed up to {index}"),
+        Err(reason) => eprintln!("the server did not start: {reason:?}"),
+    }
+}
+
+fn commit_one(command: Bytes) -> Result<Index, HaltReason> {
     let id = NodeId(1);
     let config = Config { id, voters: BTreeSet::from([id]), limits: Limits::default() };
-    let Ok(mut node) = Node::boot(&Paper, config) else {
-        eprintln!("the configuration is sound, and yet the server did not start");
-        std::process::exit(1);
-    };
-    let command = Bytes::from(std::env::args().next().unwrap_or_default().as_str());
+    let mut node = Node::boot(&Paper, config)?;
     let mut inputs = vec![Input::Propose { commands: vec![command] }, Input::ElectionTimeout];
     let mut effects = Vec::new();
     while let Some(input) = inputs.pop() {
@@ -23,5 +27,11 @@ fn main() {
             }
         }
     }
-    println!("committed up to {}", node.commit_index);
+    Ok(node.commit_index)
+}
+
+/// The blank entry of the new leader, and the command.
+#[test]
+fn the_leader_commits_its_blank_entry_and_the_command() {
+    assert_eq!(commit_one(Bytes::from("a command")), Ok(Index(2)));
 }

@@ -21,10 +21,11 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    // With the features of the whole workspace, like the tests, so that most crates are built
-    // already.
+    // A program has other features of its dependencies if a test is built with it. With some test,
+    // and for the whole workspace, they are those of `cargo test`, which has built them already.
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bin", "raftd", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--workspace", "--bin", "raftd", "--test", "interrupt"]);
+    cargo.args(["--profile", profile]);
     cargo.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
     // Cargo sets variables about the test's package. To build scripts, they would look like a
     // change.

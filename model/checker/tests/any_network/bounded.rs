@@ -14,7 +14,7 @@ use raft_explore::control::Control;
 use raft_explore::{Options, search_and_look};
 use stateright::Model;
 
-use crate::small;
+use super::small;
 
 /// Returns the servers and the history of every state that is reached over the bounded network.
 fn bounded(config: &BoundedConfig) -> HashSet<(Vec<Server>, History)> {

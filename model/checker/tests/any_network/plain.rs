@@ -9,7 +9,7 @@ use raft_core::Paper;
 use raft_explore::control::Control;
 use raft_explore::{Options, explicit, search, search_and_look};
 
-use crate::small;
+use super::small;
 
 fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
     // The bounds on the network do not matter here.

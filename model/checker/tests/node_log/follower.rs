@@ -13,8 +13,8 @@ use raft_core::{
     Limits, Message, NodeId, PersistentState, ReadRound, Rejection, Snapshot, Term,
 };
 
-use crate::figure_2::{append, entry, install, place, position};
-use crate::shell::{Shell, decode, encode};
+use super::figure_2::{append, entry, install, place, position};
+use super::shell::{Shell, decode, encode};
 
 /// The leader of a term.
 #[derive(Clone, Debug)]

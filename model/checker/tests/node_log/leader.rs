@@ -11,8 +11,8 @@ use raft_core::{
     quorum,
 };
 
-use crate::figure_2::{append, entry, install, place, position};
-use crate::shell::{Shell, decode};
+use super::figure_2::{append, entry, install, place, position};
+use super::shell::{Shell, decode};
 
 /// The leader's term. Its log has entries of the terms 1 and 3, its followers' also of term 2.
 const TERM: u64 = 4;

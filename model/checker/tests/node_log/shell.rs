@@ -8,7 +8,7 @@ use raft_core::{
     PersistentState, Rejection, Snapshot, Write, step,
 };
 
-use crate::figure_2::place;
+use super::figure_2::place;
 
 /// A node that runs.
 #[derive(Clone, Debug)]

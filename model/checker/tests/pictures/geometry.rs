@@ -4,7 +4,7 @@ use raft_checker::diagram::layout::{Area, Arrow, Picture, Point, TextStyle};
 use raft_checker::replay::Replay;
 use raft_trace::Action;
 
-use crate::runs;
+use super::runs;
 
 /// Half of the cross of a lost message, with its line.
 const CROSS: i32 = 5;

@@ -5,7 +5,7 @@ use std::path::Path;
 use raft_checker::diagram::{Theme, mermaid, svg};
 use raft_checker::run_table::table;
 
-use crate::runs;
+use super::runs;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures/golden");
 

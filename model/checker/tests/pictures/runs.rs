@@ -12,7 +12,7 @@ use raft_checker::replay::Replay;
 use raft_core::{Bytes, Index, Limits, Message, NodeId, Paper};
 use raft_trace::{Action, ApplyMode, ClusterTrace, DiskMode, Envelope, Settings};
 
-use crate::choice::schedules;
+use crate::schedules::choice::schedules;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/corpus");
 

@@ -2,7 +2,7 @@
 
 use raft_checker::diagram::{Theme, svg};
 
-use crate::runs;
+use super::runs;
 
 /// Every element is closed, and no text from a client or a file is read as an element.
 #[test]

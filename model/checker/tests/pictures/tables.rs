@@ -4,7 +4,7 @@ use raft_checker::notation::{describe_action, describe_server};
 use raft_checker::replay::Replay;
 use raft_checker::run_table::{NARROWEST, table};
 
-use crate::runs;
+use super::runs;
 
 #[test]
 fn tables_keep_to_their_width_and_leave_nothing_out() {

@@ -7,8 +7,8 @@ use raft_checker::properties::Property;
 use raft_checker::protocol::Protocol;
 use raft_trace::{Action, ClusterTrace, Settings};
 
-use crate::choice::schedules;
-use crate::run::Run;
+use super::choice::schedules;
+use super::run::Run;
 
 /// A run whose end breaks a property.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use raft_checker::properties::PropertySet;
 use raft_core::{Paper, Rule, Rules};
 use raft_trace::ClusterTrace;
 
-use crate::counterexample::Counterexample;
-use crate::run::Run;
+use super::counterexample::Counterexample;
+use super::run::Run;
 
 /// The paper's rules, but one of them always gets the same answer.
 struct Wrong {

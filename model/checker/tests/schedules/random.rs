@@ -8,9 +8,9 @@ use proptest::test_runner::{Config, TestRunner};
 use raft_checker::properties::Witness;
 use raft_core::Paper;
 
-use crate::choice::schedules;
-use crate::counterexample::Counterexample;
-use crate::run::Run;
+use super::choice::schedules;
+use super::counterexample::Counterexample;
+use super::run::Run;
 
 /// The number of choices in a schedule. About half of them mean an action in their state.
 const CHOICES: std::ops::Range<usize> = 100..1200;

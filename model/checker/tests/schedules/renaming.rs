@@ -8,7 +8,7 @@ use raft_checker::cluster::server::Server;
 use raft_core::{Limits, Paper};
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
 
-use crate::choice::{Choice, Schedule};
+use super::choice::{Choice, Schedule};
 
 impl Arbitrary for Schedule {
     fn arbitrary(g: &mut Gen) -> Schedule {

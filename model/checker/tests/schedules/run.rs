@@ -6,7 +6,7 @@ use raft_checker::properties::{Property, PropertySet, Witness, WitnessSet, can_r
 use raft_checker::protocol::Protocol;
 use raft_trace::{Action, Envelope, Settings};
 
-use crate::choice::Schedule;
+use super::choice::Schedule;
 
 /// A run of a cluster, up to the first action that breaks something.
 #[derive(Clone, Debug)]

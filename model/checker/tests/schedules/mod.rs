@@ -11,7 +11,7 @@
 //! | [`mutants`] | a test that wrong rules are found, and that their traces replay |
 //! | [`renaming`] | along the same schedules: servers behave alike under any names |
 
-mod choice;
+pub(crate) mod choice;
 mod counterexample;
 mod mutants;
 mod random;

@@ -1,9 +1,7 @@
 //! The views of a run: tables, and sequence diagrams as SVG and in Mermaid's language. Nothing is
 //! cut, and no element covers another. The views of small runs are compared with stored files, word
-//! for word; `BLESS=1 cargo test -p raft-checker --test pictures` writes these files again.
+//! for word; `BLESS=1 cargo test -p raft-checker --test library pictures` writes these files again.
 
-#[path = "../schedules/choice.rs"]
-mod choice;
 mod geometry;
 mod golden;
 mod runs;
