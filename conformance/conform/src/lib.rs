@@ -55,12 +55,12 @@ mod transition_paths;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::bounded_network::level::{self, Goal};
 use raft_checker::config::BoundedConfig;
+use raft_checker::control::Control;
 use raft_checker::coverage::{kind, role};
-use raft_checker::packed::ClusterModel;
-use raft_checker::search::Control;
-use raft_checker::search::level::{self, Goal};
-use raft_core::NodeId;
+use raft_core::{NodeId, Paper};
 use raft_trace::ClusterTrace;
 
 use crate::lockstep::Divergence;
@@ -188,7 +188,7 @@ pub fn conform(
 ) -> Conformed {
     // The property `can-recover` concerns the whole cluster, not one server.
     let config = &BoundedConfig { recover: false, ..config.clone() };
-    let model = ClusterModel::new(config.clone(), true);
+    let model = over_bounded_network(config, true, Paper);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let explored = outcome.complete && outcome.found_at.is_none();
     let paths = Paths::of(&model, control);

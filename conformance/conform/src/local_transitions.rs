@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use raft_checker::control::Control;
 use raft_checker::coverage::{kind, role};
-use raft_checker::search::Control;
 use raft_core::NodeId;
 use raft_trace::{Action, ClusterTrace, Settings};
 

@@ -6,7 +6,7 @@
 //! acknowledged transactions, with or without the transaction that failed. After a start has
 //! succeeded, no power loss removes anything that it has read.
 
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_core::{
     Bytes, Entry, Index, LogWrite, NodeId, Payload, PersistentState, Snapshot, Term, TermAt,
     VoteRecord, Write,

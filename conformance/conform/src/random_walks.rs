@@ -3,8 +3,8 @@
 //! each of its steps.
 
 use raft_checker::config::BoundedConfig;
+use raft_checker::control::Control;
 use raft_checker::plain::PlainModel;
-use raft_checker::search::Control;
 use raft_trace::{Action, ClusterTrace};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -40,7 +40,7 @@ pub fn walk(
     control: &Control,
 ) -> (Walks, Option<Found>) {
     let model = PlainModel::new(config.clone());
-    let prefix = raft_checker::packed::ClusterModel::new(config.clone(), false).prefix();
+    let prefix = raft_checker::bounded_cluster::script(config);
     let mut walks = Walks::default();
     for number in 0..RUNS {
         if control.stopped().is_some() {

@@ -7,7 +7,7 @@
 //! The next transfer without disturbance succeeds.
 
 use raft_checker::cluster::snapshot_data::encode;
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_core::{Bytes, Entry, InstallSnapshot, Payload, ReadRound, Snapshot, Term};
 use raft_node::snapshot_store::SnapshotStore;
 use raft_node::snapshot_transfer::{Receiving, Sending};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use raft_checker::cluster::Impossible;
 use raft_checker::cluster::server::Server;
 use raft_checker::cluster::snapshot_data::{decode, encode};
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_core::{Bytes, Entry, Index, Message, NodeId, Paper, Payload, Snapshot, Term};
 use raft_kv::command::Command;
 use raft_trace::{Action, ClusterTrace, Settings};

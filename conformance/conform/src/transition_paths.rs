@@ -7,12 +7,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use raft_checker::bounded_cluster::{BoundedModel, local_transitions, script};
 use raft_checker::cluster::Cluster;
 use raft_checker::cluster::rename::Renaming;
 use raft_checker::cluster::server::Server;
 use raft_checker::config::BoundedConfig;
-use raft_checker::packed::ClusterModel;
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_core::{NodeId, Paper};
 use raft_trace::Action;
 
@@ -98,20 +98,20 @@ impl Classes {
 
 impl Paths {
     /// Returns the paths of a configuration that has been explored, or some of them if interrupted.
-    pub fn of(model: &ClusterModel, control: &Control) -> Paths {
-        let config = model.config();
+    pub fn of(model: &BoundedModel<Paper>, control: &Control) -> Paths {
+        let config = model.system().config();
         let mut classes =
             Classes { renamings: Renaming::all(config.settings.servers), known: HashMap::new() };
         let mut paths = Paths { states: Vec::new(), steps: Vec::new(), unreached: 0 };
-        for (server, prefix) in beginnings(config, &model.prefix()) {
+        for (server, prefix) in beginnings(config, &script(config)) {
             paths.add_state(&mut classes, server, None, prefix);
         }
         let mut samples: HashMap<Server, Vec<Action>> = HashMap::new();
-        for (server, action) in model.samples() {
+        for (server, action) in local_transitions(model) {
             if control.is_interrupted() {
                 break;
             }
-            let (canonical, action) = classes.canonical_step(&server, &action);
+            let (canonical, action) = classes.canonical_step(server, &action);
             samples.entry(canonical).or_default().push(action);
         }
         let mut queue: VecDeque<usize> = (0..paths.states.len()).collect();

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use raft_checker::config::{BoundedConfig, Catalog, Tier};
+use raft_checker::control::{Control, StopReason};
 use raft_checker::exit_code::Exit;
-use raft_checker::search::{Control, StopReason};
 use raft_cli::file::Destination;
 use raft_cli::interrupt::Interrupt;
 use raft_cli::json::{JsonArgs, JsonFile};

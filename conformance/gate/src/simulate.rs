@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use raft_checker::control::{Control, StopReason};
 use raft_checker::exit_code::Exit;
-use raft_checker::search::{Control, StopReason};
 use raft_cli::file::Destination;
 use raft_cli::interrupt::Interrupt;
 use raft_cli::json::JsonArgs;

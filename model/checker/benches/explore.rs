@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::bounded_network::Counts;
+use raft_checker::bounded_network::level::{self, Goal};
+use raft_checker::bounded_network::stateright::{self, Strategy};
 use raft_checker::config::{BoundedConfig, Catalog};
-use raft_checker::packed::ClusterModel;
-use raft_checker::search::level::{self, Goal};
-use raft_checker::search::stateright::{self, Strategy};
-use raft_checker::search::{Control, Counts};
+use raft_checker::control::Control;
+use raft_core::Paper;
 
 fn by_level(config: &BoundedConfig, symmetry: bool) -> Counts {
-    let model = ClusterModel::new(config.clone(), symmetry);
+    let model = over_bounded_network(config, symmetry, Paper);
     level::search(&model, Goal::Violation, 2, &Control::default()).counts
 }
 
 fn depth_first(config: &BoundedConfig, symmetry: bool) -> Counts {
-    let model = Arc::new(ClusterModel::new(config.clone(), symmetry));
+    let model = Arc::new(over_bounded_network(config, symmetry, Paper));
     stateright::search(&model, Strategy::Dfs, 2, &Control::default()).counts
 }
 

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::Rule;
-use raft_explore::Kept;
+use raft_explore::any_network::{self, Kept};
+use raft_explore::bounded_network::level::{self, Goal};
+use raft_explore::bounded_network::{Counts, path, stateright};
+use raft_explore::control::{Control, StopReason};
 use raft_trace::{Action, ClusterTrace};
 use serde::{Deserialize, Serialize};
 
-use crate::any_network::{self, AnyNetwork, broken_properties, reached_witnesses};
+use crate::bounded_cluster::{
+    self, BoundedCluster, BoundedModel, actions, any_network_actions, broken_properties,
+    reached_witnesses,
+};
 use crate::config::{BoundedConfig, Network};
-use crate::packed::ClusterModel;
 use crate::properties::{Property, PropertySet, Witness, WitnessSet};
 use crate::protocol::Noting;
-use crate::search::level::{self, Goal};
-use crate::search::path::{self, Path};
-use crate::search::{Control, Counts, StopReason, stateright};
 
 /// The verdict of a check. Only [`Verdict::Holds`] is a success, and only for the properties that
 /// were tested.
@@ -161,6 +163,13 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
     report(config, options, explored, control, started.elapsed())
 }
 
+/// A run from the first start of the cluster on.
+struct Run {
+    actions: Vec<Action>,
+    /// The properties that its last step breaks.
+    broken: PropertySet,
+}
+
 /// What an exploration has found.
 struct Explored {
     network: Network,
@@ -174,24 +183,25 @@ struct Explored {
     /// Whether a property is broken; there need not have been time to make a run of it.
     violated: bool,
     /// The run, the properties that it breaks, and whether it is known to be a shortest one.
-    run: Option<(Path, bool)>,
+    run: Option<(Run, bool)>,
     complete: bool,
 }
 
 fn over_any_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {
-    let system = AnyNetwork::new(config.clone(), Noting::default());
+    let system = BoundedCluster::new(config.clone(), Network::Any, Noting::default());
+    let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
-    let how = raft_explore::Options { threads, symmetry, prune: true };
-    let mut outcome = raft_explore::search(&system, how, control);
+    let how = any_network::Options { threads, symmetry, prune: true };
+    let mut outcome = any_network::search(&system, how, control);
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.
-        let all = raft_explore::Options { prune: false, ..how };
-        outcome = raft_explore::search(&system, all, control);
+        let all = any_network::Options { prune: false, ..how };
+        outcome = any_network::search(&system, all, control);
     }
     let broken = broken_properties(outcome.findings.broken);
     let run = outcome.violation.map(|(steps, bit)| {
-        let actions = any_network::actions(config, &Noting::default(), steps);
-        (Path { actions, broken: broken_properties(bit) }, false)
+        let actions = any_network_actions(config, &Noting::default(), steps);
+        (Run { actions, broken: broken_properties(bit) }, false)
     });
     Explored {
         network: Network::Any,
@@ -219,24 +229,26 @@ fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Cont
         Strategy::Level => by_level(config, &model, options, control),
         Strategy::Stateright(strategy) => {
             let outcome = stateright::search(&model, strategy, options.threads, control);
-            let run = outcome.violation.map(|run| shorten(config, run, options, control));
+            let run = outcome.violation.map(|path| in_full(config, path));
+            let run = run.map(|run| shorten(config, run, options, control));
             let (counts, complete) = (outcome.counts, outcome.complete);
             Found { counts, violated: run.is_some(), run, complete }
         }
     };
+    let noted = broken_properties(model.findings().broken);
     let run = found.run.or_else(|| {
-        let noted = model.noted().iter().next().filter(|_| found.complete);
+        let noted = noted.iter().next().filter(|_| found.complete);
         noted.and_then(|property| trace_noted(config, property, options, control))
     });
     Explored {
         network: Network::Bounded,
         counts: found.counts,
         kept: None,
-        local_transitions: model.local_transitions() as u64,
-        witnessed: model.witnessed(),
-        noted: model.noted(),
+        local_transitions: model.local_transitions().len() as u64,
+        witnessed: reached_witnesses(model.findings().witnessed),
+        noted,
         blocked: model.blocked(),
-        rules_asked: model.protocol().asked(),
+        rules_asked: model.system().protocol().asked(),
         violated: found.violated,
         run,
         complete: found.complete,
@@ -246,13 +258,13 @@ fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Cont
 struct Found {
     counts: Counts,
     violated: bool,
-    run: Option<(Path, bool)>,
+    run: Option<(Run, bool)>,
     complete: bool,
 }
 
 fn by_level(
     config: &BoundedConfig,
-    model: &ClusterModel<Noting>,
+    model: &BoundedModel<Noting>,
     options: Options,
     control: &Control,
 ) -> Found {
@@ -270,17 +282,24 @@ fn shortest(
     depth: u64,
     options: Options,
     control: &Control,
-) -> Option<Path> {
-    path::shortest(&fresh(config, options), goal, depth, control)
+) -> Option<Run> {
+    let path = path::shortest(&fresh(config, options), goal, depth, control)?;
+    Some(in_full(config, path))
 }
 
-fn fresh(config: &BoundedConfig, options: Options) -> ClusterModel<Noting> {
-    ClusterModel::with_protocol(config.clone(), options.symmetry, Noting::default())
+/// Returns a run from the first start of the cluster on.
+fn in_full(config: &BoundedConfig, path: path::Path<BoundedCluster<Noting>>) -> Run {
+    let actions = actions(config, &Noting::default(), path.steps);
+    Run { actions, broken: broken_properties(path.broken) }
+}
+
+fn fresh(config: &BoundedConfig, options: Options) -> BoundedModel<Noting> {
+    bounded_cluster::over_bounded_network(config, options.symmetry, Noting::default())
 }
 
 /// Looks for a shorter run in level order, as far as the limits allow, because stateright's runs
 /// need not be shortest.
-fn shorten(config: &BoundedConfig, run: Path, options: Options, control: &Control) -> (Path, bool) {
+fn shorten(config: &BoundedConfig, run: Run, options: Options, control: &Control) -> (Run, bool) {
     let model = fresh(config, options);
     let outcome = level::search(&model, Goal::Violation, options.threads, control);
     let found = outcome
@@ -295,8 +314,8 @@ fn trace_noted(
     property: Property,
     options: Options,
     control: &Control,
-) -> Option<(Path, bool)> {
-    let goal = Goal::Breaks(property);
+) -> Option<(Run, bool)> {
+    let goal = Goal::Breaks(property.bit());
     let outcome = level::search(&fresh(config, options), goal, options.threads, control);
     Some((shortest(config, goal, outcome.found_at?, options, control)?, true))
 }
@@ -408,7 +427,7 @@ pub fn witness_run(
     options: Options,
     control: &Control,
 ) -> Result<Option<ClusterTrace>, StopReason> {
-    let goal = Goal::Witness(witness);
+    let goal = Goal::Witness(witness.bit());
     let outcome = level::search(&fresh(config, options), goal, options.threads, control);
     if let Some(reason) = control.stopped() {
         return Err(reason);

@@ -8,7 +8,9 @@ use raft_explore::MAX_SERVERS;
 use raft_trace::{ApplyMode, DiskMode, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::budget::{Bounds, MAX_IN_FLIGHT};
+use raft_explore::bounded_network::MAX_IN_FLIGHT;
+
+use crate::cluster::budget::Bounds;
 use crate::properties::{Property, PropertySet};
 use crate::script::{BadLine, Script};
 

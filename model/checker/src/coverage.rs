@@ -8,15 +8,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use raft_core::{Role, Rule, Rules};
+use raft_core::{Paper, Role, Rule, Rules};
+use raft_explore::bounded_network::level::{self, Goal};
+use raft_explore::control::Control;
 use raft_trace::Action;
 use serde::Serialize;
 
+use crate::bounded_cluster::{local_transitions, over_bounded_network};
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
-use crate::packed::ClusterModel;
-use crate::search::Control;
-use crate::search::level::{self, Goal};
 
 /// The coverage of one configuration.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -62,18 +62,18 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
 
 /// Explores a configuration and does each of its local transitions again.
 pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Coverage {
-    let model = ClusterModel::new(config.clone(), true);
+    let model = over_bounded_network(config, true, Paper);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let mut coverage = Coverage { config: config.name.clone(), ..Coverage::default() };
     coverage.complete = outcome.complete && outcome.found_at.is_none();
-    for (server, action) in model.samples() {
+    for (server, action) in local_transitions(&model) {
         if control.stopped().is_some() {
             coverage.complete = false;
             break;
         }
         coverage.local_transitions += 1;
-        *coverage.actions.entry((kind(&action), role(&server))).or_default() += 1;
-        sample(config, &server, &action, &mut coverage.rules);
+        *coverage.actions.entry((kind(&action), role(server))).or_default() += 1;
+        sample(config, server, &action, &mut coverage.rules);
     }
     coverage
 }

@@ -9,14 +9,13 @@
 //! | [`mutants`] | versions of Raft with a mistake, and the checks that find it |
 //! | [`protocol`] | the protocol that runs on the servers of the model |
 //! | [`config`] | bounded configurations, with the cases that they leave out |
-//! | [`packed`] | the same model, interned and cached, to explore millions of states |
-//! | [`search`] | search in level order, for shortest traces and depths; stateright's strategies |
+//! | [`bounded_cluster`] | the cluster of a configuration as a system for [`raft_explore`] |
 //! | [`check`] | one configuration from start to verdict |
 //! | [`replay`] | a run, step by step |
 //! | [`run_table`], [`explanation`], [`diagram`] | a run for people: table, words, pictures |
 //! | [`plain`] | the plain model, for stateright's Explorer |
 
-pub mod any_network;
+pub mod bounded_cluster;
 pub mod check;
 pub mod cluster;
 pub mod config;
@@ -26,7 +25,6 @@ pub mod exit_code;
 pub mod explanation;
 pub mod mutants;
 pub mod notation;
-pub mod packed;
 pub mod plain;
 pub mod properties;
 pub mod property_checks;
@@ -35,5 +33,6 @@ pub mod replay;
 pub mod rule_map;
 pub mod run_table;
 mod script;
-pub mod search;
 pub mod text_width;
+
+pub use raft_explore::{bounded_network, control};

@@ -1,7 +1,7 @@
 //! The cluster model in plain form, for stateright's Explorer: slow, but readable.
 //!
-//! It has the same actions under the same bounds as [`crate::packed`]; a test compares their
-//! counts.
+//! It has the same actions under the same bounds as [`crate::bounded_cluster`] over a bounded
+//! network; a test compares their counts.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! A negative control on the properties themselves: Leader Completeness without the term of
 //! commitment would report a violation in correct Raft.
 
+use raft_checker::bounded_cluster::script;
 use raft_checker::config::BoundedConfig;
-use raft_checker::packed::ClusterModel;
 use raft_checker::properties::View;
 use raft_checker::replay::Replay;
 
@@ -38,8 +38,7 @@ in_flight = 8
 fn leader_completeness_needs_the_term_of_commitment() {
     let config = BoundedConfig::parse("late.toml".as_ref(), LATE_WIN).expect("it is sound");
     let settings = config.settings.clone();
-    let model = ClusterModel::new(config, true);
-    let actions = model.prefix();
+    let actions = script(&config);
     assert_eq!(actions.len(), 9);
     let replay = Replay::run(&settings, &actions).expect("every step is possible");
     assert!(replay.violation().is_none(), "it is correct Raft");

@@ -1,4 +1,4 @@
-//! The counts are exact. The packed model of a tiny configuration has exactly the states and
+//! The counts are exact. The explored model of a tiny configuration has exactly the states and
 //! transitions of the plain cluster, which a very simple search explores here. Symmetry folds the
 //! states exactly into their orbits. Every strategy counts the same, on any number of threads.
 
@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use itertools::Itertools;
+use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::bounded_network::level::{Goal, LevelOutcome};
+use raft_checker::bounded_network::stateright::Strategy;
+use raft_checker::bounded_network::{Counts, level, stateright as strategies};
 use raft_checker::cluster::Cluster;
 use raft_checker::cluster::rename::Renaming;
 use raft_checker::config::BoundedConfig;
-use raft_checker::packed::ClusterModel;
+use raft_checker::control::Control;
 use raft_checker::plain::PlainModel;
-use raft_checker::search::level::{Goal, LevelOutcome};
-use raft_checker::search::stateright::Strategy;
-use raft_checker::search::{Control, Counts, level, stateright as strategies};
 use raft_core::{Bytes, Index, Paper, ReadId, Rule, Rules};
 use raft_trace::Action;
 use stateright::{Checker, Model};
@@ -220,24 +221,24 @@ fn representatives(config: &BoundedConfig, states: &HashSet<State>) -> Vec<State
 }
 
 /// Returns the counts of the checker's search in level order.
-fn packed(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
-    let model = ClusterModel::new(config.clone(), symmetry);
+fn in_level_order(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
+    let model = over_bounded_network(config, symmetry, Paper);
     let LevelOutcome { counts, found_at, complete, noted } =
         level::search(&model, Goal::Violation, threads, &Control::default());
-    assert_eq!((found_at, complete, noted.is_empty()), (None, true, true));
+    assert_eq!((found_at, complete, noted), (None, true, 0));
     counts
 }
 
-/// Compares the packed model with the plain one, folded and unfolded.
+/// Compares the explored model with the plain one, folded and unfolded.
 fn is_the_plain_model(text: &str) {
     let config = config(text);
     let (states, plain) = explore(&config);
-    assert_eq!(packed(&config, false, 1), plain);
+    assert_eq!(in_level_order(&config, false, 1), plain);
 
     let folded = representatives(&config, &states);
     let transitions = folded.iter().map(|state| state.successors(&config).len() as u64).sum();
     let distinct = folded.len() as u64;
-    assert_eq!(packed(&config, true, 1), Counts { distinct, transitions, ..plain });
+    assert_eq!(in_level_order(&config, true, 1), Counts { distinct, transitions, ..plain });
 }
 
 #[test]
@@ -261,7 +262,10 @@ fn the_explorer_shows_the_same_states() {
     for text in [ELECTION, QUEUED, SNAPSHOTS] {
         let shown = PlainModel::new(config(text)).checker().spawn_bfs().join();
         shown.assert_properties();
-        assert_eq!(shown.unique_state_count() as u64, packed(&config(text), false, 1).distinct);
+        assert_eq!(
+            shown.unique_state_count() as u64,
+            in_level_order(&config(text), false, 1).distinct
+        );
     }
 }
 
@@ -274,10 +278,10 @@ fn tiny_configurations_have_these_many_states() {
         transitions,
         depth: Some(depth),
     };
-    assert_eq!(packed(&config(ELECTION), false, 1), counts(13839, 13839, 58191, 13));
-    assert_eq!(packed(&config(ELECTION), true, 1), counts(2328, 13839, 9769, 13));
-    assert_eq!(packed(&config(QUEUED), true, 1), counts(3211, 6380, 10928, 19));
-    assert_eq!(packed(&config(SNAPSHOTS), true, 1), counts(2943, 5878, 10950, 17));
+    assert_eq!(in_level_order(&config(ELECTION), false, 1), counts(13839, 13839, 58191, 13));
+    assert_eq!(in_level_order(&config(ELECTION), true, 1), counts(2328, 13839, 9769, 13));
+    assert_eq!(in_level_order(&config(QUEUED), true, 1), counts(3211, 6380, 10928, 19));
+    assert_eq!(in_level_order(&config(SNAPSHOTS), true, 1), counts(2943, 5878, 10950, 17));
 }
 
 /// Returns the counts of one of stateright's strategies.
@@ -287,7 +291,7 @@ fn by_strategy(
     strategy: Strategy,
     threads: usize,
 ) -> Counts {
-    let model = Arc::new(ClusterModel::new(config.clone(), symmetry));
+    let model = Arc::new(over_bounded_network(config, symmetry, Paper));
     let outcome = strategies::search(&model, strategy, threads, &Control::default());
     assert!(outcome.complete && outcome.violation.is_none(), "{strategy:?}");
     outcome.counts
@@ -299,8 +303,8 @@ fn every_strategy_counts_the_same_on_any_number_of_threads() {
         [ELECTION, QUEUED, SNAPSHOTS].into_iter().cartesian_product([false, true])
     {
         let config = config(text);
-        let in_levels = packed(&config, symmetry, 1);
-        assert_eq!(packed(&config, symmetry, 2), in_levels);
+        let in_levels = in_level_order(&config, symmetry, 1);
+        assert_eq!(in_level_order(&config, symmetry, 2), in_levels);
         for (strategy, threads) in
             [Strategy::Bfs, Strategy::Dfs].into_iter().cartesian_product([1, 2])
         {
@@ -317,7 +321,7 @@ fn orbits_add_up_to_all_states() {
     let separate = queued.replace("\"at-once\"", "\"separate\"");
     for text in [queued, separate] {
         let config = config(&text);
-        let (folded, all) = (packed(&config, true, 2), packed(&config, false, 2));
+        let (folded, all) = (in_level_order(&config, true, 2), in_level_order(&config, false, 2));
         assert_eq!((folded.orbit, folded.depth), (all.distinct, all.depth));
         assert!(5 * folded.distinct < all.distinct, "most states have no symmetry of their own");
     }
@@ -339,7 +343,7 @@ impl Rules for VotesForAll {
 #[test]
 fn symmetry_hides_no_violation() {
     let found_at = |symmetry| {
-        let model = ClusterModel::with_protocol(config(ELECTION), symmetry, VotesForAll);
+        let model = over_bounded_network(&config(ELECTION), symmetry, VotesForAll);
         level::search(&model, Goal::Violation, 2, &Control::default()).found_at
     };
     assert!(found_at(false).is_some());

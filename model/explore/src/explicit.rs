@@ -26,7 +26,7 @@ pub struct Visited<S: System> {
 }
 
 /// Visits every state of a system, depth first.
-pub fn search<S: System + Send + 'static>(system: S) -> Visited<S>
+pub fn search<S: System + 'static>(system: S) -> Visited<S>
 where
     S::Message: Ord,
 {
@@ -64,6 +64,7 @@ impl<S: System> ExplicitNetwork<S> {
         if !visited.0.contains(&state.tuple) {
             let servers: Vec<&S::Server> = state.tuple.0.iter().collect();
             visited.1.extend(self.system.check(&servers, &state.tuple.2));
+            visited.1.extend(self.system.examine(&servers, &[], &state.tuple.2));
             visited.0.insert(state.tuple.clone());
         }
     }
@@ -76,7 +77,6 @@ struct State<S: System> {
 
 impl<S: System + 'static> Model for ExplicitNetwork<S>
 where
-    S: Send,
     S::Message: Ord,
 {
     type State = State<S>;

@@ -3,7 +3,7 @@
 use crate::table::Table;
 
 /// A map from values to numbers and back. Reading takes no lock.
-pub struct Interner<T> {
+pub(crate) struct Interner<T> {
     ids: Table,
     items: boxcar::Vec<T>,
 }
@@ -16,7 +16,7 @@ impl<T> Default for Interner<T> {
 
 impl<T> Interner<T> {
     /// Returns an empty map.
-    pub fn new() -> Interner<T> {
+    pub(crate) fn new() -> Interner<T> {
         Interner { ids: Table::new(), items: boxcar::Vec::new() }
     }
 
@@ -26,7 +26,12 @@ impl<T> Interner<T> {
     /// # Panics
     ///
     /// If there are more than 2^32 items; the memory for them does not exist.
-    pub fn intern(&self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+    pub(crate) fn intern(
+        &self,
+        hash: u64,
+        same: impl Fn(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> u32 {
         let mut pending = Some(make);
         let mut key = hash;
         loop {
@@ -41,13 +46,13 @@ impl<T> Interner<T> {
     }
 
     /// Returns the number of items.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.ids.count()
     }
 
     /// Returns the item with a number.
     #[inline]
-    pub fn get(&self, id: u32) -> &T {
+    pub(crate) fn get(&self, id: u32) -> &T {
         &self.items[id as usize]
     }
 }
@@ -58,12 +63,12 @@ impl<T> Interner<T> {
 ///
 /// If there are more than 2^32 items; the memory for them does not exist.
 #[inline]
-pub fn number(place: usize) -> u32 {
+pub(crate) fn number(place: usize) -> u32 {
     u32::try_from(place).expect("fewer than 2^32 items")
 }
 
 /// Combines two numbers into a key of a [`Table`].
 #[inline]
-pub fn pair(first: u32, second: u32) -> u64 {
+pub(crate) fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)
 }

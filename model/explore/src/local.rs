@@ -3,6 +3,9 @@
 //! A step depends only on the server and its input. So every local transition is computed once and
 //! looked up afterwards (SPIN's collapse mode and the transition caching of `LTSmin`).
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use crate::hash::{content_hash, mix};
 use crate::intern::{Interner, number, pair};
 use crate::message_set::{MessageId, MessageSets, SetId};
@@ -18,7 +21,7 @@ pub(crate) type HistoryId = u32;
 
 /// An input of a server, in one word: the number of a message or of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Label(u32);
+pub struct Label(u32);
 
 impl Label {
     const ACTION: u32 = 1 << 31;
@@ -45,14 +48,20 @@ pub(crate) type Sends = Box<[(u8, SetId)]>;
 /// A local transition: the result of one server's step at one input.
 pub(crate) struct Transition<S: System> {
     pub(crate) server: ServerId,
+    /// The messages that it sends, in order.
+    pub(crate) sent: Box<[MessageId]>,
+    /// The same messages by receiver.
     pub(crate) sends: Sends,
     pub(crate) facts: Box<[S::Fact]>,
     pub(crate) findings: Findings,
+    /// Whether [`System::check`] can return other findings after it.
+    pub(crate) affects_check: bool,
 }
 
 /// The stored facts about one server and one input.
 pub(crate) struct KnownTransition<S: System> {
     from: ServerId,
+    label: Label,
     /// None if the server cannot take the input.
     pub(crate) transition: Option<Transition<S>>,
     /// Whether the transition only sends messages: it changes neither the server nor the history.
@@ -70,13 +79,14 @@ struct KnownServer<S: System> {
 
 struct KnownMessage<S: System> {
     message: S::Message,
-    hash: u64,
+    /// Its hash under each renaming.
+    hashes: Box<[u64]>,
     to: u8,
 }
 
 /// The parts of all states of a system, and its local transitions.
-pub(crate) struct Local<'s, S: System> {
-    pub(crate) system: &'s S,
+pub(crate) struct Local<S: System> {
+    pub(crate) system: Arc<S>,
     /// The renamings, each with the new place of the server at every place. Without symmetry, only
     /// the first renaming, which moves nothing.
     pub(crate) renamings: Vec<Vec<usize>>,
@@ -97,8 +107,8 @@ pub(crate) struct Local<'s, S: System> {
     renamed_sets: Table,
 }
 
-impl<'s, S: System> Local<'s, S> {
-    pub(crate) fn new(system: &'s S, symmetry: bool, prune: bool) -> Local<'s, S> {
+impl<S: System> Local<S> {
+    pub(crate) fn new(system: Arc<S>, symmetry: bool, prune: bool) -> Local<S> {
         let mut renamings = system.renamings();
         renamings.truncate(if symmetry { renamings.len() } else { 1 });
         Local {
@@ -136,7 +146,10 @@ impl<'s, S: System> Local<'s, S> {
         let same = |known: &KnownMessage<S>| known.message == *message;
         self.messages.intern(hash, same, || {
             let to = u8::try_from(self.system.receiver(message)).expect("few servers");
-            KnownMessage { message: message.clone(), hash, to }
+            let renamed = (1..self.renamings.len())
+                .map(|renaming| content_hash(&self.system.rename_message(renaming, message)));
+            let hashes = std::iter::once(hash).chain(renamed).collect();
+            KnownMessage { message: message.clone(), hashes, to }
         })
     }
 
@@ -184,9 +197,24 @@ impl<'s, S: System> Local<'s, S> {
         servers.iter().fold(rest, |hash, id| mix(hash ^ self.servers.get(*id).hashes[0]))
     }
 
-    /// Returns the hash of a server's content under a renaming.
-    pub(crate) fn server_hash(&self, id: ServerId, renaming: usize) -> u64 {
-        self.servers.get(id).hashes[renaming]
+    /// Returns the hashes of a server's content, one for each renaming.
+    pub(crate) fn server_hashes(&self, id: ServerId) -> &[u64] {
+        &self.servers.get(id).hashes
+    }
+
+    /// Returns the hashes of a message's content, one for each renaming.
+    pub(crate) fn message_hashes(&self, id: MessageId) -> &[u64] {
+        &self.messages.get(id).hashes
+    }
+
+    /// Returns the hash of a history's content.
+    pub(crate) fn history_hash(&self, id: HistoryId) -> u64 {
+        self.histories.get(id).1
+    }
+
+    /// Returns the hash of used budgets.
+    pub(crate) fn used_hash(&self, id: UsedId) -> u64 {
+        self.used.get(id).1
     }
 
     pub(crate) fn rename_server(&self, renaming: usize, id: ServerId) -> ServerId {
@@ -217,12 +245,12 @@ impl<'s, S: System> Local<'s, S> {
 
     /// Returns the set of these messages.
     pub(crate) fn set_of(&self, messages: impl Iterator<Item = MessageId>) -> SetId {
-        self.sets.of(messages.collect(), |id| self.messages.get(id).hash)
+        self.sets.of(messages.collect(), |id| self.messages.get(id).hashes[0])
     }
 
     /// Returns the union of two sets.
     pub(crate) fn union(&self, a: SetId, b: SetId) -> SetId {
-        self.sets.union(a, b, |id| self.messages.get(id).hash)
+        self.sets.union(a, b, |id| self.messages.get(id).hashes[0])
     }
 
     /// Returns the messages of a set that can still make a difference to a server. Adds the
@@ -268,6 +296,7 @@ impl<'s, S: System> Local<'s, S> {
             let relevant = label.message().and_then(|id| self.if_relevant(server, id, may_remove));
             number(self.transitions.push(KnownTransition {
                 from: server,
+                label,
                 transition,
                 is_idle,
                 relevant,
@@ -287,14 +316,18 @@ impl<'s, S: System> Local<'s, S> {
         (id, known.transition.as_ref())
     }
 
-    fn compute(&self, server: ServerId, label: Label) -> Option<Transition<S>> {
+    fn compute(&self, from: ServerId, label: Label) -> Option<Transition<S>> {
         let Step { server, sent, facts, findings } =
-            self.system.step(self.server(server), self.input(label))?;
+            self.system.step(self.server(from), self.input(label))?;
+        let affects_check =
+            !facts.is_empty() || self.system.affects_check(self.server(from), &server);
         let sent: Vec<MessageId> =
             sent.iter().map(|message| self.intern_message(message)).collect();
         Some(Transition {
+            affects_check,
             server: self.intern_server(&server),
             sends: self.by_receiver(&sent),
+            sent: sent.into(),
             facts: facts.into(),
             findings,
         })
@@ -384,5 +417,26 @@ impl<'s, S: System> Local<'s, S> {
     /// Returns the number of distinct pairs of a server and an input.
     pub(crate) fn transitions(&self) -> usize {
         self.transition_ids.count()
+    }
+
+    /// Returns one pair of a server and an input for each class of pairs that differ only by a
+    /// renaming. The order of the threads decides which pair of a class it is.
+    pub(crate) fn classes(&self) -> Vec<(ServerId, Label)> {
+        let mut classes = HashSet::new();
+        let possible = self.transitions.iter().filter(|(_, known)| known.transition.is_some());
+        let known = possible.map(|(_, known)| (known.from, known.label));
+        known.filter(|(server, label)| classes.insert(self.class(*server, *label))).collect()
+    }
+
+    /// Returns a number that is the same for pairs of a server and an input that differ only by a
+    /// renaming.
+    fn class(&self, server: ServerId, label: Label) -> u64 {
+        let input = |renaming: usize| match label.message() {
+            None => mix(u64::from(label.0)),
+            Some(message) => self.message_hashes(message)[renaming],
+        };
+        let hashes = self.server_hashes(server).iter().enumerate();
+        let renamed = hashes.map(|(renaming, hash)| mix(hash.wrapping_add(mix(input(renaming)))));
+        renamed.fold(0, u64::wrapping_add)
     }
 }

@@ -10,8 +10,8 @@ pub const MAX_SERVERS: usize = 5;
 ///
 /// A step depends only on one server and one input. Properties look at servers, at steps and at the
 /// history; the types give them no access to the network. The argument for exploring any network
-/// rests on both facts (see [`crate`]).
-pub trait System: Sync {
+/// rests on both facts (see [`crate::any_network`]).
+pub trait System: Send + Sync {
     /// The state of one server, including everything else that its steps depend on: its disk, its
     /// timers, its id.
     type Server: Clone + Debug + Eq + Hash + Send + Sync;
@@ -46,9 +46,34 @@ pub trait System: Sync {
     /// Returns the findings in all servers together and the history.
     fn check(&self, servers: &[&Self::Server], history: &Self::History) -> Findings;
 
-    /// Returns whether the search ends when these properties are broken.
-    fn ends_search(&self, broken: u64) -> bool {
-        broken != 0
+    /// Returns whether [`check`](System::check) can return other findings after one server has
+    /// changed like this.
+    fn affects_check(&self, before: &Self::Server, after: &Self::Server) -> bool {
+        before != after
+    }
+
+    /// Returns further findings, which take long to compute. They are computed once for each state
+    /// that is visited, and only if [`examines`](System::examines) is true.
+    ///
+    /// `in_flight` are the messages of a bounded network. A network without bounds may have lost
+    /// every message, so over any network the list is empty.
+    fn examine(
+        &self,
+        _servers: &[&Self::Server],
+        _in_flight: &[&Self::Message],
+        _history: &Self::History,
+    ) -> Findings {
+        Findings::default()
+    }
+
+    /// Returns whether [`examine`](System::examine) can find anything.
+    fn examines(&self) -> bool {
+        false
+    }
+
+    /// Returns the properties whose violation ends a search, as bits.
+    fn ends_search(&self) -> u64 {
+        u64::MAX
     }
 
     /// Returns a number for the progress of the servers. States are expanded in ascending order of
@@ -104,6 +129,18 @@ pub struct Step<S: System + ?Sized> {
     pub findings: Findings,
 }
 
+/// A step of a run.
+pub enum RunStep<S: System> {
+    /// The server at a place acts by itself.
+    Act(usize, S::Action),
+    /// A message arrives.
+    Receive(S::Message),
+    /// The network loses a message.
+    Lose(S::Message),
+    /// The network repeats a message.
+    Repeat(S::Message),
+}
+
 /// Whether a message can still make a difference.
 pub enum Relevance<S: System + ?Sized> {
     /// It can.
@@ -117,7 +154,7 @@ pub enum Relevance<S: System + ?Sized> {
 
 /// Broken properties and situations that occurred, as bits. The system defines the meaning of each
 /// bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Findings {
     /// The broken properties.
     pub broken: u64,
@@ -126,6 +163,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Returns whether it includes all of the other findings.
+    pub fn include(self, other: Findings) -> bool {
+        other.broken & !self.broken == 0 && other.witnessed & !self.witnessed == 0
+    }
+
     /// Adds other findings.
     pub fn extend(&mut self, other: Findings) {
         self.broken |= other.broken;

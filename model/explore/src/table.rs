@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::hash::mix;
 
 /// The table. Entries are never removed.
-pub struct Table {
+pub(crate) struct Table {
     /// The versions of the table. Each is twice as large as the one before and starts with a copy
     /// of its entries. Only the newest is read.
     generations: [OnceLock<Box<[Slot]>>; GENERATIONS],
@@ -38,7 +38,7 @@ impl Default for Table {
 
 impl Table {
     /// Returns an empty table.
-    pub fn new() -> Table {
+    pub(crate) fn new() -> Table {
         let generations = [const { OnceLock::new() }; GENERATIONS];
         generations[0].get_or_init(|| empty(SMALLEST));
         Table { generations, newest: AtomicUsize::new(0), len: Mutex::new(0) }
@@ -46,7 +46,7 @@ impl Table {
 
     /// Returns the value of a key, if it has one.
     #[inline]
-    pub fn get(&self, key: u64) -> Option<u32> {
+    pub(crate) fn get(&self, key: u64) -> Option<u32> {
         let stored = key.wrapping_add(1);
         let slots = self.slots();
         // Acquire: a thread that sees the key also sees the value, which was stored before the key.
@@ -58,7 +58,7 @@ impl Table {
     }
 
     /// Returns the value of a key. If the key has none, stores the value that `make` returns.
-    pub fn get_or_insert(&self, key: u64, make: impl FnOnce() -> u32) -> u32 {
+    pub(crate) fn get_or_insert(&self, key: u64, make: impl FnOnce() -> u32) -> u32 {
         if let Some(value) = self.get(key) {
             return value;
         }
@@ -80,7 +80,7 @@ impl Table {
     /// `compute` runs without the lock. If two threads compute a value at once, the one that is
     /// stored first stays.
     #[inline]
-    pub fn get_or_compute(&self, key: u64, compute: impl FnOnce() -> u32) -> u32 {
+    pub(crate) fn get_or_compute(&self, key: u64, compute: impl FnOnce() -> u32) -> u32 {
         self.get(key).unwrap_or_else(|| {
             let value = compute();
             self.get_or_insert(key, || value)
@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// Returns the number of keys.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         *self.len.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

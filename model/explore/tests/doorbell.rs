@@ -2,11 +2,11 @@
 //! is awake.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use raft_explore::any_network::{Options, search_and_look};
 use raft_explore::control::Control;
-use raft_explore::{
-    Findings, Initial, Input, Options, Relevance, Step, System, explicit, search_and_look,
-};
+use raft_explore::{Findings, Initial, Input, Relevance, Step, System, explicit};
 
 /// A visitor rings, and a host who is awake takes note of it.
 #[derive(Clone, Copy)]
@@ -107,9 +107,10 @@ impl System for Doorbell {
 fn explore(system: Doorbell) -> (HashSet<(Vec<Server>, (), u8)>, bool) {
     let options = Options { threads: 1, symmetry: false, prune: true };
     let mut reached = HashSet::new();
-    let outcome = search_and_look(&system, options, &Control::default(), |servers, (), history| {
-        reached.insert((servers.into_iter().copied().collect(), (), *history));
-    });
+    let outcome =
+        search_and_look(&Arc::new(system), options, &Control::default(), |servers, (), history| {
+            reached.insert((servers.into_iter().copied().collect(), (), *history));
+        });
     assert!(outcome.complete);
     (reached, outcome.removals_hold)
 }

@@ -1,6 +1,6 @@
 //! Whole configurations conform.
 
-use raft_checker::search::{Control, StopReason};
+use raft_checker::control::{Control, StopReason};
 use raft_conform::{Conformed, Progress, conform};
 
 use crate::support::config;

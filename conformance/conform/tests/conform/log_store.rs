@@ -1,6 +1,6 @@
 //! The test of the log store alone.
 
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_conform::log_store::{LogStores, try_all};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_conform::Progress;
 use raft_conform::simulated_run::trace;
 use raft_conform::trace::hold;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use raft_checker::cluster::Cluster;
 use raft_checker::config::{BoundedConfig, Catalog};
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_conform::trace::{BadTrace, Held, hold};
 use raft_conform::{Found, Progress};
 use raft_core::{Limits, NodeId, Paper};

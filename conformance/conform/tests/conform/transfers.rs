@@ -1,6 +1,6 @@
 //! Snapshot transfers over breaking connections.
 
-use raft_checker::search::Control;
+use raft_checker::control::Control;
 use raft_conform::refinement_mapping::SnapshotFile;
 use raft_conform::snapshot_transfer::{generated, try_all};
 use raft_core::{Index, LogPosition, Term};

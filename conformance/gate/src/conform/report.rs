@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use raft_checker::control::StopReason;
 use raft_checker::coverage::ACTIONS;
 use raft_checker::exit_code::Exit;
 use raft_checker::notation::describe_action;
-use raft_checker::search::StopReason;
 use raft_checker::text_width::wrap;
 use raft_cli::quantity::count;
 use raft_conform::first_start::FirstStarts;

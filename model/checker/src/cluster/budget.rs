@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::Cluster;
 use super::local_action::LocalAction;
 
-/// The most messages that a configuration may have in flight.
-pub const MAX_IN_FLIGHT: usize = 16;
-
 /// The bounds of a configuration. They are guards inside the actions: an action beyond them is not
 /// possible, and every state within them is visited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +46,6 @@ pub struct Used {
 }
 
 impl Used {
-    /// Returns all counters in one number.
-    pub(crate) fn packed(self) -> u64 {
-        let Used { proposals, heartbeats, reads, crashes, duplicates, snapshots } = self;
-        u64::from_le_bytes([proposals, heartbeats, reads, crashes, duplicates, snapshots, 0, 0])
-    }
-
     /// Returns an action in full, given that this much was used before it. The k-th proposal of a
     /// run proposes the k-th value. The values stand for any distinct commands, and numbering them
     /// in this order folds their symmetry.

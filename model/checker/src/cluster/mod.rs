@@ -2,8 +2,8 @@
 //! history that the properties need.
 //!
 //! [`Cluster`] is the plain form. It does one action after the other, without bounds. Replays,
-//! tests and the Explorer use it. The checker explores the same servers in packed form (see
-//! [`crate::packed`]).
+//! tests and the Explorer use it. The checker explores the same servers with [`raft_explore`] (see
+//! [`crate::bounded_cluster`]).
 
 pub mod budget;
 pub mod history;

@@ -1,15 +1,20 @@
 //! The trial of one mutant on the configurations that should expose it.
 
+use std::sync::Arc;
+
+use raft_explore::any_network;
+use raft_explore::bounded_network::level::{self, Goal};
+use raft_explore::bounded_network::path;
+use raft_explore::control::Control;
 use raft_trace::Action;
 use serde::Serialize;
 
 use super::Mutant;
-use crate::any_network::{self, AnyNetwork, broken_properties};
+use crate::bounded_cluster::{
+    BoundedCluster, actions, any_network_actions, broken_properties, over_bounded_network,
+};
 use crate::config::{BoundedConfig, Network};
-use crate::packed::ClusterModel;
 use crate::properties::{Property, PropertySet};
-use crate::search::level::{self, Goal};
-use crate::search::{Control, path};
 
 /// The result of a mutant's trial.
 #[derive(Clone, Debug, Serialize)]
@@ -78,7 +83,7 @@ pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: 
         }
         let named = mutant.breaks.filter(|_| !trial.is_killed_as_named(mutant));
         if let Some(named) = named.filter(|_| trial.killed.is_some()) {
-            let goal = Goal::Breaks(named);
+            let goal = Goal::Breaks(named.bit());
             trial.named = kill(mutant, config, goal, threads, control).ok().flatten();
         }
         if trial.is_killed_as_named(mutant) || control.stopped().is_some() {
@@ -101,7 +106,7 @@ fn first_violation(
         Err((states, noted)) => {
             // Rejections and halts do not end a search, but they are violations as well.
             if let Some(property) = noted.iter().next() {
-                return kill(mutant, config, Goal::Breaks(property), threads, control)
+                return kill(mutant, config, Goal::Breaks(property.bit()), threads, control)
                     .ok()
                     .flatten();
             }
@@ -121,9 +126,9 @@ fn kill_over_any_network(
     config: &BoundedConfig,
     control: &Control,
 ) -> Option<Kill> {
-    let system = AnyNetwork::new(config.clone(), mutant);
-    let options = raft_explore::Options { threads: 1, symmetry: true, prune: false };
-    let outcome = raft_explore::search(&system, options, control);
+    let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
+    let options = any_network::Options { threads: 1, symmetry: true, prune: false };
+    let outcome = any_network::search(&system, options, control);
     let Some((steps, bit)) = outcome.violation else {
         if outcome.complete {
             trial.survived.push((config.name.clone(), outcome.kept.states));
@@ -131,7 +136,7 @@ fn kill_over_any_network(
         return None;
     };
     let script = config.script().start(&mutant).actions.len();
-    let actions = any_network::actions(config, &mutant, steps).split_off(script);
+    let actions = any_network_actions(config, &mutant, steps).split_off(script);
     let noted = broken_properties(outcome.findings.broken);
     Some(Kill {
         config: config.name.clone(),
@@ -159,23 +164,22 @@ fn kill(
     threads: usize,
     control: &Control,
 ) -> Result<Option<Kill>, (u64, PropertySet)> {
-    let model = || ClusterModel::with_protocol(config.clone(), true, mutant);
+    let model = || over_bounded_network(config, true, mutant);
     let outcome = level::search(&model(), goal, threads, control);
     let Some(depth) = outcome.found_at else {
-        return Err((outcome.counts.distinct, outcome.noted));
+        return Err((outcome.counts.distinct, broken_properties(outcome.noted)));
     };
-    let fresh = model();
-    let script = fresh.prefix().len();
-    let Some(run) = path::shortest(&fresh, goal, depth, control) else {
+    let Some(run) = path::shortest(&model(), goal, depth, control) else {
         return Ok(None);
     };
-    let mut noted = outcome.noted;
-    noted.extend(run.broken);
+    let script = config.script().start(&mutant).actions.len();
+    let actions = actions(config, &mutant, run.steps).split_off(script);
+    let noted = broken_properties(outcome.noted | run.broken);
     Ok(Some(Kill {
         config: config.name.clone(),
-        properties: run.broken.iter().collect(),
+        properties: broken_properties(run.broken).iter().collect(),
         depth,
-        essential: run.actions[script..].iter().filter(|action| is_essential(action)).count(),
+        essential: actions.iter().filter(|action| is_essential(action)).count(),
         script,
         states: outcome.counts.distinct,
         rejected: noted.contains(Property::NothingRejected),

@@ -79,6 +79,11 @@ pub enum Property {
 }
 
 impl Property {
+    /// Returns its bit in the findings of an exploration.
+    pub const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
     /// All properties.
     pub const ALL: [Property; 20] = [
         Property::ElectionSafety,
@@ -291,6 +296,11 @@ pub enum Witness {
 }
 
 impl Witness {
+    /// Returns its bit in the findings of an exploration.
+    pub const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
     /// All witnesses, in the order of their properties.
     pub const ALL: [Witness; 20] = {
         let mut all = [Witness::ReadServed; 20];

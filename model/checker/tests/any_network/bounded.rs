@@ -3,15 +3,16 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
-use raft_checker::any_network::AnyNetwork;
+use raft_checker::bounded_cluster::BoundedCluster;
 use raft_checker::cluster::history::History;
 use raft_checker::cluster::server::Server;
-use raft_checker::config::BoundedConfig;
+use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::plain::{PlainModel, PlainState};
 use raft_core::Paper;
+use raft_explore::any_network::{Options, search_and_look};
 use raft_explore::control::Control;
-use raft_explore::{Options, search_and_look};
 use stateright::Model;
 
 use super::small;
@@ -39,7 +40,7 @@ fn contains(config: &BoundedConfig) {
     let bounded = bounded(config);
     let options = Options { threads: 2, symmetry: false, prune: true };
     let mut any = HashSet::new();
-    let system = AnyNetwork::new(config.clone(), Paper);
+    let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     search_and_look(&system, options, &Control::default(), |servers, _, history| {
         let servers: Vec<Server> = servers.into_iter().map(|known| known.server.clone()).collect();
         any.insert((servers, history.clone()));

@@ -1,10 +1,12 @@
 //! The kept states are the same for any number of threads, and their counts are pinned.
 
-use raft_checker::any_network::AnyNetwork;
+use std::sync::Arc;
+
+use raft_checker::bounded_cluster::BoundedCluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_core::Paper;
+use raft_explore::any_network::{Kept, Options, search};
 use raft_explore::control::Control;
-use raft_explore::{Kept, Options, search};
 
 /// Configurations of the smoke tier, each with three counts: tuples up to renaming, kept states up
 /// to renaming, and kept states without folding renamings.
@@ -25,7 +27,7 @@ const PINNED: [(&str, [u64; 3]); 10] = [
 const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
 
 fn kept(config: &BoundedConfig, threads: usize) -> Kept {
-    let system = AnyNetwork::new(config.clone(), Paper);
+    let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     let options = Options { threads, symmetry: true, prune: true };
     let outcome = search(&system, options, &Control::default());
     assert!(outcome.complete && outcome.findings.broken == 0);

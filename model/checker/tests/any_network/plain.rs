@@ -2,12 +2,15 @@
 //! search over explicit message sets, and find the same broken properties and witnesses.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use raft_checker::any_network::{AnyNetwork, ViewedServer};
+use raft_checker::bounded_cluster::{BoundedCluster, ViewedServer};
 use raft_checker::cluster::history::History;
+use raft_checker::config::Network;
 use raft_core::Paper;
+use raft_explore::any_network::{Options, search, search_and_look};
 use raft_explore::control::Control;
-use raft_explore::{Options, explicit, search, search_and_look};
+use raft_explore::explicit;
 
 use super::small;
 
@@ -15,7 +18,7 @@ fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
     // The bounds on the network do not matter here.
     let bounds = format!("{bounds}\nheartbeats = 0\nin_flight = 4");
     let config = small(servers, disk, apply, &bounds);
-    let system = || AnyNetwork::new(config.clone(), Paper);
+    let system = || BoundedCluster::new(config.clone(), Network::Any, Paper);
     let plain = explicit::search(system());
     let all: HashSet<_> = plain.tuples.iter().cloned().collect();
     for prune in [false, true] {
@@ -24,11 +27,12 @@ fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
         let look = |servers: Vec<&ViewedServer>, used, history: &History| {
             reached.insert((servers.into_iter().cloned().collect(), used, history.clone()));
         };
-        let reduced = search_and_look(&system(), options, &Control::default(), look);
+        let reduced = search_and_look(&Arc::new(system()), options, &Control::default(), look);
         assert!(reduced.complete);
         assert!(reached == all, "{} and {}", reached.len(), all.len());
         assert_eq!(reduced.findings, plain.findings);
-        let folded = search(&system(), Options { symmetry: true, ..options }, &Control::default());
+        let folded =
+            search(&Arc::new(system()), Options { symmetry: true, ..options }, &Control::default());
         assert_eq!(folded.kept.unfolded_tuples, all.len() as u64);
         assert_eq!(folded.findings, plain.findings);
     }

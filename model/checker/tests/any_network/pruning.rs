@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
-use raft_checker::any_network::AnyNetwork;
-use raft_checker::config::{BoundedConfig, Catalog};
+use raft_checker::bounded_cluster::BoundedCluster;
+use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_core::Paper;
+use raft_explore::Findings;
+use raft_explore::any_network::{Options, search_and_look};
 use raft_explore::control::Control;
-use raft_explore::{Findings, Options, search_and_look};
 
 /// Hashes of all tuples, each up to renaming, and the findings.
 fn reached(
@@ -16,7 +18,7 @@ fn reached(
     hasher: &RandomState,
     prune: bool,
 ) -> (HashSet<u64>, Findings, u64) {
-    let system = AnyNetwork::new(config.clone(), Paper);
+    let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     let options = Options { threads: 2, symmetry: true, prune };
     let mut tuples = HashSet::new();
     let outcome =

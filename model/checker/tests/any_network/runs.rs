@@ -1,12 +1,14 @@
 //! Runs over any network that break a property are real runs, and no step can be left out of them.
 
-use raft_checker::any_network::{self, AnyNetwork, broken_properties};
+use std::sync::Arc;
+
+use raft_checker::bounded_cluster::{BoundedCluster, any_network_actions, broken_properties};
 use raft_checker::cluster::Cluster;
-use raft_checker::config::{BoundedConfig, Catalog};
+use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_checker::mutants::{self, Mutant};
 use raft_checker::properties::PropertySet;
+use raft_explore::any_network::{Options, search};
 use raft_explore::control::Control;
-use raft_explore::{Options, search};
 use raft_trace::Action;
 
 /// Returns the properties that the actions break. Impossible actions are skipped.
@@ -25,11 +27,11 @@ fn a_run_of(id: &str, config: &str) {
     let config = Catalog::embedded().expect("they are sound").find(config).expect("it is there");
     let all = mutants::all();
     let mutant = all.iter().find(|mutant| mutant.id == id).expect("it is one of them");
-    let system = AnyNetwork::new(config.clone(), mutant);
+    let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
     let options = Options { threads: 2, symmetry: true, prune: false };
     let (steps, bit) = search(&system, options, &Control::default()).violation.expect("a run");
     let property = broken_properties(bit).iter().next().expect("one property");
-    let actions = any_network::actions(&config, &mutant, steps);
+    let actions = any_network_actions(&config, &mutant, steps);
     let breaks = |actions: &[Action]| broken_by(&config, mutant, actions).contains(property);
     assert!(breaks(&actions), "{id}: the run breaks {}", property.name());
     for place in 0..actions.len() {

@@ -3,13 +3,16 @@
 
 mod system;
 
+use std::sync::Arc;
+
+use raft_explore::RunStep;
+use raft_explore::any_network::{Options, search};
 use raft_explore::control::Control;
-use raft_explore::{Options, RunStep, search};
 use system::TwoPhaseCommit;
 
 fn main() {
     for (about, enough) in [("correct", 3), ("commits when two of three are prepared", 2)] {
-        let system = TwoPhaseCommit { participants: 3, enough };
+        let system = Arc::new(TwoPhaseCommit { participants: 3, enough });
         let options = Options { threads: 2, symmetry: true, prune: true };
         let outcome = search(&system, options, &Control::default());
         println!("{about}: {:?}", outcome.kept);
@@ -17,6 +20,7 @@ fn main() {
             match step {
                 RunStep::Receive(message) => println!("  receive {message:?}"),
                 RunStep::Act(server, action) => println!("  server {server}: {action:?}"),
+                RunStep::Lose(_) | RunStep::Repeat(_) => {} // Only a bounded network does this.
             }
         }
     }

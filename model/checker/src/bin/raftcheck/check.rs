@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use raft_checker::bounded_network::stateright;
 use raft_checker::check::{Options, Report, Strategy, check};
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_checker::exit_code::Exit;
-use raft_checker::search::stateright;
 use raft_cli::options::shell_word;
 use raft_cli::output::Output;
 

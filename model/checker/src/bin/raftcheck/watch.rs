@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use raft_checker::search::{Control, StopReason};
+use raft_checker::control::{Control, StopReason};
 use raft_cli::interrupt::Interrupt;
 use raft_cli::progress::{INTERVAL, Progress, Share};
 use raft_cli::quantity::{bytes, count};

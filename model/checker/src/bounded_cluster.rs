@@ -1,13 +1,19 @@
-//! Bounded clusters over a network without bounds, for [`raft_explore`].
+//! The cluster of a configuration as a system for [`raft_explore`].
 //!
-//! Terms, proposals, reads, crashes and snapshots are bounded, as in every bounded cluster. The
-//! network has no bounds: any number of messages can be in flight, each can be lost or repeated any
-//! number of times, and heartbeats use no budget.
+//! Terms, proposals, reads, crashes and snapshots are bounded. The network is one of two:
+//!
+//! - with bounds, on messages in flight, repetitions and heartbeats;
+//! - any network: any number of messages can be in flight, each can be lost or repeated any number
+//!   of times, and heartbeats use no budget.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use raft_core::{Index, LogPosition, Message, NodeId, RequestVote, Role, Term};
-use raft_explore::{Findings, Initial, Input, Relevance, RunStep, Step, System};
+use raft_core::{Index, LogPosition, Message, NodeId, Paper, RequestVote, Role, Term};
+use raft_explore::{
+    Findings, Initial, Input, MAX_SERVERS, Relevance, RunStep, Step, System, bounded_network,
+};
 use raft_trace::{Action, DiskMode, Envelope};
 
 use crate::cluster::Cluster;
@@ -16,16 +22,17 @@ use crate::cluster::history::{Fact, History};
 use crate::cluster::local_action::LocalAction;
 use crate::cluster::rename::Renaming;
 use crate::cluster::server::Server;
-use crate::config::BoundedConfig;
+use crate::config::{BoundedConfig, Network};
 use crate::properties::{Property, PropertySet, View, Witness, WitnessSet, can_recover};
 use crate::property_checks::{CheckedAction, broken_by, check_cluster};
 use crate::protocol::Protocol;
 use crate::script::Start;
 
-/// The cluster of a configuration over any network.
+/// The cluster of a configuration over one of the two networks.
 #[derive(Debug)]
-pub struct AnyNetwork<P: Protocol> {
+pub struct BoundedCluster<P: Protocol> {
     config: BoundedConfig,
+    network: Network,
     protocol: P,
     renamings: Vec<Renaming>,
 }
@@ -74,11 +81,59 @@ impl NumberedAction {
     }
 }
 
-impl<P: Protocol> AnyNetwork<P> {
-    /// Returns the cluster of a configuration, with a protocol on its servers.
-    pub fn new(config: BoundedConfig, protocol: P) -> AnyNetwork<P> {
+/// The cluster of a configuration over a bounded network.
+pub type BoundedModel<P> = bounded_network::Model<BoundedCluster<P>>;
+
+/// Returns the cluster of a configuration over a bounded network, with a protocol on its servers.
+pub fn over_bounded_network<P: Protocol + Send + Sync>(
+    config: &BoundedConfig,
+    symmetry: bool,
+    protocol: P,
+) -> BoundedModel<P> {
+    let before = config.script().start(&protocol).used;
+    let bounds = bounded_network::Bounds {
+        in_flight: config.bounds.in_flight,
+        repeats: config.bounds.duplicates.saturating_sub(before.duplicates),
+    };
+    let system = BoundedCluster::new(config.clone(), Network::Bounded, protocol);
+    bounded_network::Model::new(Arc::new(system), bounds, symmetry)
+}
+
+/// Returns the actions of a configuration's script, under the paper's rules. They happen before the
+/// search begins.
+pub fn script(config: &BoundedConfig) -> Vec<Action> {
+    config.script().start(&Paper).actions
+}
+
+/// Returns one local transition of each class of a model: a server, and its action.
+pub fn local_transitions<P: Protocol + Send + Sync>(
+    model: &BoundedModel<P>,
+) -> Vec<(&Server, Action)> {
+    let transitions = model.local_transitions().into_iter();
+    transitions.map(|(server, input)| (&server.server, action(&server.server, &input))).collect()
+}
+
+/// Returns the action of a server at an input.
+fn action<P: Protocol + Send + Sync>(
+    server: &Server,
+    input: &Input<'_, BoundedCluster<P>>,
+) -> Action {
+    match input {
+        Input::Receive(message) => Action::Deliver((*message).clone()),
+        Input::Act(action) => action.of(server.id),
+    }
+}
+
+impl<P: Protocol> BoundedCluster<P> {
+    /// Returns the cluster of a configuration over a network, with a protocol on its servers.
+    pub fn new(config: BoundedConfig, network: Network, protocol: P) -> BoundedCluster<P> {
         let renamings = Renaming::all(config.settings.servers);
-        AnyNetwork { config, protocol, renamings }
+        BoundedCluster { config, network, protocol, renamings }
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &BoundedConfig {
+        &self.config
     }
 
     /// Returns the protocol that runs on the servers.
@@ -95,7 +150,7 @@ fn findings(broken: PropertySet, witnessed: WitnessSet) -> Findings {
     Findings { broken: u64::from(broken.bits()), witnessed: u64::from(witnessed.bits()) }
 }
 
-impl<P: Protocol + Sync> System for AnyNetwork<P> {
+impl<P: Protocol + Send + Sync> System for BoundedCluster<P> {
     type Server = ViewedServer;
     type Message = Envelope;
     type Action = NumberedAction;
@@ -105,11 +160,15 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
 
     fn initial(&self) -> Initial<Self> {
         let Start { cluster, used, broken, .. } = self.config.script().start(&self.protocol);
+        let copies = |(message, copies): (Envelope, usize)| std::iter::repeat_n(message, copies);
         Initial {
             servers: cluster.servers.into_iter().map(ViewedServer::of).collect(),
-            sent: cluster.network.into_keys().collect(),
-            // Heartbeats and repetitions have no budget here.
-            used: Used { heartbeats: 0, duplicates: 0, ..used },
+            sent: cluster.network.into_iter().flat_map(copies).collect(),
+            used: match self.network {
+                // Repetitions are counted by the network.
+                Network::Bounded => Used { duplicates: 0, ..used },
+                Network::Any => Used { heartbeats: 0, duplicates: 0, ..used },
+            },
             history: cluster.history,
             findings: findings(broken, WitnessSet::default()),
         }
@@ -123,7 +182,7 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
         let BoundedConfig { settings, bounds, .. } = &self.config;
         let actions = server.server.local_actions(settings, bounds.max_term()).into_iter();
         let within = actions.filter_map(|action| match action {
-            LocalAction::Heartbeat => Some((action, 0, used)),
+            LocalAction::Heartbeat if self.network == Network::Any => Some((action, 0, used)),
             _ if !bounds.allow(used, action) => None,
             LocalAction::Propose => Some((action, used.proposals, used.after(action))),
             LocalAction::Read => Some((action, used.reads, used.after(action))),
@@ -140,7 +199,9 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
         };
         let CheckedAction { reaction, broken, witnessed } =
             after.act(&self.config.settings, &self.protocol, &action).ok()?;
-        keep_earliest_copies(&mut after);
+        if self.network == Network::Any {
+            keep_earliest_copies(&mut after);
+        }
         Some(Step {
             server: ViewedServer::of(after),
             sent: reaction.sent,
@@ -154,25 +215,45 @@ impl<P: Protocol + Sync> System for AnyNetwork<P> {
     }
 
     fn check(&self, servers: &[&ViewedServer], history: &History) -> Findings {
-        let views: Vec<&View> = servers.iter().map(|server| &server.view).collect();
-        let (mut broken, mut witnessed) = check_cluster(&views, history);
-        if self.config.recover {
-            let cluster = Cluster {
-                servers: servers.iter().map(|server| server.server.clone()).collect(),
-                network: std::collections::BTreeMap::new(),
-                history: history.clone(),
-            };
-            match can_recover::check(&self.config.settings, &self.protocol, &cluster) {
-                Ok(true) => witnessed.insert(Witness::RecoveredWithoutLeader),
-                Ok(false) => {}
-                Err(_) => broken.insert(Property::CanRecover),
-            }
+        let mut views = [&servers[0].view; MAX_SERVERS];
+        for (view, server) in views.iter_mut().zip(servers) {
+            *view = &server.view;
+        }
+        let (broken, witnessed) = check_cluster(&views[..servers.len()], history);
+        findings(broken, witnessed)
+    }
+
+    fn affects_check(&self, before: &ViewedServer, after: &ViewedServer) -> bool {
+        before.view != after.view
+    }
+
+    fn examines(&self) -> bool {
+        self.config.recover
+    }
+
+    fn examine(
+        &self,
+        servers: &[&ViewedServer],
+        in_flight: &[&Envelope],
+        history: &History,
+    ) -> Findings {
+        let mut network: BTreeMap<Envelope, usize> = BTreeMap::new();
+        for message in in_flight {
+            *network.entry((*message).clone()).or_default() += 1;
+        }
+        let servers = servers.iter().map(|server| server.server.clone()).collect();
+        let cluster = Cluster { servers, network, history: history.clone() };
+        let (mut broken, mut witnessed) = (PropertySet::default(), WitnessSet::default());
+        match can_recover::check(&self.config.settings, &self.protocol, &cluster) {
+            Ok(true) => witnessed.insert(Witness::RecoveredWithoutLeader),
+            Ok(false) => {}
+            Err(_) => broken.insert(Property::CanRecover),
         }
         findings(broken, witnessed)
     }
 
-    fn ends_search(&self, broken: u64) -> bool {
-        !broken_properties(broken).that_end_search().is_empty()
+    fn ends_search(&self) -> u64 {
+        PropertySet::all().that_end_search().bits().into()
     }
 
     fn progress(&self, servers: &[&ViewedServer], used: Used) -> u64 {
@@ -244,22 +325,32 @@ fn stale_request(message: &Envelope) -> Envelope {
     Envelope { from: message.from, to: message.to, message: Message::RequestVote(request) }
 }
 
+/// Returns the actions of the script before the search, then those of a run.
+pub fn actions<P: Protocol + Send + Sync>(
+    config: &BoundedConfig,
+    protocol: &P,
+    steps: Vec<RunStep<BoundedCluster<P>>>,
+) -> Vec<Action> {
+    let mut actions = config.script().start(protocol).actions;
+    actions.extend(steps.into_iter().map(|step| match step {
+        RunStep::Act(place, action) => action.of(NodeId(place as u64 + 1)),
+        RunStep::Receive(message) => Action::Deliver(message),
+        RunStep::Lose(message) => Action::Drop(message),
+        RunStep::Repeat(message) => Action::Duplicate(message),
+    }));
+    actions
+}
+
 /// Returns the actions of the script before the search, then those of a run over any network. In
 /// the plain cluster, a delivery removes the message from the network. So a message that is
 /// delivered again later is repeated first.
-pub fn actions<P: Protocol + Sync>(
+pub fn any_network_actions<P: Protocol + Send + Sync>(
     config: &BoundedConfig,
     protocol: &P,
-    steps: Vec<RunStep<AnyNetwork<P>>>,
+    steps: Vec<RunStep<BoundedCluster<P>>>,
 ) -> Vec<Action> {
-    let Start { mut cluster, mut actions, .. } = config.script().start(protocol);
-    let steps: Vec<Action> = steps
-        .into_iter()
-        .map(|step| match step {
-            RunStep::Receive(message) => Action::Deliver(message),
-            RunStep::Act(place, action) => action.of(NodeId(place as u64 + 1)),
-        })
-        .collect();
+    let Start { mut cluster, actions: mut all, .. } = config.script().start(protocol);
+    let steps = actions(config, protocol, steps).split_off(all.len());
     for (place, step) in steps.iter().enumerate() {
         if let Action::Deliver(envelope) = step
             && cluster.network.get(envelope) == Some(&1)
@@ -268,12 +359,12 @@ pub fn actions<P: Protocol + Sync>(
             let repeat = Action::Duplicate(envelope.clone());
             // A message that is on the network can be repeated.
             let _ = cluster.act(&config.settings, protocol, &repeat);
-            actions.push(repeat);
+            all.push(repeat);
         }
         let _ = cluster.act(&config.settings, protocol, step);
-        actions.push(step.clone());
+        all.push(step.clone());
     }
-    actions
+    all
 }
 
 /// Returns the properties of the bits of findings.
@@ -291,7 +382,7 @@ pub fn reached_witnesses(bits: u64) -> WitnessSet {
 /// answer.
 fn keep_earliest_copies(server: &mut Server) {
     if let Some(process) = server.process.as_mut() {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         process.outbox.retain(|(_, envelope)| seen.insert(envelope.clone()));
     }
 }

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use itertools::Itertools;
 
-use crate::inbox::Inboxes;
+use super::inbox::Inboxes;
+use super::state::Tuple;
 use crate::local::{Label, Local, ServerId};
 use crate::message_set::MessageId;
-use crate::state::Tuple;
 use crate::system::{Relevance, System};
 
 /// The servers that were reached and the messages that were sent, by place.
@@ -26,7 +26,7 @@ struct Places {
 }
 
 /// Returns whether the removed messages make no difference. `tuples` are all that were reached.
-pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<'_, S>, tuples: &[Tuple]) -> bool {
+pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<S>, tuples: &[Tuple]) -> bool {
     let local = &inboxes.local;
     let count = inboxes.count();
     let mut places =
@@ -43,13 +43,13 @@ pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<'_, S>, tuples: &[Tuple
 }
 
 /// Returns whether the system says that a message can make a difference to a server.
-fn is_live<S: System>(local: &Local<'_, S>, message: MessageId, server: ServerId) -> bool {
+fn is_live<S: System>(local: &Local<S>, message: MessageId, server: ServerId) -> bool {
     let relevance = local.system.relevance(local.message(message), local.server(server));
     matches!(relevance, Relevance::Live)
 }
 
 /// Returns whether no transition makes a message relevant that was not.
-fn stay_without_difference<S: System>(local: &Local<'_, S>, places: &Places) -> bool {
+fn stay_without_difference<S: System>(local: &Local<S>, places: &Places) -> bool {
     let mut changes: BTreeMap<ServerId, BTreeSet<ServerId>> = BTreeMap::new();
     for (from, to) in local.changes() {
         changes.entry(from).or_default().insert(to);
@@ -64,7 +64,7 @@ fn stay_without_difference<S: System>(local: &Local<'_, S>, places: &Places) -> 
 
 /// Returns whether removed messages change nothing, and the answers to messages that are replaced do
 /// what the answers to their replacements do.
-fn make_no_difference<S: System>(local: &Local<'_, S>, places: &Places) -> bool {
+fn make_no_difference<S: System>(local: &Local<S>, places: &Places) -> bool {
     let mut answers: BTreeSet<(MessageId, MessageId)> = BTreeSet::new();
     for (servers, messages) in places.servers.iter().zip(&places.messages) {
         for (server, message) in servers.iter().cartesian_product(messages) {
@@ -92,7 +92,7 @@ fn make_no_difference<S: System>(local: &Local<'_, S>, places: &Places) -> bool 
 /// Returns the messages that a server sends at a message that changes and breaks nothing; none if it
 /// does.
 fn idle_sends<S: System>(
-    local: &Local<'_, S>,
+    local: &Local<S>,
     server: ServerId,
     message: MessageId,
 ) -> Option<Vec<MessageId>> {
@@ -106,12 +106,7 @@ fn idle_sends<S: System>(
 }
 
 /// Returns whether two messages do the same to a server.
-fn do_the_same<S: System>(
-    local: &Local<'_, S>,
-    server: ServerId,
-    a: MessageId,
-    b: MessageId,
-) -> bool {
+fn do_the_same<S: System>(local: &Local<S>, server: ServerId, a: MessageId, b: MessageId) -> bool {
     let of = |message| local.transition(server, Label::receive(message)).1;
     match (of(a), of(b)) {
         (Some(a), Some(b)) => a.server == b.server && a.facts == b.facts && a.sends == b.sends,

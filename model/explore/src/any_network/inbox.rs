@@ -40,8 +40,8 @@ pub(crate) struct Actions {
     pub(crate) steps: Box<[(Label, UsedId)]>,
 }
 
-pub(crate) struct Inboxes<'s, S: System> {
-    pub(crate) local: Local<'s, S>,
+pub(crate) struct Inboxes<S: System> {
+    pub(crate) local: Local<S>,
     ids: Table,
     items: boxcar::Vec<Inbox>,
     /// The inbox after messages were sent to it.
@@ -52,8 +52,8 @@ pub(crate) struct Inboxes<'s, S: System> {
     actions: boxcar::Vec<Actions>,
 }
 
-impl<'s, S: System> Inboxes<'s, S> {
-    pub(crate) fn new(local: Local<'s, S>) -> Inboxes<'s, S> {
+impl<S: System> Inboxes<S> {
+    pub(crate) fn new(local: Local<S>) -> Inboxes<S> {
         Inboxes {
             local,
             ids: Table::new(),

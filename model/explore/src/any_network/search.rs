@@ -7,18 +7,18 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::antichains::{Antichains, Insertion, Kept, StateId};
+use super::antichains::{Antichains, Insertion, Kept, StateId};
+use super::inbox::Inboxes;
+use super::removal_check::removals_hold;
+use super::run;
+use super::state::{State, Tuple};
 use crate::control::Control;
-use crate::inbox::Inboxes;
 use crate::local::Local;
-use crate::removal_check::removals_hold;
-use crate::run::{self, RunStep};
-use crate::state::{State, Tuple};
-use crate::system::{Findings, System};
+use crate::system::{Findings, RunStep, System};
 
 /// The options of a search.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub struct Outcome<S: System> {
 /// # Panics
 ///
 /// If no threads can be started.
-pub fn search<S: System>(system: &S, options: Options, control: &Control) -> Outcome<S> {
+pub fn search<S: System>(system: &Arc<S>, options: Options, control: &Control) -> Outcome<S> {
     search_and_look(system, options, control, |_, _, _| {})
 }
 
@@ -68,12 +68,12 @@ pub fn search<S: System>(system: &S, options: Options, control: &Control) -> Out
 ///
 /// If no threads can be started.
 pub fn search_and_look<S: System>(
-    system: &S,
+    system: &Arc<S>,
     options: Options,
     control: &Control,
     mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History),
 ) -> Outcome<S> {
-    let inboxes = Inboxes::new(Local::new(system, options.symmetry, options.prune));
+    let inboxes = Inboxes::new(Local::new(Arc::clone(system), options.symmetry, options.prune));
     let local = &inboxes.local;
     let search = Search {
         inboxes: &inboxes,
@@ -93,7 +93,7 @@ pub fn search_and_look<S: System>(
     let removals_hold =
         complete && (!options.prune || removals_hold(&inboxes, &search.antichains.tuples()));
     let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let first = observed.first.iter().min_by_key(|(bit, _)| !system.ends_search(1 << **bit));
+    let first = observed.first.iter().min_by_key(|(bit, _)| system.ends_search() & 1 << **bit == 0);
     let violation = first.and_then(|(bit, parent)| {
         let chain = search.antichains.chain(&inboxes, *parent);
         Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
@@ -113,8 +113,8 @@ pub fn search_and_look<S: System>(
     }
 }
 
-struct Search<'a, 's, S: System> {
-    inboxes: &'a Inboxes<'s, S>,
+struct Search<'a, S: System> {
+    inboxes: &'a Inboxes<S>,
     antichains: Antichains,
     control: &'a Control,
     expanded: AtomicU64,
@@ -131,7 +131,7 @@ struct Observed {
 /// The number of states that a thread expands before it checks whether the search is over.
 const CHUNK: usize = 32;
 
-impl<S: System> Search<'_, '_, S> {
+impl<S: System> Search<'_, S> {
     /// Expands states until none is left or the search is over. Returns whether everything was
     /// explored.
     fn explore(&self) -> bool {
@@ -159,7 +159,7 @@ impl<S: System> Search<'_, '_, S> {
 
     fn is_over(&self) -> bool {
         let broken = self.lock_observed().findings.broken;
-        self.control.stopped().is_some() || self.inboxes.local.system.ends_search(broken)
+        self.control.stopped().is_some() || self.inboxes.local.system.ends_search() & broken != 0
     }
 
     fn lock_observed(&self) -> std::sync::MutexGuard<'_, Observed> {
@@ -226,8 +226,12 @@ impl<S: System> Search<'_, '_, S> {
         let local = &self.inboxes.local;
         let servers = &servers[..self.inboxes.count()];
         let servers: Vec<&S::Server> = servers.iter().map(|id| local.server(*id)).collect();
-        let system = local.system;
-        let findings = system.check(&servers, local.history(*history));
+        let system = &local.system;
+        let history = local.history(*history);
+        let mut findings = system.check(&servers, history);
+        if system.examines() {
+            findings.extend(system.examine(&servers, &[], history));
+        }
         (system.progress(&servers, local.used(*used)), findings)
     }
 

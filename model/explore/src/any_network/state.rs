@@ -1,7 +1,7 @@
 //! States over any network: servers, budgets, history, and the sent messages by receiver.
 
+use super::inbox::{InboxId, Inboxes};
 use crate::hash::mix;
-use crate::inbox::{InboxId, Inboxes};
 use crate::local::{HistoryId, ServerId, UsedId};
 use crate::message_set::SetId;
 use crate::system::{Findings, MAX_SERVERS, System};
@@ -47,7 +47,7 @@ pub(crate) struct Canonical {
     pub(crate) alike: usize,
 }
 
-impl<S: System> Inboxes<'_, S> {
+impl<S: System> Inboxes<S> {
     /// Returns the number of servers.
     pub(crate) fn count(&self) -> usize {
         self.local.renamings[0].len()
@@ -170,7 +170,7 @@ impl<S: System> Inboxes<'_, S> {
         for (renaming, places) in local.renamings.iter().enumerate() {
             let mut hashes = [0; MAX_SERVERS];
             for (inbox, to) in inboxes().zip(places) {
-                hashes[*to] = local.server_hash(inbox.server, renaming);
+                hashes[*to] = local.server_hashes(inbox.server)[renaming];
             }
             if hashes <= least {
                 if hashes < least {

@@ -1,41 +1,40 @@
 //! Breadth-first search, one level after the other, on any number of threads.
 //!
 //! The visited set holds fingerprints only, and no state records how it was reached.
-//! [`super::path`] makes a shortest path to the goal afterwards.
+//! [`path`](super::path) makes a shortest path to the goal afterwards.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Control, Counts};
-use crate::packed::{ClusterModel, Next, Seen, State};
-use crate::properties::{Property, PropertySet, Witness};
-use crate::protocol::Protocol;
+use super::{Counts, Model, Next, State};
+use crate::control::Control;
+use crate::system::{Findings, System};
 
-/// The goal of a search.
+/// The goal of a search. Properties and situations are bits of [`Findings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// A property that does not hold. Rejections and halts are noted and do not end the search.
+    /// A property that does not hold and whose violation ends a search.
     Violation,
-    /// A step that reaches a witness.
-    Witness(Witness),
+    /// A step in which this situation occurs.
+    Witness(u64),
     /// A step that breaks this property, even if its violation would not end a search.
-    Breaks(Property),
+    Breaks(u64),
 }
 
 impl Goal {
     /// Decides whether the search goes on from a state that breaks something.
-    fn goes_on_after(self, broken: PropertySet) -> bool {
-        matches!(self, Goal::Breaks(property) if !broken.contains(property))
+    fn goes_on_after(self, broken: u64) -> bool {
+        matches!(self, Goal::Breaks(property) if broken & property == 0)
     }
 
     /// Decides whether a step, and the state that it leads to, reaches the goal.
-    pub(super) fn reached_by(self, seen: Seen, broken: PropertySet) -> bool {
+    pub(super) fn reached_by(self, findings: Findings, broken: u64) -> bool {
         match self {
-            Goal::Violation => !broken.is_empty(),
-            Goal::Witness(witness) => seen.witnessed.contains(witness),
-            Goal::Breaks(property) => seen.noted.contains(property) || broken.contains(property),
+            Goal::Violation => broken != 0,
+            Goal::Witness(witness) => findings.witnessed & witness != 0,
+            Goal::Breaks(property) => (findings.broken | broken) & property != 0,
         }
     }
 }
@@ -48,14 +47,14 @@ pub struct LevelOutcome {
     /// The number of steps to the nearest state that reaches the goal.
     pub found_at: Option<u64>,
     /// The properties that were broken in the completed levels without ending the search.
-    pub noted: PropertySet,
+    pub noted: u64,
     /// Whether every state was visited, up to the level of the goal if it was found.
     pub complete: bool,
 }
 
 /// Searches until the goal is found, all states are visited, or the control stops the search.
-pub fn search<P: Protocol + Sync>(
-    model: &ClusterModel<P>,
+pub fn search<S: System>(
+    model: &Model<S>,
     goal: Goal,
     threads: usize,
     control: &Control,
@@ -65,18 +64,13 @@ pub fn search<P: Protocol + Sync>(
     visited.insert(init.fingerprint);
     let mut counts =
         Counts { distinct: 1, orbit: init.orbit.into(), transitions: 0, depth: Some(0) };
-    if goal.reached_by(Seen::default(), init.broken) {
-        return LevelOutcome {
-            counts,
-            found_at: Some(0),
-            noted: PropertySet::default(),
-            complete: true,
-        };
+    if goal.reached_by(Findings::default(), init.broken) {
+        return LevelOutcome { counts, found_at: Some(0), noted: 0, complete: true };
     }
     let mut frontier = vec![init];
     let mut depth = 0;
     loop {
-        let noted = model.noted();
+        let noted = model.findings().broken;
         let level = Level { model, goal, visited: &visited, frontier: &frontier, control };
         let Expanded { next, orbit, transitions, blocked, found } = level.expand(threads);
         if control.stopped().is_some() {
@@ -96,7 +90,7 @@ pub fn search<P: Protocol + Sync>(
         frontier.extend(next.into_iter().flatten());
         if frontier.is_empty() {
             counts.depth = Some(depth);
-            let noted = model.noted();
+            let noted = model.findings().broken;
             return LevelOutcome { counts, found_at: None, noted, complete: true };
         }
         depth += 1;
@@ -106,8 +100,8 @@ pub fn search<P: Protocol + Sync>(
 }
 
 /// One level, to be expanded.
-struct Level<'a, P: Protocol> {
-    model: &'a ClusterModel<P>,
+struct Level<'a, S: System> {
+    model: &'a Model<S>,
     goal: Goal,
     visited: &'a Visited,
     frontier: &'a [State],
@@ -127,7 +121,7 @@ struct Expanded {
 /// The number of states that a thread takes at a time.
 const CHUNK: usize = 512;
 
-impl<P: Protocol + Sync> Level<'_, P> {
+impl<S: System> Level<'_, S> {
     fn expand(&self, threads: usize) -> Expanded {
         let place = AtomicUsize::new(0);
         let found = AtomicBool::new(false);
@@ -168,9 +162,9 @@ impl<P: Protocol + Sync> Level<'_, P> {
                     match self.model.next(state, action) {
                         Next::Idle => {}
                         Next::Blocked => out.blocked += 1,
-                        Next::State(successor, seen) => {
+                        Next::State(successor, findings) => {
                             out.transitions += 1;
-                            self.visit(successor, seen, &mut next, &mut out, found);
+                            self.visit(successor, findings, &mut next, &mut out, found);
                         }
                     }
                 }
@@ -187,20 +181,21 @@ impl<P: Protocol + Sync> Level<'_, P> {
     fn visit(
         &self,
         successor: State,
-        mut seen: Seen,
+        mut findings: Findings,
         next: &mut Vec<State>,
         out: &mut Expanded,
         found: &AtomicBool,
     ) {
         let new = self.visited.insert(successor.fingerprint);
-        let broken = if new { self.model.examine(&successor, &mut seen) } else { successor.broken };
-        self.model.note(seen);
-        if self.goal.reached_by(seen, broken) {
+        let broken =
+            if new { self.model.examine(&successor, &mut findings) } else { successor.broken };
+        self.model.note(findings);
+        if self.goal.reached_by(findings, broken) {
             found.store(true, Ordering::Relaxed);
         }
         // The search does not go on from a state that breaks something, unless another property is
         // the goal.
-        if new && (broken.is_empty() || self.goal.goes_on_after(broken)) {
+        if new && (broken == 0 || self.goal.goes_on_after(broken)) {
             out.orbit += u64::from(successor.orbit);
             next.push(successor);
         }

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stateright::{Checker, HasDiscoveries, Model, Property as Condition, UniformChooser};
+use stateright::{Checker, HasDiscoveries, Model as _, Property as Condition, UniformChooser};
 
 use super::path::Path;
-use super::{Control, Counts};
-use crate::packed::{ClusterModel, Next, PackedAction, Seen, State};
-use crate::properties::Property;
-use crate::protocol::Protocol;
+use super::{Action, Counts, Model, Next, State};
+use crate::control::Control;
+use crate::system::{Findings, System};
 
 /// One of stateright's strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +30,18 @@ pub enum Strategy {
 }
 
 /// The outcome of a run of stateright.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Outcome<S: System> {
     /// The counts.
     pub counts: Counts,
     /// The run that breaks a property, if one was found; not a shortest one.
-    pub violation: Option<Path>,
+    pub violation: Option<Path<S>>,
     /// Whether every state was visited.
     pub complete: bool,
 }
 
 /// The model as stateright sees it.
-pub struct Explored<P: Protocol> {
-    model: Arc<ClusterModel<P>>,
+struct Explored<S: System> {
+    model: Arc<Model<S>>,
     counters: Arc<Counters>,
     /// Whether a stop is presented to stateright as a violation, because nothing else ends a
     /// simulation.
@@ -86,15 +84,15 @@ impl Counters {
     }
 }
 
-impl<P: Protocol + Send + Sync> Model for Explored<P> {
+impl<S: System + 'static> stateright::Model for Explored<S> {
     type State = State;
-    type Action = PackedAction;
+    type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
         vec![self.model.init()]
     }
 
-    fn actions(&self, state: &State, actions: &mut Vec<PackedAction>) {
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if self.counters.stop.load(Ordering::Relaxed) {
             return;
         }
@@ -109,16 +107,16 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
         }
     }
 
-    fn next_state(&self, state: &State, action: PackedAction) -> Option<State> {
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
         match self.model.next(state, action) {
             Next::Idle => None,
             Next::Blocked => {
                 self.counters.mine().blocked.fetch_add(1, Ordering::Relaxed);
                 None
             }
-            Next::State(next, seen) => {
+            Next::State(next, findings) => {
                 self.counters.mine().transitions.fetch_add(1, Ordering::Relaxed);
-                self.model.note(seen);
+                self.model.note(findings);
                 Some(next)
             }
         }
@@ -128,19 +126,18 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
         // There is one condition for all properties. Stateright looks up every condition in a
         // shared table for every state, which cost a fifth of the time with one condition for each
         // property.
-        let mut conditions =
-            vec![Condition::always(HOLDS, |_, state: &State| state.broken.is_empty())];
-        if self.model.config().recover {
-            let recovers = |explored: &Self, state: &State| {
+        let mut conditions = vec![Condition::always(HOLDS, |_, state: &State| state.broken == 0)];
+        if self.model.system().examines() {
+            let examined = |explored: &Self, state: &State| {
                 if explored.counters.stop.load(Ordering::Relaxed) {
                     return true;
                 }
-                let mut seen = Seen::default();
-                let broken = explored.model.examine(state, &mut seen);
-                explored.model.note(seen);
-                !broken.contains(Property::CanRecover)
+                let mut findings = Findings::default();
+                let broken = explored.model.examine(state, &mut findings);
+                explored.model.note(findings);
+                broken == state.broken
             };
-            conditions.push(Condition::always(Property::CanRecover.name(), recovers));
+            conditions.push(Condition::always(EXAMINED, examined));
         }
         if self.simulates {
             conditions.push(Condition::always(GOES_ON, |explored: &Self, _| {
@@ -154,6 +151,9 @@ impl<P: Protocol + Send + Sync> Model for Explored<P> {
 /// The condition that the step to a state broke no property.
 const HOLDS: &str = "every property holds";
 
+/// The condition that [`System::examine`] finds nothing that is broken.
+const EXAMINED: &str = "nothing is broken in the examined state";
+
 /// The condition that the simulation has not been stopped.
 const GOES_ON: &str = "the simulation goes on";
 
@@ -161,12 +161,12 @@ const GOES_ON: &str = "the simulation goes on";
 const PATROL: Duration = Duration::from_millis(20);
 
 /// Runs one of stateright's strategies.
-pub fn search<P: Protocol + Send + Sync + 'static>(
-    model: &Arc<ClusterModel<P>>,
+pub fn search<S: System + 'static>(
+    model: &Arc<Model<S>>,
     strategy: Strategy,
     threads: usize,
     control: &Control,
-) -> Outcome {
+) -> Outcome<S> {
     let counters = Arc::new(Counters {
         threads: (0..COUNTERS).map(|_| ThreadCounters::default()).collect(),
         stop: AtomicBool::new(false),
@@ -190,13 +190,13 @@ pub fn search<P: Protocol + Send + Sync + 'static>(
 
 /// Waits for stateright, and stops it if the control says so. To stop it, the model returns no more
 /// actions: then every search comes to its end.
-fn supervise<P: Protocol + Send + Sync + 'static>(
-    mut checker: impl Checker<Explored<P>>,
+fn supervise<S: System + 'static>(
+    mut checker: impl Checker<Explored<S>>,
     counters: &Counters,
     control: &Control,
-    model: &ClusterModel<P>,
+    model: &Model<S>,
     exhaustive: bool,
-) -> Outcome {
+) -> Outcome<S> {
     let handles = checker.handles();
     while handles.iter().any(|thread| !thread.is_finished()) {
         std::thread::park_timeout(PATROL);
@@ -235,13 +235,11 @@ fn supervise<P: Protocol + Send + Sync + 'static>(
     let found = discoveries
         .filter(|(condition, _)| *condition != GOES_ON)
         .min_by_key(|(_, path)| path.clone().into_vec().len());
-    let violation = found.map(|(condition, path)| {
-        let broken = path.last_state().broken;
-        let recovery = (condition != HOLDS).then_some(Property::CanRecover);
+    let violation = found.map(|(_, path)| {
+        let broken = model.examine(path.last_state(), &mut Findings::default());
         let steps = path.into_vec().into_iter();
-        let actions =
-            steps.filter_map(|(state, action)| Some(model.unpack_action(&state, action?)));
-        Path { actions: actions.collect(), broken: broken.iter().chain(recovery).collect() }
+        let steps = steps.filter_map(|(_, action)| Some(model.step(action?)));
+        Path { steps: steps.collect(), broken }
     });
     let complete = exhaustive && control.stopped().is_none() && violation.is_none();
     Outcome { counts, violation, complete }

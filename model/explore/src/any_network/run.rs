@@ -7,26 +7,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::inbox::Inboxes;
+use super::inbox::Inboxes;
+use super::state::{Canonical, State, StateStep, Tuple};
 use crate::local::{HistoryId, Label, Local, ServerId, UsedId};
 use crate::message_set::MessageId;
-use crate::state::{Canonical, State, StateStep, Tuple};
-use crate::system::{Findings, Input, MAX_SERVERS, System};
-
-/// A step of a run.
-pub enum RunStep<S: System> {
-    /// A server receives a message that was sent before.
-    Receive(S::Message),
-    /// The server at a place acts by itself.
-    Act(usize, S::Action),
-}
+use crate::system::{Findings, Input, MAX_SERVERS, RunStep, System};
 
 type Step = (usize, Label);
 
 /// Returns a run along a chain of states whose last step breaks the property of this bit; none if
 /// the run along the chain does not break it.
 pub(crate) fn find<S: System>(
-    inboxes: &Inboxes<'_, S>,
+    inboxes: &Inboxes<S>,
     chain: &[State],
     broken: u64,
 ) -> Option<Vec<RunStep<S>>> {
@@ -41,7 +33,7 @@ pub(crate) fn find<S: System>(
 
 /// Returns the steps of a run along a chain of canonical states, including idle steps. If these
 /// steps do not break the property, one more step follows that breaks it.
-fn along<S: System>(inboxes: &Inboxes<'_, S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
+fn along<S: System>(inboxes: &Inboxes<S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
     let mut known = Findings::default();
     let mut state = inboxes.initial(&mut known);
     let mut run = Run::new(&inboxes.local);
@@ -67,7 +59,7 @@ fn along<S: System>(inboxes: &Inboxes<'_, S>, chain: &[State], broken: u64) -> O
     })
 }
 
-fn steps<S: System>(inboxes: &Inboxes<'_, S>, state: &State) -> Vec<StateStep> {
+fn steps<S: System>(inboxes: &Inboxes<S>, state: &State) -> Vec<StateStep> {
     let mut steps = Vec::new();
     inboxes.steps(state, &mut Findings::default(), |step| steps.push(step));
     steps
@@ -79,7 +71,7 @@ fn same(a: &Canonical, b: &Canonical) -> bool {
 }
 
 /// Removes steps one by one, as long as the remaining steps still break the property.
-fn minimal<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
+fn minimal<S: System>(local: &Local<S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
     let mut steps = replay(local, steps, broken)?;
     loop {
         let before = steps.len();
@@ -100,7 +92,7 @@ fn minimal<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Opti
 
 /// Takes the possible ones of the steps, up to the first that breaks the property. Returns the
 /// steps taken; none if the property is not broken.
-fn replay<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
+fn replay<S: System>(local: &Local<S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
     let mut run = Run::new(local);
     for (place, label) in steps {
         run.take(*place, *label);
@@ -112,8 +104,8 @@ fn replay<S: System>(local: &Local<'_, S>, steps: &[Step], broken: u64) -> Optio
 }
 
 /// An unfinished run, with every message that was sent.
-struct Run<'a, 's, S: System> {
-    local: &'a Local<'s, S>,
+struct Run<'a, S: System> {
+    local: &'a Local<S>,
     tuple: Tuple,
     sent: HashSet<MessageId>,
     /// The messages by receiver, in the order of their sending.
@@ -122,7 +114,7 @@ struct Run<'a, 's, S: System> {
     findings: Findings,
 }
 
-impl<S: System> Clone for Run<'_, '_, S> {
+impl<S: System> Clone for Run<'_, S> {
     fn clone(&self) -> Self {
         Run {
             local: self.local,
@@ -135,8 +127,8 @@ impl<S: System> Clone for Run<'_, '_, S> {
     }
 }
 
-impl<'a, 's, S: System> Run<'a, 's, S> {
-    fn new(local: &'a Local<'s, S>) -> Run<'a, 's, S> {
+impl<'a, S: System> Run<'a, S> {
+    fn new(local: &'a Local<S>) -> Run<'a, S> {
         let initial = local.system.initial();
         let mut servers = [0; MAX_SERVERS];
         for (id, server) in servers.iter_mut().zip(&initial.servers) {
@@ -275,6 +267,10 @@ impl<'a, 's, S: System> Run<'a, 's, S> {
         let servers = &self.tuple.servers[..self.local.renamings[0].len()];
         let servers: Vec<_> = servers.iter().map(|id| self.local.server(*id)).collect();
         let history = self.local.history(self.tuple.history);
-        self.findings.extend(self.local.system.check(&servers, history));
+        let system = &self.local.system;
+        self.findings.extend(system.check(&servers, history));
+        if system.examines() {
+            self.findings.extend(system.examine(&servers, &[], history));
+        }
     }
 }

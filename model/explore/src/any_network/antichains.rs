@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use rustc_hash::FxBuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::inbox::Inboxes;
-use crate::state::{Canonical, Messages, State, Tuple};
+use super::inbox::Inboxes;
+use super::state::{Canonical, Messages, State, Tuple};
 use crate::system::{Findings, System};
 
 /// The id of a kept state: its shard, and its place in the shard.
@@ -107,7 +107,7 @@ fn add(a: Kept, b: Kept) -> Kept {
 }
 
 impl Shard {
-    fn count<S: System>(&self, tuple: &TupleStates, inboxes: &Inboxes<'_, S>) -> Kept {
+    fn count<S: System>(&self, tuple: &TupleStates, inboxes: &Inboxes<S>) -> Kept {
         let orbit = u64::from(tuple.orbit);
         let kept = tuple.kept.len() as u64;
         let mut count = Kept {
@@ -144,7 +144,7 @@ impl Antichains {
     /// progress.
     pub(crate) fn insert<S: System>(
         &self,
-        inboxes: &Inboxes<'_, S>,
+        inboxes: &Inboxes<S>,
         canonical: &Canonical,
         parent: StateId,
         first: impl FnOnce(&Tuple) -> u64,
@@ -183,11 +183,7 @@ impl Antichains {
     }
 
     /// Returns a state, unless it has become part of another one.
-    pub(crate) fn maximal<S: System>(
-        &self,
-        inboxes: &Inboxes<'_, S>,
-        id: StateId,
-    ) -> Option<State> {
+    pub(crate) fn maximal<S: System>(&self, inboxes: &Inboxes<S>, id: StateId) -> Option<State> {
         let (tuple, messages) = {
             let shard = self.lock(id.shard());
             let state = &shard.states[id.place()];
@@ -198,7 +194,7 @@ impl Antichains {
     }
 
     /// Returns the states from the initial one to this one, each the parent of the next.
-    pub(crate) fn chain<S: System>(&self, inboxes: &Inboxes<'_, S>, mut id: StateId) -> Vec<State> {
+    pub(crate) fn chain<S: System>(&self, inboxes: &Inboxes<S>, mut id: StateId) -> Vec<State> {
         let mut chain = Vec::new();
         while id != StateId::NONE {
             let shard = self.lock(id.shard());
@@ -212,7 +208,7 @@ impl Antichains {
     }
 
     /// Counts the kept tuples, states and steps, and hashes the states.
-    pub(crate) fn count<S: System>(&self, inboxes: &Inboxes<'_, S>) -> Kept {
+    pub(crate) fn count<S: System>(&self, inboxes: &Inboxes<S>) -> Kept {
         let shards = self.shards.par_iter();
         let counts = shards.map(|shard| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
