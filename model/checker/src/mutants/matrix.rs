@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::trial::{Kill, Trial};
+use super::trial::{AnyNetworkTrial, Kill, Trial};
 use super::{Mutant, Origin};
 use crate::config::Network;
 use crate::properties::Property;
@@ -21,8 +21,11 @@ applied or a message is lost, which other models do not have; `s+` stands for th
 that the search began with. `states` are those in the levels before the violation. `also` says
 whether some server rejected a message or halted meanwhile. `named` is the property that the bug is
 known for, where a sharper one shows first: the search for it goes on behind other violations.
-`any network` says that the network had no bounds: `depth` is then that of a run of which no step can be
-left out, and `states` counts those that were kept.
+
+The network is bounded where the table says nothing else. The last column has the result over a network
+without bounds, on the configuration that killed the mutant, or, if none did, on those that are explored
+over any network: the property that was broken first, and the number of states that were kept. In a row
+that says `any network`, `depth` is that of a run of which no step can be left out.
 ";
 
 /// Writes the tables of one tier.
@@ -42,8 +45,8 @@ pub fn section(title: &str, trials: &[(&Mutant, Trial)]) -> String {
         let _ = write!(
             out,
             "\n### {name}\n\n\
-             | mutant | what is wrong | first broken | where | depth | states | also | named |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+             | mutant | what is wrong | first broken | where | depth | states | also | named | any network |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         );
         for (mutant, trial) in rows {
             let _ = writeln!(out, "{}", row(mutant, trial));
@@ -59,11 +62,11 @@ fn row(mutant: &Mutant, trial: &Trial) -> String {
     }
     let seen =
         if mutant.seen_in.is_empty() { String::new() } else { format!(" ({})", mutant.seen_in) };
-    let result = match &trial.killed {
+    let result = match trial.kill(mutant) {
         Some(kill) => {
             let (rejected, halted) = trial
-                .killed
-                .iter()
+                .kill(mutant)
+                .into_iter()
                 .chain(&trial.named)
                 .fold((false, false), |(rejected, halted), kill| {
                     (rejected | kill.rejected, halted | kill.halted)
@@ -102,7 +105,19 @@ fn row(mutant: &Mutant, trial: &Trial) -> String {
             format!("survives | {} | | | | {reason}", explored.join(", "))
         }
     };
-    format!("| {name} | {}{seen} | {result} |", mutant.wrong.trim_end_matches('.'))
+    let any_network = over_any_network(&trial.any_network);
+    format!("| {name} | {}{seen} | {result} | {any_network} |", mutant.wrong.trim_end_matches('.'))
+}
+
+fn over_any_network(trial: &AnyNetworkTrial) -> String {
+    if let Some(kill) = &trial.killed {
+        let broken: Vec<&str> = kill.properties.iter().map(|p| Property::name(*p)).collect();
+        return format!("{} ({})", broken.join(", "), kill.states);
+    }
+    let survived = trial.survived.iter();
+    let survived: Vec<String> =
+        survived.map(|(config, states)| format!("{config} ({states})")).collect();
+    if survived.is_empty() { String::new() } else { format!("survives {}", survived.join(", ")) }
 }
 
 fn place(mutant: &Mutant, kill: &Kill) -> String {
@@ -125,8 +140,8 @@ pub fn vacuity(trials: &[(&Mutant, Trial)]) -> String {
         | property | mutants |\n| --- | --- |\n"
         .to_owned();
     for property in Property::ALL {
-        let alone = |(_, trial): &&(&Mutant, Trial)| {
-            trial.killed.as_ref().is_some_and(|kill| kill.properties == [property])
+        let alone = |(mutant, trial): &&(&Mutant, Trial)| {
+            trial.kill(mutant).is_some_and(|kill| kill.properties == [property])
         };
         let ids: Vec<&str> =
             trials.iter().filter(alone).map(|(mutant, _)| mutant.id.as_str()).collect();

@@ -21,14 +21,27 @@ use crate::properties::{Property, PropertySet};
 pub struct Trial {
     /// The mutant.
     pub id: String,
-    /// The first violation that was found.
+    /// The first violation that was found over the bounded network.
     pub killed: Option<Kill>,
     /// The first violation of the property that the mutant has to break, if that is another one.
     pub named: Option<Kill>,
-    /// The configurations that it survived, explored to the end, with their numbers of states.
+    /// The configurations that it survived over the bounded network, explored to the end, with
+    /// their numbers of states.
     pub survived: Vec<(String, u64)>,
+    /// The result over any network.
+    pub any_network: AnyNetworkTrial,
     /// Whether a limit cut the trial short.
     pub cut: bool,
+}
+
+/// The result of a mutant's trial over any network.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AnyNetworkTrial {
+    /// The first violation that was found.
+    pub killed: Option<Kill>,
+    /// The configurations that it survived, explored to the end, with the numbers of states that
+    /// were kept.
+    pub survived: Vec<(String, u64)>,
 }
 
 /// A violation.
@@ -54,31 +67,46 @@ pub struct Kill {
 }
 
 impl Trial {
-    /// Returns whether it broke the property that it has to break.
-    pub fn is_killed_as_named(&self, mutant: &Mutant) -> bool {
-        let Some(named) = mutant.breaks else {
-            return self.killed.is_some();
-        };
-        let kills = self.killed.iter().chain(&self.named);
-        kills.into_iter().any(|kill| kill.properties.contains(&named))
+    /// Returns the first violation that was found over the network that the mutant needs.
+    pub fn kill(&self, mutant: &Mutant) -> Option<&Kill> {
+        match mutant.network {
+            Network::Bounded => self.killed.as_ref(),
+            Network::Any => self.any_network.killed.as_ref(),
+        }
     }
 
-    /// Returns whether the result is as the mutant's author says: it is killed, or it states a
-    /// reason why it survives.
+    /// Returns whether it broke the property that it has to break.
+    pub fn is_killed_as_named(&self, mutant: &Mutant) -> bool {
+        let mut kills = self.kill(mutant).into_iter().chain(&self.named);
+        match mutant.breaks {
+            Some(named) => kills.any(|kill| kill.properties.contains(&named)),
+            None => kills.next().is_some(),
+        }
+    }
+
+    /// Returns whether the result is as the mutant's author says: it is killed, over both networks
+    /// unless it needs the one without bounds, or it states a reason why it survives.
     pub fn is_explained(&self, mutant: &Mutant) -> bool {
-        !self.cut && self.killed.is_some() != mutant.survives.is_some()
+        let dies = mutant.survives.is_none();
+        let bounded = self.killed.is_some() == (dies && mutant.network == Network::Bounded);
+        !self.cut && bounded && self.any_network.killed.is_some() == dies
     }
 }
 
-/// Tries a mutant on configurations, in order, until one kills it. If the mutant has to break a
-/// certain property, the trial goes on until that property is broken.
+/// Tries a mutant over both networks on configurations, in order, until one kills it. If the mutant
+/// has to break a certain property, the trial over the bounded network goes on until that property
+/// is broken.
 pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: &Control) -> Trial {
-    let id = mutant.id.clone();
-    let mut trial = Trial { id, killed: None, named: None, survived: Vec::new(), cut: false };
+    let mut trial = Trial {
+        id: mutant.id.clone(),
+        killed: None,
+        named: None,
+        survived: Vec::new(),
+        any_network: AnyNetworkTrial::default(),
+        cut: false,
+    };
     for config in configs {
-        if mutant.network == Network::Any {
-            trial.killed = kill_over_any_network(&mut trial, mutant, config, control);
-        } else if trial.killed.is_none() {
+        if trial.killed.is_none() {
             trial.killed = first_violation(&mut trial, mutant, config, threads, control);
         }
         let named = mutant.breaks.filter(|_| !trial.is_killed_as_named(mutant));
@@ -90,8 +118,32 @@ pub fn run(mutant: &Mutant, configs: &[BoundedConfig], threads: usize, control: 
             break;
         }
     }
+    trial.any_network = over_any_network(&trial, mutant, configs, control);
     trial.cut = control.stopped().is_some();
     trial
+}
+
+/// Tries a mutant over any network: one that died over the bounded network on the configuration
+/// that killed it, and any other on all configurations that are explored over any network.
+fn over_any_network(
+    trial: &Trial,
+    mutant: &Mutant,
+    configs: &[BoundedConfig],
+    control: &Control,
+) -> AnyNetworkTrial {
+    let killer = trial.killed.as_ref().map(|kill| &kill.config);
+    let chosen = configs.iter().filter(|config| match killer {
+        Some(killer) => config.name == *killer,
+        None => config.network == Network::Any,
+    });
+    let mut result = AnyNetworkTrial::default();
+    for config in chosen {
+        result.killed = kill_over_any_network(&mut result.survived, mutant, config, control);
+        if result.killed.is_some() || control.stopped().is_some() {
+            break;
+        }
+    }
+    result
 }
 
 fn first_violation(
@@ -121,7 +173,7 @@ fn first_violation(
 /// Explores any network until a property is broken. One thread, so that the same run is found each
 /// time; and no message is removed as irrelevant, because a mutant may use what Raft ignores.
 fn kill_over_any_network(
-    trial: &mut Trial,
+    survived: &mut Vec<(String, u64)>,
     mutant: &Mutant,
     config: &BoundedConfig,
     control: &Control,
@@ -131,7 +183,7 @@ fn kill_over_any_network(
     let outcome = any_network::search(&system, options, control);
     let Some((steps, bit)) = outcome.violation else {
         if outcome.complete {
-            trial.survived.push((config.name.clone(), outcome.kept.states));
+            survived.push((config.name.clone(), outcome.kept.states));
         }
         return None;
     };

@@ -209,7 +209,7 @@ impl<S: System> Model<S> {
                 let server = usize::from(server);
                 let (id, transition) = self.local.transition(state.servers[server], label);
                 let Some(transition) = transition else { return Next::Idle };
-                if self.changes_nothing(state.servers[server], transition) {
+                if changes_nothing(state.servers[server], transition) {
                     return Next::Idle;
                 }
                 if !self.react(&mut next, server, id, transition, &mut findings) {
@@ -220,14 +220,6 @@ impl<S: System> Model<S> {
         }
         self.seal(&mut next);
         Next::State(next, findings)
-    }
-
-    /// A server that refuses to start does not change, but breaks a property.
-    fn changes_nothing(&self, server: ServerId, transition: &Transition<S>) -> bool {
-        transition.server == server
-            && transition.sent.is_empty()
-            && transition.facts.is_empty()
-            && transition.findings.broken == 0
     }
 
     /// Lets one server do its local transition. Returns false if the network has no room for its
@@ -362,6 +354,14 @@ impl<S: System> Model<S> {
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
     }
+}
+
+/// A server that refuses to start does not change, but breaks a property.
+fn changes_nothing<S: System>(server: ServerId, transition: &Transition<S>) -> bool {
+    transition.server == server
+        && transition.sent.is_empty()
+        && transition.facts.is_empty()
+        && transition.findings.broken == 0
 }
 
 /// The number of renamings of [`MAX_SERVERS`] servers.

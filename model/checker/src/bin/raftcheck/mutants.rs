@@ -158,7 +158,7 @@ impl<'a> Results<'a> {
         write: Option<&Destination>,
     ) -> Result<Exit, Failure> {
         let unexplained = |(mutant, tried): &&Tried<'_>| !tried.cut && !tried.is_explained(mutant);
-        let killed = self.all().filter(|(_, tried)| tried.killed.is_some()).count();
+        let killed = self.all().filter(|(mutant, tried)| tried.kill(mutant).is_some()).count();
         let controls = self.all().filter(|(mutant, _)| mutant.origin == Origin::Control).count();
         let all = self.all().count();
         writeln!(out, "\n{killed} of {all} mutants killed; {controls} are controls.");
@@ -196,13 +196,21 @@ fn report(out: &mut Output, mutant: &Mutant, tried: &trial::Trial) {
         let broken: Vec<&str> = kill.properties.iter().map(|p| Property::name(*p)).collect();
         format!("{}, {}, depth {}", broken.join(", "), kill.config, kill.depth)
     };
-    let verdict = match (&tried.killed, mutant.survives) {
+    let verdict = match (tried.kill(mutant), mutant.survives) {
         (Some(kill), _) => format!("killed: {}", by(kill)),
         (None, _) if tried.cut => "cut short".to_owned(),
         (None, Some(_)) => "survives, explained".to_owned(),
         (None, None) => "SURVIVES".to_owned(),
     };
     writeln!(out, "{:28} {verdict}", mutant.id);
+    if mutant.survives.is_none() && tried.any_network.killed.is_none() && !tried.cut {
+        writeln!(out, "{:28}   SURVIVES over any network", "");
+    }
+    if mutant.survives.is_some()
+        && let Some(kill) = &tried.any_network.killed
+    {
+        writeln!(out, "{:28}   killed over any network: {}", "", by(kill));
+    }
     if let Some(named) = &tried.named {
         writeln!(out, "{:28}   and {}", "", by(named));
     } else if let Some(named) = mutant.breaks.filter(|_| !tried.is_killed_as_named(mutant)) {
