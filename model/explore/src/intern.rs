@@ -45,6 +45,11 @@ impl<T> Interner<T> {
         }
     }
 
+    /// Frees the memory of tables that have been replaced by larger ones.
+    pub(crate) fn free_old_tables(&mut self) {
+        self.ids.free_old();
+    }
+
     /// Returns the number of items.
     pub(crate) fn count(&self) -> usize {
         self.ids.count()

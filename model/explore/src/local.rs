@@ -42,6 +42,9 @@ impl Label {
     }
 }
 
+/// Stands for no message.
+const DEAD: MessageId = MessageId::MAX;
+
 /// Messages to send: sets of them, each with the place of its receiver.
 pub(crate) type Sends = Box<[(u8, SetId)]>;
 
@@ -66,9 +69,6 @@ pub(crate) struct KnownTransition<S: System> {
     pub(crate) transition: Option<Transition<S>>,
     /// Whether the transition only sends messages: it changes neither the server nor the history.
     pub(crate) is_idle: bool,
-    /// The message that arrives, or another one that replaces it (see [`Relevance::Like`]); none if
-    /// the message makes no difference.
-    pub(crate) relevant: Option<MessageId>,
 }
 
 struct KnownServer<S: System> {
@@ -100,6 +100,9 @@ pub(crate) struct Local<S: System> {
     pub(crate) sets: MessageSets,
     transition_ids: Table,
     transitions: boxcar::Vec<KnownTransition<S>>,
+    /// By server and message: the message, or the one that replaces it; [`DEAD`] if it makes no
+    /// difference.
+    relevant: Table,
     history_step_ids: Table,
     history_steps: boxcar::Vec<(HistoryId, Findings)>,
     renamed_servers: Table,
@@ -122,6 +125,7 @@ impl<S: System> Local<S> {
             actions: Interner::new(),
             sets: MessageSets::new(),
             transition_ids: Table::new(),
+            relevant: Table::new(),
             transitions: boxcar::Vec::new(),
             history_step_ids: Table::new(),
             history_steps: boxcar::Vec::new(),
@@ -129,6 +133,23 @@ impl<S: System> Local<S> {
             renamed_messages: Table::new(),
             renamed_sets: Table::new(),
         }
+    }
+
+    /// Frees the memory of tables that have been replaced by larger ones.
+    pub(crate) fn free_old_tables(&mut self) {
+        self.servers.free_old_tables();
+        self.messages.free_old_tables();
+        self.histories.free_old_tables();
+        self.sets.free_old_tables();
+        let own = [
+            &mut self.transition_ids,
+            &mut self.relevant,
+            &mut self.history_step_ids,
+            &mut self.renamed_servers,
+            &mut self.renamed_messages,
+            &mut self.renamed_sets,
+        ];
+        own.into_iter().for_each(Table::free_old);
     }
 
     pub(crate) fn intern_server(&self, server: &S::Server) -> ServerId {
@@ -260,21 +281,24 @@ impl<S: System> Local<S> {
             return set;
         }
         let relevant = self.sets.messages(set).iter().filter_map(|id| {
-            let (_, known) = self.known(server, Label::receive(*id));
-            if known.relevant != Some(*id) {
-                let shown = known.transition.as_ref().map(|transition| transition.findings);
-                findings.extend(shown.unwrap_or_default());
+            let relevant = self.relevant.get_or_compute(pair(server, *id), || {
+                self.if_relevant(server, *id).unwrap_or(DEAD)
+            });
+            if relevant != *id {
+                let (_, transition) = self.transition(server, Label::receive(*id));
+                findings.extend(transition.map_or_else(Findings::default, |t| t.findings));
             }
-            known.relevant
+            (relevant != DEAD).then_some(relevant)
         });
         self.set_of(relevant)
     }
 
-    /// Returns the message, or another one that replaces it, if the message can make a difference.
-    /// `may_remove` is false for a message that would change the server now: such a message is
-    /// never removed, whatever [`System::relevance`] returns.
-    fn if_relevant(&self, server: ServerId, id: MessageId, may_remove: bool) -> Option<MessageId> {
-        if !may_remove {
+    /// Returns the message, or another one that replaces it, if the message can make a difference. A
+    /// message that would change the server now is never removed, whatever [`System::relevance`]
+    /// returns.
+    fn if_relevant(&self, server: ServerId, id: MessageId) -> Option<MessageId> {
+        let (_, known) = self.known(server, Label::receive(id));
+        if known.transition.is_some() && !known.is_idle {
             return Some(id);
         }
         match self.system.relevance(self.message(id), self.server(server)) {
@@ -292,14 +316,11 @@ impl<S: System> Local<S> {
             let is_idle = transition.as_ref().is_some_and(|transition| {
                 transition.server == server && transition.facts.is_empty()
             });
-            let may_remove = self.prune && (is_idle || transition.is_none());
-            let relevant = label.message().and_then(|id| self.if_relevant(server, id, may_remove));
             number(self.transitions.push(KnownTransition {
                 from: server,
                 label,
                 transition,
                 is_idle,
-                relevant,
             }))
         });
         (id, &self.transitions[id as usize])

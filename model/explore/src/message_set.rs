@@ -60,6 +60,11 @@ impl MessageSets {
         }))
     }
 
+    pub(crate) fn free_old_tables(&mut self) {
+        self.sets.free_old_tables();
+        self.unions.free_old();
+    }
+
     pub(crate) fn messages(&self, id: SetId) -> &[MessageId] {
         &self.sets.get(id.0).messages
     }

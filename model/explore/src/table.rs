@@ -66,8 +66,8 @@ impl Table {
         if let Some(value) = self.get(key) {
             return value;
         }
-        // The table stays at most half full, which keeps probing short.
-        if (*len + 1) * 2 > self.slots().len() {
+        // The table stays at most three quarters full, which keeps probing short.
+        if (*len + 1) * 4 > self.slots().len() * 3 {
             self.grow();
         }
         let value = make();
@@ -85,6 +85,17 @@ impl Table {
             let value = compute();
             self.get_or_insert(key, || value)
         })
+    }
+
+    /// Frees the versions that have been replaced by larger ones. Nobody reads them any more: who
+    /// holds the only reference to the table has no reader.
+    pub(crate) fn free_old(&mut self) {
+        let newest = *self.newest.get_mut();
+        for old in self.generations[..newest].iter_mut().rev() {
+            if old.take().is_none() {
+                return;
+            }
+        }
     }
 
     /// Returns the number of keys.
@@ -129,7 +140,7 @@ fn probe(slots: &[Slot], key: u64) -> impl Iterator<Item = &Slot> {
 
 fn store(slots: &[Slot], key: u64, value: u32) {
     let free = probe(slots, key).find(|slot| slot.key.load(Ordering::Relaxed) == 0);
-    let slot = free.expect("the table is at most half full");
+    let slot = free.expect("the table is never full");
     slot.value.store(value, Ordering::Relaxed);
     slot.key.store(key.wrapping_add(1), Ordering::Release);
 }

@@ -170,8 +170,8 @@ fn first_violation(
     }
 }
 
-/// Explores any network until a property is broken. One thread, so that the same run is found each
-/// time; and no message is removed as irrelevant, because a mutant may use what Raft ignores.
+/// Explores any network until a property is broken, on one thread, so that the same run is found each
+/// time.
 fn kill_over_any_network(
     survived: &mut Vec<(String, u64)>,
     mutant: &Mutant,
@@ -179,8 +179,13 @@ fn kill_over_any_network(
     control: &Control,
 ) -> Option<Kill> {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let options = any_network::Options { threads: 1, symmetry: true, prune: false };
-    let outcome = any_network::search(&system, options, control);
+    let options = any_network::Options { threads: 1, symmetry: true, prune: true };
+    let mut outcome = any_network::search(&system, options, control);
+    if outcome.complete && !outcome.removals_hold {
+        // The mutant uses messages that Raft ignores.
+        let all = any_network::Options { prune: false, ..options };
+        outcome = any_network::search(&system, all, control);
+    }
     let Some((steps, bit)) = outcome.violation else {
         if outcome.complete {
             survived.push((config.name.clone(), outcome.kept.states));

@@ -65,6 +65,14 @@ impl<S: System> Inboxes<S> {
         }
     }
 
+    /// Frees the memory of tables that have been replaced by larger ones.
+    pub(crate) fn free_old_tables(&mut self) {
+        let own =
+            [&mut self.ids, &mut self.additions, &mut self.after_actions, &mut self.action_ids];
+        own.into_iter().for_each(Table::free_old);
+        self.local.free_old_tables();
+    }
+
     pub(crate) fn get(&self, id: InboxId) -> &Inbox {
         &self.items[id as usize]
     }

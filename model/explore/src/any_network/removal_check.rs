@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use itertools::Itertools;
+use rayon::prelude::*;
 
 use super::inbox::Inboxes;
 use super::state::Tuple;
@@ -55,38 +55,59 @@ fn stay_without_difference<S: System>(local: &Local<S>, places: &Places) -> bool
         changes.entry(from).or_default().insert(to);
     }
     places.servers.iter().zip(&places.messages).all(|(servers, messages)| {
-        servers.iter().filter_map(|from| Some((from, changes.get(from)?))).all(|(from, after)| {
-            let removed = || messages.iter().filter(|message| !is_live(local, **message, *from));
-            removed().all(|message| after.iter().all(|to| !is_live(local, *message, *to)))
-        })
+        servers.par_iter().filter_map(|from| Some((from, changes.get(from)?))).all(
+            |(from, after)| {
+                let removed =
+                    || messages.iter().filter(|message| !is_live(local, **message, *from));
+                removed().all(|message| after.iter().all(|to| !is_live(local, *message, *to)))
+            },
+        )
     })
 }
 
 /// Returns whether removed messages change nothing, and the answers to messages that are replaced do
 /// what the answers to their replacements do.
 fn make_no_difference<S: System>(local: &Local<S>, places: &Places) -> bool {
-    let mut answers: BTreeSet<(MessageId, MessageId)> = BTreeSet::new();
-    for (servers, messages) in places.servers.iter().zip(&places.messages) {
-        for (server, message) in servers.iter().cartesian_product(messages) {
-            let relevance = local.system.relevance(local.message(*message), local.server(*server));
-            let expected = match relevance {
-                Relevance::Live => continue,
-                Relevance::Dead => Some(Vec::new()),
-                Relevance::Like(other) => idle_sends(local, *server, local.intern_message(&other)),
-            };
-            match (idle_sends(local, *server, *message), expected) {
-                (Some(sent), Some(expected)) if sent.len() == expected.len() => {
-                    answers.extend(sent.into_iter().zip(expected).filter(|(a, b)| a != b));
-                }
-                _ => return false,
-            }
-        }
-    }
-    answers.iter().all(|(a, b)| {
+    let at_places = places.servers.iter().zip(&places.messages);
+    let answers: Option<Vec<Vec<Answers>>> = at_places
+        .flat_map(|(servers, messages)| servers.iter().map(move |server| (server, messages)))
+        .par_bridge()
+        .map(|(server, messages)| different_answers(local, *server, messages))
+        .collect();
+    let Some(answers) = answers else { return false };
+    let answers: BTreeSet<Answers> = answers.into_iter().flatten().collect();
+    answers.par_iter().all(|(a, b)| {
         let place = local.receiver(*a);
         place == local.receiver(*b)
             && places.servers[place].iter().all(|server| do_the_same(local, *server, *a, *b))
     })
+}
+
+/// The answer to a message that another one replaces, and the answer to its replacement.
+type Answers = (MessageId, MessageId);
+
+/// Returns the different answers of a server to messages and to their replacements; none if a
+/// message that was removed makes a difference.
+fn different_answers<S: System>(
+    local: &Local<S>,
+    server: ServerId,
+    messages: &[MessageId],
+) -> Option<Vec<Answers>> {
+    let mut answers = Vec::new();
+    for message in messages {
+        let relevance = local.system.relevance(local.message(*message), local.server(server));
+        let expected = match relevance {
+            Relevance::Live => continue,
+            Relevance::Dead => Vec::new(),
+            Relevance::Like(other) => idle_sends(local, server, local.intern_message(&other))?,
+        };
+        let sent = idle_sends(local, server, *message)?;
+        if sent.len() != expected.len() {
+            return None;
+        }
+        answers.extend(sent.into_iter().zip(expected).filter(|(a, b)| a != b));
+    }
+    Some(answers)
 }
 
 /// Returns the messages that a server sends at a message that changes and breaks nothing; none if it

@@ -73,38 +73,40 @@ pub fn search_and_look<S: System>(
     control: &Control,
     mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History),
 ) -> Outcome<S> {
-    let inboxes = Inboxes::new(Local::new(Arc::clone(system), options.symmetry, options.prune));
-    let local = &inboxes.local;
-    let search = Search {
-        inboxes: &inboxes,
+    let local = Local::new(Arc::clone(system), options.symmetry, options.prune);
+    let mut search = Search {
+        inboxes: Inboxes::new(local),
         antichains: Antichains::new(),
         control,
         expanded: AtomicU64::new(0),
         observed: Mutex::new(Observed::default()),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-    let (complete, kept) = pool.expect("threads can be started").install(|| {
-        let complete = search.explore();
-        let antichains = &search.antichains;
-        (complete, if complete { antichains.count(&inboxes) } else { antichains.count_roughly() })
+    let pool = pool.expect("threads can be started");
+    let complete = pool.install(|| search.explore());
+    let Search { inboxes, antichains, expanded, observed, .. } = search;
+    let local = &inboxes.local;
+    let kept = pool.install(|| match complete {
+        true => antichains.count(&inboxes),
+        false => antichains.count_roughly(),
     });
     // The check looks at pairs of servers and messages that did not meet.
     let local_transitions = local.transitions() as u64;
-    let removals_hold =
-        complete && (!options.prune || removals_hold(&inboxes, &search.antichains.tuples()));
-    let observed = search.observed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let checked = || !options.prune || removals_hold(&inboxes, &antichains.tuples());
+    let removals_hold = complete && pool.install(checked);
+    let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let first = observed.first.iter().min_by_key(|(bit, _)| system.ends_search() & 1 << **bit == 0);
     let violation = first.and_then(|(bit, parent)| {
-        let chain = search.antichains.chain(&inboxes, *parent);
+        let chain = antichains.chain(&inboxes, *parent);
         Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
     });
-    for tuple in search.antichains.tuples() {
+    for tuple in antichains.tuples() {
         let servers = tuple.servers[..inboxes.count()].iter().map(|id| local.server(*id)).collect();
         look(servers, local.used(tuple.used), local.history(tuple.history));
     }
     Outcome {
         kept,
-        expanded: search.expanded.into_inner(),
+        expanded: expanded.into_inner(),
         local_transitions,
         findings: observed.findings,
         complete,
@@ -114,7 +116,7 @@ pub fn search_and_look<S: System>(
 }
 
 struct Search<'a, S: System> {
-    inboxes: &'a Inboxes<S>,
+    inboxes: Inboxes<S>,
     antichains: Antichains,
     control: &'a Control,
     expanded: AtomicU64,
@@ -129,29 +131,42 @@ struct Observed {
 }
 
 /// The number of states that a thread expands before it checks whether the search is over.
-const CHUNK: usize = 32;
+const CHUNK: usize = 8;
+
+/// The number of states that are expanded between two looks at the queue, if there are so many. A
+/// smaller number follows the order of progress more closely but leaves threads without work.
+const BATCH: usize = 1024;
 
 impl<S: System> Search<'_, S> {
     /// Expands states until none is left or the search is over. Returns whether everything was
     /// explored.
-    fn explore(&self) -> bool {
+    fn explore(&mut self) -> bool {
         let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
+        let mut waiting = 0;
         let mut findings = Findings::default();
         let initial = self.inboxes.initial(&mut findings);
         let mut new = Vec::new();
         self.keep(&initial, StateId::NONE, findings, &mut new);
         loop {
+            waiting += new.len();
             for (progress, id) in new.drain(..) {
                 queue.entry(progress).or_default().push(id);
             }
-            let waiting = queue.values().map(Vec::len).sum::<usize>() as u64;
-            self.control.progress.queue.store(waiting, Ordering::Relaxed);
+            self.control.progress.queue.store(waiting as u64, Ordering::Relaxed);
             if self.is_over() {
                 return false;
             }
-            let Some((_, batch)) = queue.pop_first() else {
+            let mut batch = Vec::new();
+            while batch.len() < BATCH
+                && let Some((_, states)) = queue.pop_first()
+            {
+                batch.extend(states);
+            }
+            if batch.is_empty() {
                 return true;
-            };
+            }
+            waiting -= batch.len();
+            self.inboxes.free_old_tables();
             let chunks = batch.par_chunks(CHUNK).map(|chunk| self.expand_all(chunk));
             new = chunks.flatten_iter().collect();
         }
@@ -173,7 +188,7 @@ impl<S: System> Search<'_, S> {
         }
         let (mut expanded, mut steps) = (0, 0);
         for id in ids {
-            if let Some(state) = self.antichains.maximal(self.inboxes, *id) {
+            if let Some(state) = self.antichains.maximal(&self.inboxes, *id) {
                 expanded += 1;
                 steps += self.expand(&state, *id, &mut new);
             }
@@ -211,7 +226,7 @@ impl<S: System> Search<'_, S> {
             by_cluster.set(findings);
             progress
         };
-        let insertion = self.antichains.insert(self.inboxes, &canonical, parent, examine);
+        let insertion = self.antichains.insert(&self.inboxes, &canonical, parent, examine);
         if let Insertion::Kept { id, progress } = insertion {
             new.push((progress, id));
         }

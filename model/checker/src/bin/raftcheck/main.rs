@@ -25,6 +25,9 @@ use args::{Args, Command};
 use failure::Failure;
 use raft_checker::exit_code::Exit;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = std::panic::catch_unwind(|| run(args));
