@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use raft_checker::bounded_cluster::{BoundedModel, local_transitions, script};
+use raft_checker::bounded_cluster::{BoundedModel, in_full, script};
 use raft_checker::cluster::Cluster;
 use raft_checker::cluster::rename::Renaming;
 use raft_checker::cluster::server::Server;
@@ -107,7 +107,7 @@ impl Paths {
             paths.add_state(&mut classes, server, None, prefix);
         }
         let mut samples: HashMap<Server, Vec<Action>> = HashMap::new();
-        for (server, action) in local_transitions(model) {
+        for (server, action) in in_full(model.local_transitions()) {
             if control.is_interrupted() {
                 break;
             }

@@ -105,23 +105,14 @@ pub fn script(config: &BoundedConfig) -> Vec<Action> {
     config.script().start(&Paper).actions
 }
 
-/// Returns one local transition of each class of a model: a server, and its action.
-pub fn local_transitions<P: Protocol + Send + Sync>(
-    model: &BoundedModel<P>,
-) -> Vec<(&Server, Action)> {
-    let transitions = model.local_transitions().into_iter();
-    transitions.map(|(server, input)| (&server.server, action(&server.server, &input))).collect()
-}
-
-/// Returns the action of a server at an input.
-fn action<P: Protocol + Send + Sync>(
-    server: &Server,
-    input: &Input<'_, BoundedCluster<P>>,
-) -> Action {
-    match input {
-        Input::Receive(message) => Action::Deliver((*message).clone()),
-        Input::Act(action) => action.of(server.id),
-    }
+/// Returns local transitions with their inputs as actions.
+pub fn in_full<'t, P: Protocol + Send + Sync>(
+    transitions: Vec<(&'t ViewedServer, Input<'t, BoundedCluster<P>>)>,
+) -> impl Iterator<Item = (&'t Server, Action)> {
+    transitions.into_iter().map(|(ViewedServer { server, .. }, input)| match input {
+        Input::Receive(message) => (server, Action::Deliver(message.clone())),
+        Input::Act(action) => (server, action.of(server.id)),
+    })
 }
 
 impl<P: Protocol> BoundedCluster<P> {

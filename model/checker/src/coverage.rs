@@ -14,7 +14,7 @@ use raft_explore::control::Control;
 use raft_trace::Action;
 use serde::Serialize;
 
-use crate::bounded_cluster::{local_transitions, over_bounded_network};
+use crate::bounded_cluster::{in_full, over_bounded_network};
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 
@@ -66,7 +66,7 @@ pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Cov
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let mut coverage = Coverage { config: config.name.clone(), ..Coverage::default() };
     coverage.complete = outcome.complete && outcome.found_at.is_none();
-    for (server, action) in local_transitions(&model) {
+    for (server, action) in in_full(model.local_transitions()) {
         if control.stopped().is_some() {
             coverage.complete = false;
             break;

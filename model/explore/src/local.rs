@@ -258,7 +258,10 @@ impl<S: System> Local<S> {
         }))
     }
 
-    fn rename_message(&self, renaming: usize, id: MessageId) -> MessageId {
+    pub(crate) fn rename_message(&self, renaming: usize, id: MessageId) -> MessageId {
+        if renaming == 0 {
+            return id;
+        }
         self.renamed_messages.get_or_compute(pair(id, number(renaming)), || {
             self.intern_message(&self.system.rename_message(renaming, self.message(id)))
         })
@@ -435,18 +438,27 @@ impl<S: System> Local<S> {
         })
     }
 
-    /// Returns the number of distinct pairs of a server and an input.
-    pub(crate) fn transitions(&self) -> usize {
-        self.transition_ids.count()
+    /// Returns one local transition of each class. Transitions that differ only by a renaming are
+    /// one class. The order of the threads decides which of them it is.
+    pub(crate) fn classes(&self) -> Vec<(&S::Server, Input<'_, S>)> {
+        let mut classes = HashSet::new();
+        let possible = self.inputs().filter(|known| known.transition.is_some());
+        let first = possible.filter(|known| classes.insert(self.class(known.from, known.label)));
+        first.map(|known| (self.server(known.from), self.input(known.label))).collect()
     }
 
-    /// Returns one pair of a server and an input for each class of pairs that differ only by a
-    /// renaming. The order of the threads decides which pair of a class it is.
-    pub(crate) fn classes(&self) -> Vec<(ServerId, Label)> {
-        let mut classes = HashSet::new();
-        let possible = self.transitions.iter().filter(|(_, known)| known.transition.is_some());
-        let known = possible.map(|(_, known)| (known.from, known.label));
-        known.filter(|(server, label)| classes.insert(self.class(*server, *label))).collect()
+    /// Returns all servers with their inputs. A message that makes no difference is no input: how
+    /// long it is carried along depends on the order of the search.
+    fn inputs(&self) -> impl Iterator<Item = &KnownTransition<S>> {
+        let is_input = |(number, known): &(usize, &KnownTransition<S>)| {
+            let KnownTransition { from, label, .. } = known;
+            let stored = self.transition_ids.get(pair(*from, label.0));
+            // Two threads may have computed a transition; one of them is stored.
+            let is_stored = stored.is_some_and(|stored| stored as usize == *number);
+            let relevant = label.message().and_then(|id| self.relevant.get(pair(*from, id)));
+            is_stored && relevant.is_none_or(|other| label.message() == Some(other))
+        };
+        self.transitions.iter().filter(is_input).map(|(_, known)| known)
     }
 
     /// Returns a number that is the same for pairs of a server and an input that differ only by a

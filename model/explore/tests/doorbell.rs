@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use raft_explore::any_network::{Options, search_and_look};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use raft_explore::{Findings, Initial, Input, Relevance, Step, System, explicit};
 
@@ -104,29 +104,29 @@ impl System for Doorbell {
 
 /// Returns the tuples that were reached, and whether the removed messages make no
 /// difference.
-fn explore(system: Doorbell) -> (HashSet<(Vec<Server>, (), u8)>, bool) {
+fn reached(system: Doorbell) -> (HashSet<(Vec<Server>, (), u8)>, bool) {
     let options = Options { threads: 1, symmetry: false, prune: true };
     let mut reached = HashSet::new();
-    let outcome =
-        search_and_look(&Arc::new(system), options, &Control::default(), |servers, (), history| {
-            reached.insert((servers.into_iter().copied().collect(), (), *history));
-        });
-    assert!(outcome.complete);
-    (reached, outcome.removals_hold)
+    let explored = explore(&Arc::new(system), options, &Control::default());
+    explored.for_each_tuple(|servers, (), history| {
+        reached.insert((servers.into_iter().copied().collect(), (), *history));
+    });
+    assert!(explored.outcome.complete);
+    (reached, explored.outcome.removals_hold)
 }
 
 #[test]
 fn a_step_that_changes_only_the_history_is_taken() {
-    let (reached, removals_hold) = explore(CORRECT);
+    let (tuples, removals_hold) = reached(CORRECT);
     assert!(removals_hold);
-    assert_eq!(reached, explicit::search(CORRECT).tuples);
+    assert_eq!(tuples, explicit::search(CORRECT).tuples);
     // Before the message, and while the host sleeps; then it arrives 0 to 3 times.
-    assert_eq!(reached.len(), 3 + 1 + usize::from(MOST));
+    assert_eq!(tuples.len(), 3 + 1 + usize::from(MOST));
 }
 
 #[test]
 fn a_wrong_claim_about_a_message_is_detected() {
     let wrong = Doorbell { forgets_what_rings_while_asleep: true };
-    let (_, removals_hold) = explore(wrong);
+    let (_, removals_hold) = reached(wrong);
     assert!(!removals_hold);
 }

@@ -6,7 +6,7 @@ mod system;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use raft_explore::any_network::{Options, Outcome, search, search_and_look};
+use raft_explore::any_network::{Options, Outcome, explore, search};
 use raft_explore::bounded_network::level::{self, Goal, LevelOutcome};
 use raft_explore::bounded_network::stateright::{self, Strategy};
 use raft_explore::bounded_network::{Bounds, Counts, Model, path};
@@ -42,10 +42,11 @@ fn the_same_tuples_are_reached_with_each_reduction_and_without() {
             let mut reached = HashSet::new();
             let system = Arc::new(correct(participants));
             let options = Options { prune, ..PLAIN };
-            let outcome =
-                search_and_look(&system, options, &Control::default(), |servers, (), ()| {
-                    reached.insert(servers.into_iter().cloned().collect::<Vec<Server>>());
-                });
+            let explored = explore(&system, options, &Control::default());
+            explored.for_each_tuple(|servers, (), ()| {
+                reached.insert(servers.into_iter().cloned().collect::<Vec<Server>>());
+            });
+            let outcome = explored.outcome;
             assert_eq!(reached, tuples);
             assert_eq!(outcome.findings, visited.findings);
             assert_eq!(outcome.kept.unfolded, outcome.kept.states);

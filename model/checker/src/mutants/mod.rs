@@ -98,10 +98,18 @@ impl Mutant {
     }
 
     fn new(origin: Origin, id: &str, seen_in: &'static str, wrong: &'static str) -> Mutant {
-        let (id, removes, breaks, survives) = (id.to_owned(), None, None, None);
-        let (configs, changes) = (&[][..], Vec::new());
-        let network = Network::Bounded;
-        Mutant { id, wrong, seen_in, origin, breaks, configs, network, survives, removes, changes }
+        Mutant {
+            id: id.to_owned(),
+            wrong,
+            seen_in,
+            origin,
+            breaks: None,
+            configs: &[],
+            network: Network::Bounded,
+            survives: None,
+            removes: None,
+            changes: Vec::new(),
+        }
     }
 
     fn with(mut self, change: Change) -> Mutant {

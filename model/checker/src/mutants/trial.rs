@@ -84,8 +84,8 @@ impl Trial {
         }
     }
 
-    /// Returns whether the result is as the mutant's author says: it is killed, over both networks
-    /// unless it needs the one without bounds, or it states a reason why it survives.
+    /// Returns whether the result is as the mutant's author says: it dies over both networks, unless
+    /// it needs the one without bounds, or states a reason why it survives.
     pub fn is_explained(&self, mutant: &Mutant) -> bool {
         let dies = mutant.survives.is_none();
         let bounded = self.killed.is_some() == (dies && mutant.network == Network::Bounded);
@@ -187,7 +187,7 @@ fn kill_over_any_network(
         outcome = any_network::search(&system, all, control);
     }
     let Some((steps, bit)) = outcome.violation else {
-        if outcome.complete {
+        if outcome.complete && outcome.findings.broken == 0 {
             survived.push((config.name.clone(), outcome.kept.states));
         }
         return None;

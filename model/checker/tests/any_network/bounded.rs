@@ -11,7 +11,7 @@ use raft_checker::cluster::server::Server;
 use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::plain::{PlainModel, PlainState};
 use raft_core::Paper;
-use raft_explore::any_network::{Options, search_and_look};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use stateright::Model;
 
@@ -41,7 +41,7 @@ fn contains(config: &BoundedConfig) {
     let options = Options { threads: 2, symmetry: false, prune: true };
     let mut any = HashSet::new();
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    search_and_look(&system, options, &Control::default(), |servers, _, history| {
+    explore(&system, options, &Control::default()).for_each_tuple(|servers, _, history| {
         let servers: Vec<Server> = servers.into_iter().map(|known| known.server.clone()).collect();
         any.insert((servers, history.clone()));
     });

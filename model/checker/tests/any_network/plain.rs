@@ -8,7 +8,7 @@ use raft_checker::bounded_cluster::{BoundedCluster, ViewedServer};
 use raft_checker::cluster::history::History;
 use raft_checker::config::Network;
 use raft_core::Paper;
-use raft_explore::any_network::{Options, search, search_and_look};
+use raft_explore::any_network::{Options, explore, search};
 use raft_explore::control::Control;
 use raft_explore::explicit;
 
@@ -24,10 +24,11 @@ fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
     for prune in [false, true] {
         let options = Options { threads: 2, symmetry: false, prune };
         let mut reached = HashSet::new();
-        let look = |servers: Vec<&ViewedServer>, used, history: &History| {
+        let explored = explore(&Arc::new(system()), options, &Control::default());
+        explored.for_each_tuple(|servers: Vec<&ViewedServer>, used, history: &History| {
             reached.insert((servers.into_iter().cloned().collect(), used, history.clone()));
-        };
-        let reduced = search_and_look(&Arc::new(system()), options, &Control::default(), look);
+        });
+        let reduced = explored.outcome;
         assert!(reduced.complete);
         assert!(reached == all, "{} and {}", reached.len(), all.len());
         assert_eq!(reduced.findings, plain.findings);

@@ -9,7 +9,7 @@ use raft_checker::bounded_cluster::BoundedCluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_core::Paper;
 use raft_explore::Findings;
-use raft_explore::any_network::{Options, search_and_look};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 
 /// Hashes of all tuples, each up to renaming, and the findings.
@@ -21,10 +21,11 @@ fn reached(
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     let options = Options { threads: 2, symmetry: true, prune };
     let mut tuples = HashSet::new();
-    let outcome =
-        search_and_look(&system, options, &Control::default(), |servers, used, history| {
-            tuples.insert(hasher.hash_one((servers, used, history)));
-        });
+    let explored = explore(&system, options, &Control::default());
+    explored.for_each_tuple(|servers, used, history| {
+        tuples.insert(hasher.hash_one((servers, used, history)));
+    });
+    let outcome = explored.outcome;
     assert!(outcome.complete && outcome.removals_hold);
     (tuples, outcome.findings, outcome.kept.states)
 }

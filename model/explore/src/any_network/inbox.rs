@@ -4,9 +4,10 @@
 //! and the budgets. States share inboxes. So each list of steps is computed once, with the inbox
 //! after each delivery.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::intern::{number, pair};
+use crate::hash::content_hash;
+use crate::intern::{Interner, number, pair};
 use crate::local::{Label, Local, Sends, ServerId, UsedId};
 use crate::message_set::SetId;
 use crate::system::{Findings, System};
@@ -20,9 +21,15 @@ pub(crate) struct Inbox {
     pub(crate) server: ServerId,
     pub(crate) messages: SetId,
     /// The messages that the idle arrivals send.
-    pub(crate) idle_sends: Sends,
-    arrivals: OnceLock<Box<[Arrival]>>,
+    idle_sends: SendsId,
+    /// The number of the list of its arrivals; [`UNKNOWN`] until somebody asks for it.
+    arrivals: AtomicU32,
 }
+
+/// The number of a list of messages to send.
+type SendsId = u32;
+
+const UNKNOWN: u32 = u32::MAX;
 
 /// The arrival of a message that changes the server or adds facts to the history.
 #[derive(Clone, Copy)]
@@ -44,6 +51,8 @@ pub(crate) struct Inboxes<S: System> {
     pub(crate) local: Local<S>,
     ids: Table,
     items: boxcar::Vec<Inbox>,
+    sends: Interner<Sends>,
+    arrivals: boxcar::Vec<Box<[Arrival]>>,
     /// The inbox after messages were sent to it.
     additions: Table,
     /// The inbox after an action.
@@ -58,6 +67,8 @@ impl<S: System> Inboxes<S> {
             local,
             ids: Table::new(),
             items: boxcar::Vec::new(),
+            sends: Interner::new(),
+            arrivals: boxcar::Vec::new(),
             additions: Table::new(),
             after_actions: Table::new(),
             action_ids: Table::new(),
@@ -70,6 +81,7 @@ impl<S: System> Inboxes<S> {
         let own =
             [&mut self.ids, &mut self.additions, &mut self.after_actions, &mut self.action_ids];
         own.into_iter().for_each(Table::free_old);
+        self.sends.free_old_tables();
         self.local.free_old_tables();
     }
 
@@ -112,7 +124,7 @@ impl<S: System> Inboxes<S> {
             }
             self.ids.get_or_compute(pair(server, messages.0), || {
                 let sent = self.local.sets.messages(sent).iter().map(|id| Label::receive(*id));
-                let before = inbox.idle_sends.to_vec();
+                let before = self.idle_sends_of(inbox).to_vec();
                 let idle_sends = self.idle_sends(before, server, sent, findings);
                 self.push(server, messages, idle_sends)
             })
@@ -120,14 +132,24 @@ impl<S: System> Inboxes<S> {
     }
 
     fn push(&self, server: ServerId, messages: SetId, idle_sends: Sends) -> u32 {
-        let arrivals = OnceLock::new();
+        let hash = content_hash(&idle_sends);
+        let same = |sends: &Sends| *sends == idle_sends;
+        let idle_sends = self.sends.intern(hash, same, || idle_sends.clone());
+        let arrivals = AtomicU32::new(UNKNOWN);
         number(self.items.push(Inbox { server, messages, idle_sends, arrivals }))
+    }
+
+    /// Returns the messages that the idle arrivals of an inbox send.
+    pub(crate) fn idle_sends_of(&self, inbox: &Inbox) -> &Sends {
+        self.sends.get(inbox.idle_sends)
     }
 
     /// Returns the arrivals that are not idle.
     pub(crate) fn arrivals(&self, id: InboxId, findings: &mut Findings) -> &[Arrival] {
         let inbox = self.get(id);
-        inbox.arrivals.get_or_init(|| {
+        // Acquire and release: who sees the number also sees the list.
+        let mut list = inbox.arrivals.load(Ordering::Acquire);
+        if list == UNKNOWN {
             let messages = self.local.sets.messages(inbox.messages).iter();
             let arrival = |message: &u32| {
                 let label = Label::receive(*message);
@@ -136,8 +158,10 @@ impl<S: System> Inboxes<S> {
                 let next = self.of(transition.server, inbox.messages, findings);
                 Some(Arrival { transition: id, next })
             };
-            messages.filter_map(arrival).collect()
-        })
+            list = number(self.arrivals.push(messages.filter_map(arrival).collect()));
+            inbox.arrivals.store(list, Ordering::Release);
+        }
+        &self.arrivals[list as usize]
     }
 
     /// Returns the actions that a server can take within the bounds.
@@ -172,7 +196,7 @@ impl<S: System> Inboxes<S> {
         label: Label,
         findings: &mut Findings,
     ) -> (u32, InboxId) {
-        let Inbox { server, messages, .. } = *self.get(id);
+        let &Inbox { server, messages, .. } = self.get(id);
         let (transition, outcome) = self.local.transition(server, label);
         let after = outcome.map_or(server, |outcome| outcome.server);
         let next = self
@@ -202,6 +226,7 @@ impl<S: System> Inboxes<S> {
                 }
             }
         }
+        sends.sort_unstable();
         sends.into()
     }
 }

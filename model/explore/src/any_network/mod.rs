@@ -24,4 +24,4 @@ mod search;
 mod state;
 
 pub use antichains::Kept;
-pub use search::{Options, Outcome, search, search_and_look};
+pub use search::{Exploration, Options, Outcome, explore, search};

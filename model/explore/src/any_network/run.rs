@@ -15,25 +15,39 @@ use crate::system::{Findings, Input, MAX_SERVERS, RunStep, System};
 
 type Step = (usize, Label);
 
-/// Returns a run along a chain of states whose last step breaks the property of this bit; none if
-/// the run along the chain does not break it.
+/// Returns a run along a chain of states, at whose end the property of this bit is broken or one
+/// more step breaks it; none if that is not the case.
+///
+/// States of the chain are known up to renaming. A property may look at the names of servers, so the
+/// run is tried under each renaming.
 pub(crate) fn find<S: System>(
     inboxes: &Inboxes<S>,
     chain: &[State],
     broken: u64,
 ) -> Option<Vec<RunStep<S>>> {
-    let steps = along(inboxes, chain, broken)?;
-    let steps = minimal(&inboxes.local, &steps, broken)?;
-    let step = |(place, label): Step| match inboxes.local.input(label) {
+    let local = &inboxes.local;
+    let (run, state) = along(inboxes, chain)?;
+    let breaking = |steps: &[Step]| {
+        let renamings = 0..local.renamings.len();
+        renamings.into_iter().find_map(|by| replay(local, &renamed(local, by, steps), broken))
+    };
+    let steps = breaking(&run.taken).or_else(|| {
+        steps(inboxes, &state).iter().find_map(|step| {
+            let mut run = run.clone();
+            run.take_like(step);
+            run.take_idle_steps();
+            breaking(&run.taken)
+        })
+    })?;
+    let step = |(place, label): Step| match local.input(label) {
         Input::Receive(message) => RunStep::Receive(message.clone()),
         Input::Act(action) => RunStep::Act(place, action),
     };
-    Some(steps.into_iter().map(step).collect())
+    Some(minimal(local, steps, broken).into_iter().map(step).collect())
 }
 
-/// Returns the steps of a run along a chain of canonical states, including idle steps. If these
-/// steps do not break the property, one more step follows that breaks it.
-fn along<S: System>(inboxes: &Inboxes<S>, chain: &[State], broken: u64) -> Option<Vec<Step>> {
+/// Returns a run along a chain of canonical states, including idle steps, and the state at its end.
+fn along<'a, S: System>(inboxes: &'a Inboxes<S>, chain: &[State]) -> Option<(Run<'a, S>, State)> {
     let mut known = Findings::default();
     let mut state = inboxes.initial(&mut known);
     let mut run = Run::new(&inboxes.local);
@@ -48,15 +62,18 @@ fn along<S: System>(inboxes: &Inboxes<S>, chain: &[State], broken: u64) -> Optio
         run.take_idle_steps();
         state = next;
     }
-    if run.findings.broken & broken != 0 {
-        return Some(run.taken);
-    }
-    steps(inboxes, &state).iter().find_map(|step| {
-        let mut run = run.clone();
-        run.take_like(step);
-        run.take_idle_steps();
-        (run.findings.broken & broken != 0).then_some(run.taken)
-    })
+    Some((run, state))
+}
+
+fn renamed<S: System>(local: &Local<S>, renaming: usize, steps: &[Step]) -> Vec<Step> {
+    let step = |(place, label): &Step| {
+        let label = match label.message() {
+            Some(message) => Label::receive(local.rename_message(renaming, message)),
+            None => *label,
+        };
+        (local.renamings[renaming][*place], label)
+    };
+    steps.iter().map(step).collect()
 }
 
 fn steps<S: System>(inboxes: &Inboxes<S>, state: &State) -> Vec<StateStep> {
@@ -71,8 +88,7 @@ fn same(a: &Canonical, b: &Canonical) -> bool {
 }
 
 /// Removes steps one by one, as long as the remaining steps still break the property.
-fn minimal<S: System>(local: &Local<S>, steps: &[Step], broken: u64) -> Option<Vec<Step>> {
-    let mut steps = replay(local, steps, broken)?;
+fn minimal<S: System>(local: &Local<S>, mut steps: Vec<Step>, broken: u64) -> Vec<Step> {
     loop {
         let before = steps.len();
         let mut place = steps.len();
@@ -85,7 +101,7 @@ fn minimal<S: System>(local: &Local<S>, steps: &[Step], broken: u64) -> Option<V
             }
         }
         if steps.len() == before {
-            return Some(steps);
+            return steps;
         }
     }
 }

@@ -18,7 +18,7 @@ use super::run;
 use super::state::{State, Tuple};
 use crate::control::Control;
 use crate::local::Local;
-use crate::system::{Findings, RunStep, System};
+use crate::system::{Findings, Input, RunStep, System};
 
 /// The options of a search.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct Outcome<S: System> {
     pub kept: Kept,
     /// The number of expanded states, including those that became part of other states later.
     pub expanded: u64,
-    /// The number of distinct pairs of a server and an input.
+    /// The number of distinct pairs of a server and an input, up to a renaming of the servers.
     pub local_transitions: u64,
     /// All properties that were broken and situations that occurred.
     pub findings: Findings,
@@ -51,6 +51,33 @@ pub struct Outcome<S: System> {
     pub violation: Option<(Vec<RunStep<S>>, u64)>,
 }
 
+/// An exploration that has ended.
+pub struct Exploration<S: System> {
+    /// The result.
+    pub outcome: Outcome<S>,
+    inboxes: Inboxes<S>,
+    antichains: Antichains,
+}
+
+impl<S: System> Exploration<S> {
+    /// Calls `look` with every tuple of servers, budgets and history that was reached. With
+    /// symmetry, calls it with one tuple of each class.
+    pub fn for_each_tuple(&self, mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History)) {
+        let local = &self.inboxes.local;
+        for Tuple { servers, used, history } in self.antichains.tuples() {
+            let servers = servers[..self.inboxes.count()].iter().map(|id| local.server(*id));
+            look(servers.collect(), local.used(used), local.history(history));
+        }
+    }
+
+    /// Returns one local transition of each class: a server, and its input. With symmetry,
+    /// transitions that differ only by a renaming of the servers are one class. A message that makes
+    /// no difference to the server is no input.
+    pub fn local_transitions(&self) -> Vec<(&S::Server, Input<'_, S>)> {
+        self.inboxes.local.classes()
+    }
+}
+
 /// Explores all states of a system over a network that loses, repeats and reorders messages without
 /// bounds.
 ///
@@ -58,21 +85,15 @@ pub struct Outcome<S: System> {
 ///
 /// If no threads can be started.
 pub fn search<S: System>(system: &Arc<S>, options: Options, control: &Control) -> Outcome<S> {
-    search_and_look(system, options, control, |_, _, _| {})
+    explore(system, options, control).outcome
 }
 
-/// Explores like [`search`], and then calls `look` with every tuple of servers, budgets and history
-/// that was reached. With symmetry, it calls `look` with one tuple of each class.
+/// Explores like [`search`], and returns everything that was reached.
 ///
 /// # Panics
 ///
 /// If no threads can be started.
-pub fn search_and_look<S: System>(
-    system: &Arc<S>,
-    options: Options,
-    control: &Control,
-    mut look: impl FnMut(Vec<&S::Server>, S::Used, &S::History),
-) -> Outcome<S> {
+pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) -> Exploration<S> {
     let local = Local::new(Arc::clone(system), options.symmetry, options.prune);
     let mut search = Search {
         inboxes: Inboxes::new(local),
@@ -85,13 +106,12 @@ pub fn search_and_look<S: System>(
     let pool = pool.expect("threads can be started");
     let complete = pool.install(|| search.explore());
     let Search { inboxes, antichains, expanded, observed, .. } = search;
-    let local = &inboxes.local;
     let kept = pool.install(|| match complete {
         true => antichains.count(&inboxes),
         false => antichains.count_roughly(),
     });
     // The check looks at pairs of servers and messages that did not meet.
-    let local_transitions = local.transitions() as u64;
+    let local_transitions = inboxes.local.classes().len() as u64;
     let checked = || !options.prune || removals_hold(&inboxes, &antichains.tuples());
     let removals_hold = complete && pool.install(checked);
     let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -100,11 +120,7 @@ pub fn search_and_look<S: System>(
         let chain = antichains.chain(&inboxes, *parent);
         Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
     });
-    for tuple in antichains.tuples() {
-        let servers = tuple.servers[..inboxes.count()].iter().map(|id| local.server(*id)).collect();
-        look(servers, local.used(tuple.used), local.history(tuple.history));
-    }
-    Outcome {
+    let outcome = Outcome {
         kept,
         expanded: expanded.into_inner(),
         local_transitions,
@@ -112,7 +128,8 @@ pub fn search_and_look<S: System>(
         complete,
         removals_hold,
         violation,
-    }
+    };
+    Exploration { outcome, inboxes, antichains }
 }
 
 struct Search<'a, S: System> {

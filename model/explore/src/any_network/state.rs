@@ -70,7 +70,7 @@ impl<S: System> Inboxes<S> {
         let history = self.local.intern_history(&initial.history);
         let mut state = State { inboxes, used, history };
         let all = (1 << self.count()) - 1;
-        self.close(&mut state, all, all, findings);
+        self.close(&mut state, &[], (all, all), findings);
         state
     }
 
@@ -85,31 +85,52 @@ impl<S: System> Inboxes<S> {
         State { inboxes, used: tuple.used, history: tuple.history }
     }
 
-    /// Takes every idle step. An idle step only sends messages; it changes neither server nor
-    /// history nor budgets. So every step that was possible before is still possible after it.
+    /// Adds messages to a state, and takes every idle step. An idle step only sends messages; it
+    /// changes neither server nor history nor budgets. So every step that was possible before is
+    /// still possible after it.
     ///
-    /// `changed` has a bit for each place whose inbox has changed since the last closure. `act` has
-    /// a bit for each place whose possible actions may have changed.
-    fn close(&self, state: &mut State, changed: u32, act: u32, findings: &mut Findings) {
+    /// `arrive` has a bit for each place whose inbox has changed since the last closure. `act` has a
+    /// bit for each place whose possible actions may have changed.
+    fn close(
+        &self,
+        state: &mut State,
+        sent: &[(u8, SetId)],
+        (mut arrive, mut act): (u32, u32),
+        findings: &mut Findings,
+    ) {
         let State { inboxes, used, .. } = state;
-        let (mut changed, mut act) = (changed, act);
-        while changed | act != 0 {
-            let (arrive, now_act) = (changed, act);
-            (changed, act) = (0, 0);
+        let mut pending = [SetId::EMPTY; MAX_SERVERS];
+        self.send(&mut pending, sent);
+        loop {
             for place in 0..self.count() {
                 let inbox = self.get(inboxes[place]);
-                let arrivals = (arrive & 1 << place != 0).then_some(&inbox.idle_sends);
-                let actions = (now_act & 1 << place != 0)
-                    .then(|| &self.actions(inbox.server, *used, findings).idle_sends);
-                for (to, sent) in [arrivals, actions].into_iter().flatten().flatten() {
-                    let to = usize::from(*to);
-                    let next = self.add(inboxes[to], *sent, findings);
-                    if next != inboxes[to] {
-                        inboxes[to] = next;
-                        changed |= 1 << to;
-                    }
+                if arrive & 1 << place != 0 {
+                    self.send(&mut pending, self.idle_sends_of(inbox));
+                }
+                if act & 1 << place != 0 {
+                    let actions = self.actions(inbox.server, *used, findings);
+                    self.send(&mut pending, &actions.idle_sends);
                 }
             }
+            (arrive, act) = (0, 0);
+            for place in 0..self.count() {
+                let sent = std::mem::take(&mut pending[place]);
+                if sent != SetId::EMPTY {
+                    let next = self.add(inboxes[place], sent, findings);
+                    arrive |= u32::from(next != inboxes[place]) << place;
+                    inboxes[place] = next;
+                }
+            }
+            if arrive == 0 {
+                return;
+            }
+        }
+    }
+
+    fn send(&self, pending: &mut Messages, sent: &[(u8, SetId)]) {
+        for (to, sent) in sent {
+            let pending = &mut pending[usize::from(*to)];
+            *pending = self.local.union(*pending, *sent);
         }
     }
 
@@ -143,16 +164,10 @@ impl<S: System> Inboxes<S> {
         findings.extend(by_history);
         let mut after = State { used, history, ..*state };
         after.inboxes[place] = next;
-        let mut changed = 1 << place;
-        for (to, sent) in &transition.sends {
-            let inbox = &mut after.inboxes[usize::from(*to)];
-            *inbox = self.add(*inbox, *sent, findings);
-            changed |= 1 << to;
-        }
         // All servers share the budgets: a change can affect the actions of every server.
         let all = (1 << self.count()) - 1;
         let act = if used == state.used { 1 << place } else { all };
-        self.close(&mut after, changed, act, findings);
+        self.close(&mut after, &transition.sends, (1 << place, act), findings);
         after
     }
 

@@ -96,10 +96,7 @@ impl<S: System> Model<S> {
     /// transitions that differ only by a renaming of the servers are one class. The order of the
     /// threads decides which of them it is.
     pub fn local_transitions(&self) -> Vec<(&S::Server, Input<'_, S>)> {
-        let classes = self.local.classes().into_iter();
-        classes
-            .map(|(server, label)| (self.local.server(server), self.local.input(label)))
-            .collect()
+        self.local.classes()
     }
 
     /// Returns the findings of all transitions, including violations that do not end a search.
