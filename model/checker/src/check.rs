@@ -191,7 +191,8 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
     let system = BoundedCluster::new(config.clone(), Network::Any, Noting::default());
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
-    let how = any_network::Options { threads, symmetry, prune: true };
+    let order = any_network::Order::Progress;
+    let how = any_network::Options { threads, symmetry, prune: true, order };
     let mut outcome = any_network::search(&system, how, control);
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.

@@ -6,7 +6,7 @@ mod system;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use raft_explore::any_network::{Options, Outcome, explore, search};
+use raft_explore::any_network::{Options, Order, Outcome, explore, search};
 use raft_explore::bounded_network::level::{self, Goal, LevelOutcome};
 use raft_explore::bounded_network::stateright::{self, Strategy};
 use raft_explore::bounded_network::{Bounds, Counts, Model, path};
@@ -22,7 +22,8 @@ fn run(system: TwoPhaseCommit, options: Options) -> Outcome<TwoPhaseCommit> {
     search(&Arc::new(system), options, &Control::default())
 }
 
-const PLAIN: Options = Options { threads: 1, symmetry: false, prune: false };
+const PLAIN: Options =
+    Options { threads: 1, symmetry: false, prune: false, order: Order::Progress };
 
 /// Others have counted 288 states for three participants and 8,832 for five: stateright's own
 /// example, and TLC for Lamport's specification.

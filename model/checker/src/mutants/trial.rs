@@ -13,7 +13,7 @@ use super::Mutant;
 use crate::bounded_cluster::{
     BoundedCluster, actions, any_network_actions, broken_properties, over_bounded_network,
 };
-use crate::config::{BoundedConfig, Network};
+use crate::config::{BoundedConfig, Network, Tier};
 use crate::properties::{Property, PropertySet};
 
 /// The result of a mutant's trial.
@@ -179,7 +179,12 @@ fn kill_over_any_network(
     control: &Control,
 ) -> Option<Kill> {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let options = any_network::Options { threads: 1, symmetry: true, prune: true };
+    // Runs in small configurations are short.
+    let order = match (mutant.survives, config.tier) {
+        (None, Tier::Smoke) => any_network::Order::Breadth,
+        _ => any_network::Order::Progress,
+    };
+    let options = any_network::Options { threads: 1, symmetry: true, prune: true, order };
     let mut outcome = any_network::search(&system, options, control);
     if outcome.complete && !outcome.removals_hold {
         // The mutant uses messages that Raft ignores.

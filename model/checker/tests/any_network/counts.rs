@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_checker::bounded_cluster::BoundedCluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_core::Paper;
-use raft_explore::any_network::{Kept, Options, search};
+use raft_explore::any_network::{Kept, Options, Order, search};
 use raft_explore::control::Control;
 
 /// Configurations of the smoke tier, each with three counts: tuples up to renaming, kept states up
@@ -28,7 +28,7 @@ const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
 
 fn kept(config: &BoundedConfig, threads: usize) -> Kept {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    let options = Options { threads, symmetry: true, prune: true };
+    let options = Options { threads, symmetry: true, prune: true, order: Order::Progress };
     let outcome = search(&system, options, &Control::default());
     assert!(outcome.complete && outcome.findings.broken == 0);
     outcome.kept

@@ -6,8 +6,8 @@ use raft_checker::bounded_cluster::{BoundedCluster, any_network_actions, broken_
 use raft_checker::cluster::Cluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_checker::mutants::{self, Mutant};
-use raft_checker::properties::PropertySet;
-use raft_explore::any_network::{Options, search};
+use raft_checker::properties::{Property, PropertySet, can_recover};
+use raft_explore::any_network::{Options, Order, search};
 use raft_explore::control::Control;
 use raft_trace::Action;
 
@@ -20,6 +20,11 @@ fn broken_by(config: &BoundedConfig, mutant: &Mutant, actions: &[Action]) -> Pro
             broken.extend(observation.broken);
         }
     }
+    // Every message can be lost.
+    cluster.network.clear();
+    if config.recover && can_recover::check(&config.settings, &mutant, &cluster).is_err() {
+        broken.insert(Property::CanRecover);
+    }
     broken
 }
 
@@ -28,7 +33,7 @@ fn a_run_of(id: &str, config: &str) {
     let all = mutants::all();
     let mutant = all.iter().find(|mutant| mutant.id == id).expect("it is one of them");
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let options = Options { threads: 2, symmetry: true, prune: false };
+    let options = Options { threads: 2, symmetry: true, prune: false, order: Order::Progress };
     let (steps, bit) = search(&system, options, &Control::default()).violation.expect("a run");
     let property = broken_properties(bit).iter().next().expect("one property");
     let actions = any_network_actions(&config, &mutant, steps);
@@ -52,6 +57,12 @@ fn of_a_leader_that_commits_entries_of_other_terms() {
 #[test]
 fn of_a_stale_read() {
     a_run_of("RD-12", "reads-3-rounds");
+}
+
+/// The property looks at the names of servers, and the search stores states up to renaming.
+#[test]
+fn of_a_cluster_that_cannot_recover() {
+    a_run_of("EL-17", "recover-3");
 }
 
 #[test]

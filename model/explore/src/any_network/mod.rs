@@ -24,4 +24,4 @@ mod search;
 mod state;
 
 pub use antichains::Kept;
-pub use search::{Exploration, Options, Outcome, explore, search};
+pub use search::{Exploration, Options, Order, Outcome, explore, search};

@@ -29,6 +29,18 @@ pub struct Options {
     pub symmetry: bool,
     /// Whether messages that can no longer make a difference are removed.
     pub prune: bool,
+    /// The order in which states are expanded.
+    pub order: Order,
+}
+
+/// The order in which states are expanded. The kept states are the same for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By the progress of the servers ([`System::progress`]). Few states become part of others after
+    /// they were expanded, so a whole exploration takes the least time.
+    Progress,
+    /// By the number of steps. It finds short runs early.
+    Breadth,
 }
 
 /// The result of a search.
@@ -99,6 +111,7 @@ pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) 
         inboxes: Inboxes::new(local),
         antichains: Antichains::new(),
         control,
+        order: options.order,
         expanded: AtomicU64::new(0),
         observed: Mutex::new(Observed::default()),
     };
@@ -136,8 +149,16 @@ struct Search<'a, S: System> {
     inboxes: Inboxes<S>,
     antichains: Antichains,
     control: &'a Control,
+    order: Order,
     expanded: AtomicU64,
     observed: Mutex<Observed>,
+}
+
+/// A state that is expanded, and its place in the order.
+#[derive(Clone, Copy)]
+struct Parent {
+    id: StateId,
+    rank: u64,
 }
 
 #[derive(Default)]
@@ -158,16 +179,17 @@ impl<S: System> Search<'_, S> {
     /// Expands states until none is left or the search is over. Returns whether everything was
     /// explored.
     fn explore(&mut self) -> bool {
+        // By progress or by the number of steps.
         let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
         let mut waiting = 0;
         let mut findings = Findings::default();
         let initial = self.inboxes.initial(&mut findings);
         let mut new = Vec::new();
-        self.keep(&initial, StateId::NONE, findings, &mut new);
+        self.keep(&initial, Parent { id: StateId::NONE, rank: 0 }, findings, &mut new);
         loop {
             waiting += new.len();
-            for (progress, id) in new.drain(..) {
-                queue.entry(progress).or_default().push(id);
+            for (rank, id) in new.drain(..) {
+                queue.entry(rank).or_default().push(id);
             }
             self.control.progress.queue.store(waiting as u64, Ordering::Relaxed);
             if self.is_over() {
@@ -175,9 +197,9 @@ impl<S: System> Search<'_, S> {
             }
             let mut batch = Vec::new();
             while batch.len() < BATCH
-                && let Some((_, states)) = queue.pop_first()
+                && let Some((rank, states)) = queue.pop_first()
             {
-                batch.extend(states);
+                batch.extend(states.into_iter().map(|id| Parent { id, rank }));
             }
             if batch.is_empty() {
                 return true;
@@ -198,16 +220,16 @@ impl<S: System> Search<'_, S> {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expand_all(&self, ids: &[StateId]) -> Vec<(u64, StateId)> {
+    fn expand_all(&self, states: &[Parent]) -> Vec<(u64, StateId)> {
         let mut new = Vec::new();
         if self.is_over() {
             return new;
         }
         let (mut expanded, mut steps) = (0, 0);
-        for id in ids {
-            if let Some(state) = self.antichains.maximal(&self.inboxes, *id) {
+        for parent in states {
+            if let Some(state) = self.antichains.maximal(&self.inboxes, parent.id) {
                 expanded += 1;
-                steps += self.expand(&state, *id, &mut new);
+                steps += self.expand(&state, *parent, &mut new);
             }
         }
         self.expanded.fetch_add(expanded, Ordering::Relaxed);
@@ -215,16 +237,16 @@ impl<S: System> Search<'_, S> {
         new
     }
 
-    fn expand(&self, state: &State, id: StateId, new: &mut Vec<(u64, StateId)>) -> u64 {
+    fn expand(&self, state: &State, parent: Parent, new: &mut Vec<(u64, StateId)>) -> u64 {
         let mut steps = 0;
         let mut shown = Findings::default();
         self.inboxes.steps(state, &mut shown, |step| {
             steps += 1;
             let mut findings = Findings::default();
             let next = self.inboxes.after(state, step, &mut findings);
-            self.keep(&next, id, findings, new);
+            self.keep(&next, parent, findings, new);
         });
-        self.note(shown, id);
+        self.note(shown, parent.id);
         steps
     }
 
@@ -232,7 +254,7 @@ impl<S: System> Search<'_, S> {
     fn keep(
         &self,
         state: &State,
-        parent: StateId,
+        parent: Parent,
         findings: Findings,
         new: &mut Vec<(u64, StateId)>,
     ) {
@@ -243,13 +265,17 @@ impl<S: System> Search<'_, S> {
             by_cluster.set(findings);
             progress
         };
-        let insertion = self.antichains.insert(&self.inboxes, &canonical, parent, examine);
+        let insertion = self.antichains.insert(&self.inboxes, &canonical, parent.id, examine);
         if let Insertion::Kept { id, progress } = insertion {
-            new.push((progress, id));
+            let rank = match self.order {
+                Order::Progress => progress,
+                Order::Breadth => parent.rank + 1,
+            };
+            new.push((rank, id));
         }
         let mut findings = findings;
         findings.extend(by_cluster.get());
-        self.note(findings, parent);
+        self.note(findings, parent.id);
     }
 
     /// Returns the progress of the servers of a tuple, and the findings in them together.

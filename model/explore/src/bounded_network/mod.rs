@@ -206,7 +206,7 @@ impl<S: System> Model<S> {
                 let server = usize::from(server);
                 let (id, transition) = self.local.transition(state.servers[server], label);
                 let Some(transition) = transition else { return Next::Idle };
-                if changes_nothing(state.servers[server], transition) {
+                if self.changes_nothing(state, server, id, transition) {
                     return Next::Idle;
                 }
                 if !self.react(&mut next, server, id, transition, &mut findings) {
@@ -217,6 +217,21 @@ impl<S: System> Model<S> {
         }
         self.seal(&mut next);
         Next::State(next, findings)
+    }
+
+    /// Decides whether an action changes neither the server nor the network nor the history. A server
+    /// that refuses to start does not change, but breaks a property.
+    fn changes_nothing(
+        &self,
+        state: &State,
+        place: usize,
+        id: u32,
+        transition: &Transition<S>,
+    ) -> bool {
+        transition.server == state.servers[place]
+            && transition.sent.is_empty()
+            && transition.findings.broken == 0
+            && self.local.history_step(state.history, id, &transition.facts).0 == state.history
     }
 
     /// Lets one server do its local transition. Returns false if the network has no room for its
@@ -351,14 +366,6 @@ impl<S: System> Model<S> {
     pub(crate) fn note_blocked(&self, count: u64) {
         self.observed.blocked.fetch_add(count, Ordering::Relaxed);
     }
-}
-
-/// A server that refuses to start does not change, but breaks a property.
-fn changes_nothing<S: System>(server: ServerId, transition: &Transition<S>) -> bool {
-    transition.server == server
-        && transition.sent.is_empty()
-        && transition.facts.is_empty()
-        && transition.findings.broken == 0
 }
 
 /// The number of renamings of [`MAX_SERVERS`] servers.
