@@ -2,7 +2,7 @@
 //! found is performed on a production server, and the results are compared.
 //!
 //! The behaviour of a server depends only on its own state and its own inputs. The checker has
-//! enumerated both, up to a renaming of the servers: some ten thousand *local transitions* produce
+//! enumerated both, over a bounded network and over any network, up to a renaming of the servers: some ten thousand *local transitions* produce
 //! tens of millions of cluster states. A local transition is one action of one server in one state.
 //! Each of them is tried here on the code that `raftd` runs, with a simulated disk:
 //!
@@ -51,17 +51,20 @@ pub mod simulated_run;
 pub mod snapshot_transfer;
 pub mod trace;
 mod transition_paths;
+mod tried;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::any_network;
+use raft_checker::bounded_cluster::{BoundedCluster, in_full, over_bounded_network};
 use raft_checker::bounded_network::level::{self, Goal};
-use raft_checker::config::BoundedConfig;
+use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::control::Control;
 use raft_checker::coverage::{kind, role};
 use raft_core::{NodeId, Paper};
-use raft_trace::ClusterTrace;
+use raft_trace::{ClusterTrace, DiskMode};
 
 use crate::lockstep::Divergence;
 use crate::refinement_mapping::Refinement;
@@ -69,7 +72,9 @@ pub use fault_variant::FaultVariant;
 use local_transitions::Trial;
 use random_walks::Walks;
 pub use snapshot_transfer::Transfers;
+use transition_paths::PathsBuilder;
 pub use transition_paths::{Paths, Step};
+pub use tried::Tried;
 
 /// The results of checking production against one configuration.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +83,11 @@ pub struct Conformed {
     pub config: String,
     /// The number of local transitions that the checker found, by kind of action and role.
     pub known: BTreeMap<(&'static str, &'static str), u64>,
-    /// The number of these transitions that were tried.
+    /// How many of them no bounded network reaches.
+    pub over_any_network: u64,
+    /// How many of them an earlier configuration had tried, with all that can follow.
+    pub tried_before: u64,
+    /// The number of these transitions that were tried, here or before.
     pub covered: BTreeMap<(&'static str, &'static str), u64>,
     /// The number of transitions that begin in a state to which no path was found.
     pub unreached: u64,
@@ -154,6 +163,7 @@ impl Conformed {
         for (key, count) in own.covered {
             *self.covered.entry(key).or_default() += count;
         }
+        self.tried_before += own.tried_before;
         self.asked += own.asked;
         self.crash_points += own.crash_points;
         self.disks += own.disks;
@@ -170,6 +180,13 @@ impl Conformed {
     }
 }
 
+/// Returns whether the local transitions over any network are tried as well. With a queued disk, the
+/// search over any network forgets later copies of messages that wait for a write. Such servers are
+/// not states of production.
+fn reaches_more_over_any_network(config: &BoundedConfig) -> bool {
+    config.network == Network::Any && config.settings.disk == DiskMode::Atomic
+}
+
 /// The progress of a check, for display.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -179,9 +196,11 @@ pub struct Progress {
     pub tried: AtomicU64,
 }
 
-/// Explores a configuration and checks production against it.
+/// Explores a configuration and checks production against it. `tried` are the tests of earlier
+/// configurations, which are not repeated.
 pub fn conform(
     config: &BoundedConfig,
+    tried: &Tried,
     threads: usize,
     control: &Control,
     progress: &Progress,
@@ -190,21 +209,39 @@ pub fn conform(
     let config = &BoundedConfig { recover: false, ..config.clone() };
     let model = over_bounded_network(config, true, Paper);
     let outcome = level::search(&model, Goal::Violation, threads, control);
-    let explored = outcome.complete && outcome.found_at.is_none();
-    let paths = Paths::of(&model, control);
+    let mut explored = outcome.complete && outcome.found_at.is_none();
+    let mut paths = PathsBuilder::new(config);
+    paths.add(in_full(model.local_transitions()), Network::Bounded, control);
     drop(model);
+    if reaches_more_over_any_network(config) && explored {
+        let system = BoundedCluster::new(config.clone(), Network::Any, Paper);
+        let order = any_network::Order::Progress;
+        let options = any_network::Options {
+            threads,
+            symmetry: true,
+            prune: true,
+            order,
+            most_expanded: u64::MAX,
+        };
+        let exploration = any_network::explore(&Arc::new(system), options, control);
+        explored = exploration.outcome.complete;
+        paths.add(in_full(exploration.local_transitions()), Network::Any, control);
+    }
+    let paths = paths.finish(control);
     let mut known = Conformed { config: config.name.clone(), ..Conformed::default() };
     if control.is_interrupted() {
         return known;
     }
     (known.states, known.unreached) = (paths.states() as u64, paths.unreached as u64);
+    known.over_any_network =
+        paths.steps().iter().filter(|step| step.network == Network::Any).count() as u64;
     for step in paths.steps() {
         let key = (kind(&step.action), role(paths.server(step)));
         *known.known.entry(key).or_default() += 1;
     }
     progress.known.fetch_add(paths.steps().len() as u64, Ordering::Relaxed);
     let refinement = Refinement::default();
-    let trial = Trial::new(&config.settings, &refinement, &paths, known);
+    let trial = Trial::new(&config.settings, &refinement, &paths, tried, known);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| trial.run(control, progress));

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use raft_checker::cluster::rename::Renaming;
 use raft_checker::control::Control;
 use raft_checker::coverage::{kind, role};
 use raft_core::NodeId;
@@ -10,6 +11,7 @@ use raft_trace::{Action, ClusterTrace, Settings};
 
 use super::fault_variant::{Course, Difference, FaultVariant, dice, is_batch, plainly};
 use super::transition_paths::{Paths, Step};
+use super::tried::Tried;
 use super::{Conformed, Found, Progress};
 use crate::lockstep::{Divergence, Lockstep};
 use crate::refinement_mapping::Refinement;
@@ -28,6 +30,7 @@ pub(super) struct Trial<'a> {
     settings: &'a Settings,
     refinement: &'a Refinement,
     paths: &'a Paths,
+    tried: &'a Tried,
     next: AtomicUsize,
     stop: AtomicBool,
     result: Mutex<Conformed>,
@@ -38,10 +41,11 @@ impl<'a> Trial<'a> {
         settings: &'a Settings,
         refinement: &'a Refinement,
         paths: &'a Paths,
+        tried: &'a Tried,
         begun: Conformed,
     ) -> Trial<'a> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Trial { settings, refinement, paths, next, stop, result: Mutex::new(begun) }
+        Trial { settings, refinement, paths, tried, next, stop, result: Mutex::new(begun) }
     }
 
     /// Tries one transition after the other, until there are no more, a difference is found, or the
@@ -78,7 +82,21 @@ impl<'a> Trial<'a> {
         self.result.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries one transition in every way.
+    /// Returns a hash of a step under each renaming of the servers.
+    fn hashes(&self, step: &Step) -> Vec<u64> {
+        let server = self.paths.server(step);
+        let hash =
+            |by: &Renaming| dice((self.settings, by.server(server), by.action(&step.action)));
+        self.paths.renamings().iter().map(hash).collect()
+    }
+
+    /// Returns whether no earlier configuration has tried a step with the one that follows it.
+    fn is_new_pair(&self, step: &[u64], next: &Action) -> bool {
+        let renamed = self.paths.renamings().iter().map(|by| by.action(next));
+        self.tried.add(step.iter().zip(renamed).map(dice).min())
+    }
+
+    /// Tries one transition in every way in which no earlier configuration has tried it.
     fn step(
         &self,
         number: usize,
@@ -89,22 +107,32 @@ impl<'a> Trial<'a> {
     ) -> Result<(), Later> {
         let course = Course { settings: self.settings, refinement: self.refinement, id };
         let Some((action, before)) = path.split_last() else { return Ok(()) };
-        let led = self.alone(course, number, action, before, own);
+        let hashes = self.hashes(step);
+        let is_new = self.tried.add(hashes.iter().min());
+        let led = if is_new { self.alone(course, number, action, before, own) } else { Ok(None) };
         let led = led.map_err(|difference| Box::new((difference, Vec::new())))?;
         let led = led.as_ref();
         let first_way = self.paths.is_first_way(number);
         own.second_ways += u64::from(!first_way);
+        let mut has_new_pairs = false;
         for next in self.paths.next(step) {
-            let outcome = if is_batch(action, &next) {
+            let batch = is_batch(action, &next);
+            if !batch && first_way || !self.is_new_pair(&hashes, &next) {
+                continue;
+            }
+            has_new_pairs = true;
+            let outcome = if batch {
                 together(course, led, before, &[action, &next], own)
-            } else if first_way {
-                Ok(())
             } else {
                 own.followed += 1;
                 after(course, led, path, &next)
                     .map_err(|divergence| (divergence, FaultVariant::SecondWay))
             };
             outcome.map_err(|difference| Box::new((difference, vec![next])))?;
+        }
+        if !is_new {
+            own.tried_before += u64::from(!has_new_pairs);
+            return Ok(());
         }
         let longest = 2 + dice((action, number)) % (LONGEST - 1);
         let run = self.paths.run(step, usize::try_from(longest).unwrap_or(2));

@@ -7,11 +7,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use raft_checker::bounded_cluster::{BoundedModel, in_full, script};
+use raft_checker::bounded_cluster::script;
 use raft_checker::cluster::Cluster;
 use raft_checker::cluster::rename::Renaming;
 use raft_checker::cluster::server::Server;
-use raft_checker::config::BoundedConfig;
+use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::control::Control;
 use raft_core::{NodeId, Paper};
 use raft_trace::Action;
@@ -25,6 +25,7 @@ pub struct Paths {
     steps: Vec<Step>,
     /// The number of the checker's transitions that begin in a state to which no path leads.
     pub unreached: usize,
+    renamings: Vec<Renaming>,
 }
 
 /// A state of one server, as it was first reached.
@@ -49,6 +50,8 @@ pub struct Step {
     /// The state after the action, and the renaming from the server after the action to the server
     /// that represents this state.
     to: Option<(usize, Renaming)>,
+    /// The network over which the checker has reached it: the bounded one, if both.
+    pub network: Network,
 }
 
 /// The states of servers up to renaming, by their canonical form.
@@ -96,23 +99,51 @@ impl Classes {
     }
 }
 
-impl Paths {
-    /// Returns the paths of a configuration that has been explored, or some of them if interrupted.
-    pub fn of(model: &BoundedModel<Paper>, control: &Control) -> Paths {
-        let config = model.system().config();
-        let mut classes =
-            Classes { renamings: Renaming::all(config.settings.servers), known: HashMap::new() };
-        let mut paths = Paths { states: Vec::new(), steps: Vec::new(), unreached: 0 };
+/// The local transitions of one server, in canonical form, each with the network over which the
+/// checker has reached it.
+type Samples = HashMap<Server, Vec<(Action, Network)>>;
+
+/// Paths under construction.
+pub(super) struct PathsBuilder<'a> {
+    config: &'a BoundedConfig,
+    classes: Classes,
+    samples: Samples,
+}
+
+impl<'a> PathsBuilder<'a> {
+    pub(super) fn new(config: &'a BoundedConfig) -> PathsBuilder<'a> {
+        let renamings = Renaming::all(config.settings.servers);
+        let classes = Classes { renamings, known: HashMap::new() };
+        PathsBuilder { config, classes, samples: HashMap::new() }
+    }
+
+    /// Adds local transitions that the checker has reached over a network, unless they are known or
+    /// the check is interrupted.
+    pub(super) fn add<'t>(
+        &mut self,
+        transitions: impl Iterator<Item = (&'t Server, Action)>,
+        network: Network,
+        control: &Control,
+    ) {
+        for (server, action) in transitions {
+            if control.is_interrupted() {
+                return;
+            }
+            let (canonical, action) = self.classes.canonical_step(server, &action);
+            let of_server = self.samples.entry(canonical).or_default();
+            if network == Network::Bounded || of_server.iter().all(|(known, _)| *known != action) {
+                of_server.push((action, network));
+            }
+        }
+    }
+
+    /// Returns the paths to all transitions, or to some of them if interrupted.
+    pub(super) fn finish(self, control: &Control) -> Paths {
+        let PathsBuilder { config, mut classes, mut samples } = self;
+        let mut paths =
+            Paths { states: Vec::new(), steps: Vec::new(), unreached: 0, renamings: Vec::new() };
         for (server, prefix) in beginnings(config, &script(config)) {
             paths.add_state(&mut classes, server, None, prefix);
-        }
-        let mut samples: HashMap<Server, Vec<Action>> = HashMap::new();
-        for (server, action) in in_full(model.local_transitions()) {
-            if control.is_interrupted() {
-                break;
-            }
-            let (canonical, action) = classes.canonical_step(server, &action);
-            samples.entry(canonical).or_default().push(action);
         }
         let mut queue: VecDeque<usize> = (0..paths.states.len()).collect();
         while let Some(state) = queue.pop_front() {
@@ -122,16 +153,19 @@ impl Paths {
             let (canonical, representative) = classes.canonical(&paths.states[state].server);
             let back = classes.renamings[representative].inverse();
             let mut here = samples.remove(&canonical).unwrap_or_default();
-            here.sort_by_cached_key(|action| dice(action));
-            for action in here {
-                let found = paths.add_step(&mut classes, config, state, back.action(&action));
-                queue.extend(found);
+            here.sort_by_cached_key(|(action, network)| (*network == Network::Any, dice(action)));
+            for (action, network) in here {
+                let step = (back.action(&action), network);
+                queue.extend(paths.add_step(&mut classes, config, state, step));
             }
         }
         paths.unreached = samples.values().map(Vec::len).sum();
+        paths.renamings = classes.renamings;
         paths
     }
+}
 
+impl Paths {
     /// Adds the state of a server unless it is known. Returns the state, whether it is new, and the
     /// renaming from this server to the one that represents the state.
     fn add_state(
@@ -159,7 +193,7 @@ impl Paths {
         classes: &mut Classes,
         config: &BoundedConfig,
         state: usize,
-        action: Action,
+        (action, network): (Action, Network),
     ) -> Option<usize> {
         let number = self.steps.len();
         let mut server = self.states[state].server.clone();
@@ -168,7 +202,7 @@ impl Paths {
         let to = possible.then(|| self.add_state(classes, server, Some(number), Vec::new()));
         let new = to.as_ref().and_then(|(state, new, _)| new.then_some(*state));
         let to = to.map(|(state, _, renaming)| (state, renaming));
-        self.steps.push(Step { state, action, to });
+        self.steps.push(Step { state, action, to, network });
         new
     }
 
@@ -187,6 +221,11 @@ impl Paths {
     pub fn is_first_of_its_state(&self, number: usize) -> bool {
         let step = self.steps.get(number);
         step.is_some_and(|step| self.states[step.state].steps.first() == Some(&number))
+    }
+
+    /// Returns all renamings of the servers.
+    pub fn renamings(&self) -> &[Renaming] {
+        &self.renamings
     }
 
     /// Returns all steps.

@@ -19,7 +19,9 @@ use raft_cli::options::{ThreadsArgs, positive_duration, shell_word};
 use raft_cli::output::Output;
 use raft_cli::progress::{INTERVAL, Share};
 use raft_conform::trace::{BadTrace, hold};
-use raft_conform::{Found, Progress, conform, first_start, log_store, show, snapshot_transfer};
+use raft_conform::{
+    Found, Progress, Tried, conform, first_start, log_store, show, snapshot_transfer,
+};
 use raft_trace::ClusterTrace;
 
 use crate::failure::Failure;
@@ -110,6 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     (run.transfers, run.scenario) = watch.run("transfers", |control, _| {
         snapshot_transfer::try_all(&snapshot_transfer::generated(), control)
     });
+    let tried = Tried::default();
     for (place, config) in (1..).zip(&configs) {
         if run.diverged() || watch.control.stopped().is_some() {
             break;
@@ -117,8 +120,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let started = Instant::now();
         let name = format!("{} ({place} of {})", config.name, configs.len());
         let threads = run.threads;
-        let conformed =
-            watch.run(&name, |control, progress| conform(config, threads, control, progress));
+        let conformed = watch
+            .run(&name, |control, progress| conform(config, &tried, threads, control, progress));
         run.add(conformed, started.elapsed());
     }
     run.left_out = configs.len() - run.configs.len();

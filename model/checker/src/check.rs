@@ -192,7 +192,8 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
     let order = any_network::Order::Progress;
-    let how = any_network::Options { threads, symmetry, prune: true, order };
+    let how =
+        any_network::Options { threads, symmetry, prune: true, order, most_expanded: u64::MAX };
     let mut outcome = any_network::search(&system, how, control);
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.

@@ -35,4 +35,4 @@ pub mod run_table;
 mod script;
 pub mod text_width;
 
-pub use raft_explore::{bounded_network, control};
+pub use raft_explore::{any_network, bounded_network, control};

@@ -42,6 +42,9 @@ impl Label {
     }
 }
 
+/// A server, and its input.
+pub(crate) type LocalTransition = (ServerId, Label);
+
 /// Stands for no message.
 const DEAD: MessageId = MessageId::MAX;
 
@@ -440,11 +443,11 @@ impl<S: System> Local<S> {
 
     /// Returns one local transition of each class. Transitions that differ only by a renaming are
     /// one class. The order of the threads decides which of them it is.
-    pub(crate) fn classes(&self) -> Vec<(&S::Server, Input<'_, S>)> {
+    pub(crate) fn classes(&self) -> Vec<LocalTransition> {
         let mut classes = HashSet::new();
         let possible = self.inputs().filter(|known| known.transition.is_some());
         let first = possible.filter(|known| classes.insert(self.class(known.from, known.label)));
-        first.map(|known| (self.server(known.from), self.input(known.label))).collect()
+        first.map(|known| (known.from, known.label)).collect()
     }
 
     /// Returns all servers with their inputs. A message that makes no difference is no input: how

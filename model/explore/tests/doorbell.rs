@@ -105,7 +105,13 @@ impl System for Doorbell {
 /// Returns the tuples that were reached, and whether the removed messages make no
 /// difference.
 fn reached(system: Doorbell) -> (HashSet<(Vec<Server>, (), u8)>, bool) {
-    let options = Options { threads: 1, symmetry: false, prune: true, order: Order::Progress };
+    let options = Options {
+        threads: 1,
+        symmetry: false,
+        prune: true,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
+    };
     let mut reached = HashSet::new();
     let explored = explore(&Arc::new(system), options, &Control::default());
     explored.for_each_tuple(|servers, (), history| {

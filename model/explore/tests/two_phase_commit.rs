@@ -22,8 +22,13 @@ fn run(system: TwoPhaseCommit, options: Options) -> Outcome<TwoPhaseCommit> {
     search(&Arc::new(system), options, &Control::default())
 }
 
-const PLAIN: Options =
-    Options { threads: 1, symmetry: false, prune: false, order: Order::Progress };
+const PLAIN: Options = Options {
+    threads: 1,
+    symmetry: false,
+    prune: false,
+    order: Order::Progress,
+    most_expanded: u64::MAX,
+};
 
 /// Others have counted 288 states for three participants and 8,832 for five: stateright's own
 /// example, and TLC for Lamport's specification.

@@ -1,7 +1,7 @@
 //! Whole configurations conform.
 
 use raft_checker::control::{Control, StopReason};
-use raft_conform::{Conformed, Progress, conform};
+use raft_conform::{Conformed, Progress, Tried, conform};
 
 use crate::support::config;
 
@@ -17,7 +17,8 @@ struct Counts {
 }
 
 fn conforms(name: &str) -> Counts {
-    let conformed = conform(&config(name), 2, &Control::default(), &Progress::default());
+    let conformed =
+        conform(&config(name), &Tried::default(), 2, &Control::default(), &Progress::default());
     assert!(conformed.divergence.is_none(), "{:#?}", conformed.divergence);
     assert!(conformed.bad_transfer.is_none(), "{:#?}", conformed.bad_transfer);
     assert!(conformed.complete);
@@ -96,7 +97,8 @@ fn the_end_of_figure_8_conforms() {
 fn what_was_stopped_is_not_complete() {
     let control = Control::default();
     control.stop(StopReason::TimeLimit);
-    let conformed = conform(&config("election-2"), 1, &control, &Progress::default());
+    let conformed =
+        conform(&config("election-2"), &Tried::default(), 1, &control, &Progress::default());
     assert!(!conformed.complete && !conformed.diverged());
     assert_eq!(conformed.covered(), 0);
 }

@@ -100,6 +100,8 @@ impl Run {
             "configuration",
             "states",
             "covered",
+            "any network",
+            "before",
             "crashes",
             "disks",
             "faults",
@@ -114,6 +116,8 @@ impl Run {
                 config.config.clone(),
                 count(config.states),
                 share(config.covered(), config.known()),
+                count(config.over_any_network),
+                count(config.tried_before),
                 count(config.crash_points),
                 count(config.disks),
                 count(config.faults),
@@ -233,8 +237,11 @@ impl Run {
             Exit::Diverged => "DIVERGED: see above.\n".to_owned(),
             Exit::Fine => format!(
                 "CONFORMS: all {} local transitions, in {seconds:.1} s. Production does what the model \
-                 does.\n",
-                count(known)
+                 does.\n{} of them are reached over any network only; {} were tried for an earlier \
+                 configuration.\n",
+                count(known),
+                count(self.sum(|config| config.over_any_network)),
+                count(self.sum(|config| config.tried_before))
             ),
             _ => {
                 let mut out = format!(
@@ -318,6 +325,8 @@ fn config_json(config: &Conformed, time: Duration) -> Value {
         "states": config.states,
         "known": config.known(),
         "covered": config.covered(),
+        "over_any_network_only": config.over_any_network,
+        "tried_before": config.tried_before,
         "unreached": config.unreached,
         "crash_points": config.crash_points,
         "disks": config.disks,

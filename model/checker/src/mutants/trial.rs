@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft_explore::any_network;
+use raft_explore::any_network::{self, Options, Order};
 use raft_explore::bounded_network::level::{self, Goal};
 use raft_explore::bounded_network::path;
 use raft_explore::control::Control;
@@ -13,7 +13,7 @@ use super::Mutant;
 use crate::bounded_cluster::{
     BoundedCluster, actions, any_network_actions, broken_properties, over_bounded_network,
 };
-use crate::config::{BoundedConfig, Network, Tier};
+use crate::config::{BoundedConfig, Network};
 use crate::properties::{Property, PropertySet};
 
 /// The result of a mutant's trial.
@@ -43,6 +43,9 @@ pub struct AnyNetworkTrial {
     /// were kept.
     pub survived: Vec<(String, u64)>,
 }
+
+/// The number of states in which a short run is looked for.
+const SHORT: u64 = 50_000;
 
 /// A violation.
 #[derive(Clone, Debug, Serialize)]
@@ -171,7 +174,7 @@ fn first_violation(
 }
 
 /// Explores any network until a property is broken, on one thread, so that the same run is found each
-/// time.
+/// time: first by the number of steps, because most runs are short, and then all of it.
 fn kill_over_any_network(
     survived: &mut Vec<(String, u64)>,
     mutant: &Mutant,
@@ -179,17 +182,25 @@ fn kill_over_any_network(
     control: &Control,
 ) -> Option<Kill> {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    // Runs in small configurations are short.
-    let order = match (mutant.survives, config.tier) {
-        (None, Tier::Smoke) => any_network::Order::Breadth,
-        _ => any_network::Order::Progress,
+    let all = Options {
+        threads: 1,
+        symmetry: true,
+        prune: true,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
     };
-    let options = any_network::Options { threads: 1, symmetry: true, prune: true, order };
-    let mut outcome = any_network::search(&system, options, control);
+    let few = Options {
+        order: Order::Breadth,
+        most_expanded: if mutant.survives.is_none() { SHORT } else { 0 },
+        ..all
+    };
+    let mut outcome = any_network::search(&system, few, control);
+    if outcome.violation.is_none() && !outcome.complete {
+        outcome = any_network::search(&system, all, control);
+    }
     if outcome.complete && !outcome.removals_hold {
         // The mutant uses messages that Raft ignores.
-        let all = any_network::Options { prune: false, ..options };
-        outcome = any_network::search(&system, all, control);
+        outcome = any_network::search(&system, Options { prune: false, ..all }, control);
     }
     let Some((steps, bit)) = outcome.violation else {
         if outcome.complete && outcome.findings.broken == 0 {

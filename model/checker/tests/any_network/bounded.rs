@@ -38,7 +38,13 @@ fn bounded(config: &BoundedConfig) -> HashSet<(Vec<Server>, History)> {
 
 fn contains(config: &BoundedConfig) {
     let bounded = bounded(config);
-    let options = Options { threads: 2, symmetry: false, prune: true, order: Order::Progress };
+    let options = Options {
+        threads: 2,
+        symmetry: false,
+        prune: true,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
+    };
     let mut any = HashSet::new();
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     explore(&system, options, &Control::default()).for_each_tuple(|servers, _, history| {

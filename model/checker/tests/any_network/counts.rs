@@ -28,7 +28,13 @@ const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
 
 fn kept(config: &BoundedConfig, threads: usize) -> Kept {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    let options = Options { threads, symmetry: true, prune: true, order: Order::Progress };
+    let options = Options {
+        threads,
+        symmetry: true,
+        prune: true,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
+    };
     let outcome = search(&system, options, &Control::default());
     assert!(outcome.complete && outcome.findings.broken == 0);
     outcome.kept

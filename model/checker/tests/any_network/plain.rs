@@ -22,7 +22,13 @@ fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
     let plain = explicit::search(system());
     let all: HashSet<_> = plain.tuples.iter().cloned().collect();
     for prune in [false, true] {
-        let options = Options { threads: 2, symmetry: false, prune, order: Order::Progress };
+        let options = Options {
+            threads: 2,
+            symmetry: false,
+            prune,
+            order: Order::Progress,
+            most_expanded: u64::MAX,
+        };
         let mut reached = HashSet::new();
         let explored = explore(&Arc::new(system()), options, &Control::default());
         explored.for_each_tuple(|servers: Vec<&ViewedServer>, used, history: &History| {

@@ -19,7 +19,13 @@ fn reached(
     prune: bool,
 ) -> (HashSet<u64>, Findings, u64) {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    let options = Options { threads: 2, symmetry: true, prune, order: Order::Progress };
+    let options = Options {
+        threads: 2,
+        symmetry: true,
+        prune,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
+    };
     let mut tuples = HashSet::new();
     let explored = explore(&system, options, &Control::default());
     explored.for_each_tuple(|servers, used, history| {

@@ -33,7 +33,13 @@ fn a_run_of(id: &str, config: &str) {
     let all = mutants::all();
     let mutant = all.iter().find(|mutant| mutant.id == id).expect("it is one of them");
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let options = Options { threads: 2, symmetry: true, prune: false, order: Order::Progress };
+    let options = Options {
+        threads: 2,
+        symmetry: true,
+        prune: false,
+        order: Order::Progress,
+        most_expanded: u64::MAX,
+    };
     let (steps, bit) = search(&system, options, &Control::default()).violation.expect("a run");
     let property = broken_properties(bit).iter().next().expect("one property");
     let actions = any_network_actions(&config, &mutant, steps);

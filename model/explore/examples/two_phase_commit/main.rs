@@ -13,7 +13,13 @@ use system::TwoPhaseCommit;
 fn main() {
     for (about, enough) in [("correct", 3), ("commits when two of three are prepared", 2)] {
         let system = Arc::new(TwoPhaseCommit { participants: 3, enough });
-        let options = Options { threads: 2, symmetry: true, prune: true, order: Order::Progress };
+        let options = Options {
+            threads: 2,
+            symmetry: true,
+            prune: true,
+            order: Order::Progress,
+            most_expanded: u64::MAX,
+        };
         let outcome = search(&system, options, &Control::default());
         println!("{about}: {:?}", outcome.kept);
         for step in outcome.violation.into_iter().flat_map(|(run, _)| run) {

@@ -17,7 +17,7 @@ use super::removal_check::removals_hold;
 use super::run;
 use super::state::{State, Tuple};
 use crate::control::Control;
-use crate::local::Local;
+use crate::local::{Local, LocalTransition};
 use crate::system::{Findings, Input, RunStep, System};
 
 /// The options of a search.
@@ -31,6 +31,8 @@ pub struct Options {
     pub prune: bool,
     /// The order in which states are expanded.
     pub order: Order,
+    /// The number of expanded states after which the search gives up.
+    pub most_expanded: u64,
 }
 
 /// The order in which states are expanded. The kept states are the same for each.
@@ -69,6 +71,7 @@ pub struct Exploration<S: System> {
     pub outcome: Outcome<S>,
     inboxes: Inboxes<S>,
     antichains: Antichains,
+    local_transitions: Vec<LocalTransition>,
 }
 
 impl<S: System> Exploration<S> {
@@ -86,7 +89,9 @@ impl<S: System> Exploration<S> {
     /// transitions that differ only by a renaming of the servers are one class. A message that makes
     /// no difference to the server is no input.
     pub fn local_transitions(&self) -> Vec<(&S::Server, Input<'_, S>)> {
-        self.inboxes.local.classes()
+        let local = &self.inboxes.local;
+        let transitions = self.local_transitions.iter();
+        transitions.map(|(server, label)| (local.server(*server), local.input(*label))).collect()
     }
 }
 
@@ -112,6 +117,7 @@ pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) 
         antichains: Antichains::new(),
         control,
         order: options.order,
+        most_expanded: options.most_expanded,
         expanded: AtomicU64::new(0),
         observed: Mutex::new(Observed::default()),
     };
@@ -123,8 +129,8 @@ pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) 
         true => antichains.count(&inboxes),
         false => antichains.count_roughly(),
     });
-    // The check looks at pairs of servers and messages that did not meet.
-    let local_transitions = inboxes.local.classes().len() as u64;
+    // The check below looks at pairs of servers and messages that did not meet.
+    let local_transitions = inboxes.local.classes();
     let checked = || !options.prune || removals_hold(&inboxes, &antichains.tuples());
     let removals_hold = complete && pool.install(checked);
     let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -136,13 +142,13 @@ pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) 
     let outcome = Outcome {
         kept,
         expanded: expanded.into_inner(),
-        local_transitions,
+        local_transitions: local_transitions.len() as u64,
         findings: observed.findings,
         complete,
         removals_hold,
         violation,
     };
-    Exploration { outcome, inboxes, antichains }
+    Exploration { outcome, inboxes, antichains, local_transitions }
 }
 
 struct Search<'a, S: System> {
@@ -150,6 +156,7 @@ struct Search<'a, S: System> {
     antichains: Antichains,
     control: &'a Control,
     order: Order,
+    most_expanded: u64,
     expanded: AtomicU64,
     observed: Mutex<Observed>,
 }
@@ -213,7 +220,9 @@ impl<S: System> Search<'_, S> {
 
     fn is_over(&self) -> bool {
         let broken = self.lock_observed().findings.broken;
-        self.control.stopped().is_some() || self.inboxes.local.system.ends_search() & broken != 0
+        self.control.stopped().is_some()
+            || self.inboxes.local.system.ends_search() & broken != 0
+            || self.expanded.load(Ordering::Relaxed) >= self.most_expanded
     }
 
     fn lock_observed(&self) -> std::sync::MutexGuard<'_, Observed> {

@@ -96,7 +96,9 @@ impl<S: System> Model<S> {
     /// transitions that differ only by a renaming of the servers are one class. The order of the
     /// threads decides which of them it is.
     pub fn local_transitions(&self) -> Vec<(&S::Server, Input<'_, S>)> {
-        self.local.classes()
+        let transitions = self.local.classes().into_iter();
+        let with_input = |(server, label)| (self.local.server(server), self.local.input(label));
+        transitions.map(with_input).collect()
     }
 
     /// Returns the findings of all transitions, including violations that do not end a search.
