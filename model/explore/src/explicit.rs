@@ -64,7 +64,9 @@ impl<S: System> ExplicitNetwork<S> {
         if !visited.0.contains(&state.tuple) {
             let servers: Vec<&S::Server> = state.tuple.0.iter().collect();
             visited.1.extend(self.system.check(&servers, &state.tuple.2));
-            visited.1.extend(self.system.examine(&servers, &[], &state.tuple.2));
+            if self.system.examines() {
+                visited.1.extend(self.system.examine(&servers, &[], &state.tuple.2));
+            }
             visited.0.insert(state.tuple.clone());
         }
     }
