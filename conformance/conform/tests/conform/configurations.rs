@@ -41,11 +41,11 @@ fn conforms(name: &str) -> Counts {
 fn elections_among_two_conform() {
     let counts = conforms("election-2");
     let expected = Counts {
-        states: 133,
-        transitions: 1226,
-        second_ways: 1094,
-        batches: 15589,
-        longer: 1066,
+        states: 173,
+        transitions: 1937,
+        second_ways: 1765,
+        batches: 28330,
+        longer: 1621,
         walked: 488,
     };
     assert_eq!(counts, expected);
@@ -55,11 +55,11 @@ fn elections_among_two_conform() {
 fn servers_that_recover_with_snapshots_conform() {
     let counts = conforms("recover-2-snapshot");
     let expected = Counts {
-        states: 146,
-        transitions: 755,
-        second_ways: 610,
-        batches: 5206,
-        longer: 621,
+        states: 172,
+        transitions: 1777,
+        second_ways: 1606,
+        batches: 20205,
+        longer: 1574,
         walked: 432,
     };
     assert_eq!(counts, expected);
@@ -69,11 +69,11 @@ fn servers_that_recover_with_snapshots_conform() {
 fn late_snapshots_conform() {
     let counts = conforms("snapshot-late-3");
     let expected = Counts {
-        states: 197,
-        transitions: 1066,
-        second_ways: 870,
-        batches: 5585,
-        longer: 893,
+        states: 218,
+        transitions: 3966,
+        second_ways: 3749,
+        batches: 70336,
+        longer: 3612,
         walked: 324,
     };
     assert_eq!(counts, expected);
@@ -83,11 +83,11 @@ fn late_snapshots_conform() {
 fn the_end_of_figure_8_conforms() {
     let counts = conforms("figure-8-end-3");
     let expected = Counts {
-        states: 111,
-        transitions: 760,
-        second_ways: 652,
-        batches: 7051,
-        longer: 748,
+        states: 206,
+        transitions: 4534,
+        second_ways: 4331,
+        batches: 115131,
+        longer: 4247,
         walked: 822,
     };
     assert_eq!(counts, expected);
