@@ -1,5 +1,6 @@
 //! Whole configurations conform.
 
+use raft_checker::config::BoundedConfig;
 use raft_checker::control::{Control, StopReason};
 use raft_conform::{Conformed, Progress, Tried, conform};
 
@@ -86,11 +87,29 @@ fn the_end_of_figure_8_conforms() {
         states: 206,
         transitions: 4534,
         second_ways: 4331,
-        batches: 115131,
+        batches: 115_131,
         longer: 4247,
         walked: 822,
     };
     assert_eq!(counts, expected);
+}
+
+#[test]
+fn what_an_earlier_configuration_with_the_same_settings_has_tried_is_not_repeated() {
+    let tried = Tried::default();
+    let run = |config: &BoundedConfig| {
+        let conformed = conform(config, &tried, 2, &Control::default(), &Progress::default());
+        assert!(conformed.complete);
+        conformed
+    };
+    let config = config("recover-2-snapshot");
+    assert_eq!(run(&config).tried_before, 0);
+    let again = run(&config);
+    assert_eq!((again.tried_before, again.batches, again.faults), (again.known(), 0, 0));
+    let mut wider = config.clone();
+    wider.settings.limits.window += 1;
+    let other = run(&wider);
+    assert!(other.tried_before == 0 && other.batches > 0);
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl<S: System> Inboxes<S> {
         self.ids.get_or_compute(pair(server, messages.0), || {
             let labels = self.local.sets.messages(messages).iter().map(|id| Label::receive(*id));
             let idle_sends = self.idle_sends(Vec::new(), server, labels, findings);
-            self.push(server, messages, idle_sends)
+            self.push(server, messages, &idle_sends)
         })
     }
 
@@ -126,15 +126,14 @@ impl<S: System> Inboxes<S> {
                 let sent = self.local.sets.messages(sent).iter().map(|id| Label::receive(*id));
                 let before = self.idle_sends_of(inbox).to_vec();
                 let idle_sends = self.idle_sends(before, server, sent, findings);
-                self.push(server, messages, idle_sends)
+                self.push(server, messages, &idle_sends)
             })
         })
     }
 
-    fn push(&self, server: ServerId, messages: SetId, idle_sends: Sends) -> u32 {
-        let hash = content_hash(&idle_sends);
-        let same = |sends: &Sends| *sends == idle_sends;
-        let idle_sends = self.sends.intern(hash, same, || idle_sends.clone());
+    fn push(&self, server: ServerId, messages: SetId, idle_sends: &Sends) -> u32 {
+        let same = |sends: &Sends| sends == idle_sends;
+        let idle_sends = self.sends.intern(content_hash(idle_sends), same, || idle_sends.clone());
         let arrivals = AtomicU32::new(UNKNOWN);
         number(self.items.push(Inbox { server, messages, idle_sends, arrivals }))
     }

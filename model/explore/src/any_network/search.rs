@@ -125,10 +125,8 @@ pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) 
     let pool = pool.expect("threads can be started");
     let complete = pool.install(|| search.explore());
     let Search { inboxes, antichains, expanded, observed, .. } = search;
-    let kept = pool.install(|| match complete {
-        true => antichains.count(&inboxes),
-        false => antichains.count_roughly(),
-    });
+    let kept = pool
+        .install(|| if complete { antichains.count(&inboxes) } else { antichains.count_roughly() });
     // The check below looks at pairs of servers and messages that did not meet.
     let local_transitions = inboxes.local.classes();
     let checked = || !options.prune || removals_hold(&inboxes, &antichains.tuples());

@@ -102,8 +102,8 @@ impl<S: System> Inboxes<S> {
         let mut pending = [SetId::EMPTY; MAX_SERVERS];
         self.send(&mut pending, sent);
         loop {
-            for place in 0..self.count() {
-                let inbox = self.get(inboxes[place]);
+            for (place, inbox) in inboxes.iter().enumerate().take(self.count()) {
+                let inbox = self.get(*inbox);
                 if arrive & 1 << place != 0 {
                     self.send(&mut pending, self.idle_sends_of(inbox));
                 }
@@ -113,12 +113,11 @@ impl<S: System> Inboxes<S> {
                 }
             }
             (arrive, act) = (0, 0);
-            for place in 0..self.count() {
-                let sent = std::mem::take(&mut pending[place]);
-                if sent != SetId::EMPTY {
-                    let next = self.add(inboxes[place], sent, findings);
-                    arrive |= u32::from(next != inboxes[place]) << place;
-                    inboxes[place] = next;
+            for (place, (inbox, sent)) in inboxes.iter_mut().zip(&mut pending).enumerate() {
+                if *sent != SetId::EMPTY {
+                    let next = self.add(*inbox, std::mem::take(sent), findings);
+                    arrive |= u32::from(next != *inbox) << place;
+                    *inbox = next;
                 }
             }
             if arrive == 0 {
