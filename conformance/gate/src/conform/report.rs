@@ -100,8 +100,7 @@ impl Run {
             "configuration",
             "states",
             "covered",
-            "any network",
-            "before",
+            "any net",
             "crashes",
             "disks",
             "faults",
@@ -117,7 +116,6 @@ impl Run {
                 count(config.states),
                 share(config.covered(), config.known()),
                 count(config.over_any_network),
-                count(config.tried_before),
                 count(config.crash_points),
                 count(config.disks),
                 count(config.faults),
@@ -237,7 +235,7 @@ impl Run {
             Exit::Diverged => "DIVERGED: see above.\n".to_owned(),
             Exit::Fine => format!(
                 "CONFORMS: all {} local transitions, in {seconds:.1} s. Production does what the model \
-                 does.\n{} of them are reached over any network only; {} were tried for an earlier \
+                 does.\n{} of them are reached over any network only (any net); {} were tried for an earlier \
                  configuration.\n",
                 count(known),
                 count(self.sum(|config| config.over_any_network)),

@@ -35,13 +35,19 @@ fn a_configuration_that_conforms_ends_with_0() {
     let output = conform(&["figure-8-end-3", "--json", &path.display().to_string()]);
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
-    for part in ["CONFORMS: all 760 local transitions", " 0 hidden-state collisions", "Outside"] {
+    for part in [
+        "CONFORMS: all 4,534 local transitions",
+        "3,774 of them are",
+        " 0 hidden-state collisions",
+        "Outside",
+    ] {
         assert!(out.contains(part), "{part} is missing:\n{out}");
     }
     fits(&out);
     let json = json(&path);
     assert_eq!(json["verdict"], "CONFORMS");
-    assert_eq!(json["configs"][0]["covered"], 760);
+    assert_eq!(json["configs"][0]["covered"], 4534);
+    assert_eq!(json["configs"][0]["over_any_network_only"], 3774);
     assert_eq!(json["hidden_state_collisions"], 0);
 }
 
