@@ -235,8 +235,7 @@ impl Run {
             Exit::Diverged => "DIVERGED: see above.\n".to_owned(),
             Exit::Fine => format!(
                 "CONFORMS: all {} local transitions, in {seconds:.1} s. Production does what the model \
-                 does.\n{} of them are reached over any network only (any net); {} were tried for an earlier \
-                 configuration.\n",
+                 does.\n{} of them are reached over any network only (any net); {} were tried before.\n",
                 count(known),
                 count(self.sum(|config| config.over_any_network)),
                 count(self.sum(|config| config.tried_before))
