@@ -58,7 +58,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use raft_checker::any_network;
-use raft_checker::bounded_cluster::{BoundedCluster, in_full, over_bounded_network};
+use raft_checker::bounded_cluster::{BoundedCluster, as_actions, bounded_model};
 use raft_checker::bounded_network::level::{self, Goal};
 use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::control::Control;
@@ -207,25 +207,18 @@ pub fn conform(
 ) -> Conformed {
     // The property `can-recover` concerns the whole cluster, not one server.
     let config = &BoundedConfig { recover: false, ..config.clone() };
-    let model = over_bounded_network(config, true, Paper);
+    let model = bounded_model(config, true, Paper);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let mut explored = outcome.complete && outcome.found_at.is_none();
     let mut paths = PathsBuilder::new(config);
-    paths.add(in_full(model.local_transitions()), Network::Bounded, control);
+    paths.add(as_actions(model.local_transitions()), Network::Bounded, control);
     drop(model);
     if reaches_more_over_any_network(config) && explored {
         let system = BoundedCluster::new(config.clone(), Network::Any, Paper);
-        let order = any_network::Order::Progress;
-        let options = any_network::Options {
-            threads,
-            symmetry: true,
-            prune: true,
-            order,
-            most_expanded: u64::MAX,
-        };
+        let options = any_network::Options { threads, ..any_network::Options::default() };
         let exploration = any_network::explore(&Arc::new(system), options, control);
         explored = exploration.outcome.complete;
-        paths.add(in_full(exploration.local_transitions()), Network::Any, control);
+        paths.add(as_actions(exploration.local_transitions()), Network::Any, control);
     }
     let paths = paths.finish(control);
     let mut known = Conformed { config: config.name.clone(), ..Conformed::default() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::bounded_cluster::bounded_model;
 use raft_checker::bounded_network::Counts;
 use raft_checker::bounded_network::level::{self, Goal};
 use raft_checker::bounded_network::stateright::{self, Strategy};
@@ -12,12 +12,12 @@ use raft_checker::control::Control;
 use raft_core::Paper;
 
 fn by_level(config: &BoundedConfig, symmetry: bool) -> Counts {
-    let model = over_bounded_network(config, symmetry, Paper);
+    let model = bounded_model(config, symmetry, Paper);
     level::search(&model, Goal::Violation, 2, &Control::default()).counts
 }
 
 fn depth_first(config: &BoundedConfig, symmetry: bool) -> Counts {
-    let model = Arc::new(over_bounded_network(config, symmetry, Paper));
+    let model = Arc::new(bounded_model(config, symmetry, Paper));
     stateright::search(&model, Strategy::Dfs, 2, &Control::default()).counts
 }
 

@@ -85,7 +85,7 @@ impl NumberedAction {
 pub type BoundedModel<P> = bounded_network::Model<BoundedCluster<P>>;
 
 /// Returns the cluster of a configuration over a bounded network, with a protocol on its servers.
-pub fn over_bounded_network<P: Protocol + Send + Sync>(
+pub fn bounded_model<P: Protocol + Send + Sync>(
     config: &BoundedConfig,
     symmetry: bool,
     protocol: P,
@@ -106,7 +106,7 @@ pub fn script(config: &BoundedConfig) -> Vec<Action> {
 }
 
 /// Returns local transitions with their inputs as actions.
-pub fn in_full<'t, P: Protocol + Send + Sync>(
+pub fn as_actions<'t, P: Protocol + Send + Sync>(
     transitions: Vec<(&'t ViewedServer, Input<'t, BoundedCluster<P>>)>,
 ) -> impl Iterator<Item = (&'t Server, Action)> {
     transitions.into_iter().map(|(ViewedServer { server, .. }, input)| match input {

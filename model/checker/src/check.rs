@@ -191,9 +191,7 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
     let system = BoundedCluster::new(config.clone(), Network::Any, Noting::default());
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
-    let order = any_network::Order::Progress;
-    let how =
-        any_network::Options { threads, symmetry, prune: true, order, most_expanded: u64::MAX };
+    let how = any_network::Options { threads, symmetry, ..any_network::Options::default() };
     let mut outcome = any_network::search(&system, how, control);
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.
@@ -231,7 +229,7 @@ fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Cont
         Strategy::Level => by_level(config, &model, options, control),
         Strategy::Stateright(strategy) => {
             let outcome = stateright::search(&model, strategy, options.threads, control);
-            let run = outcome.violation.map(|path| in_full(config, path));
+            let run = outcome.violation.map(|path| run_from_the_start(config, path));
             let run = run.map(|run| shorten(config, run, options, control));
             let (counts, complete) = (outcome.counts, outcome.complete);
             Found { counts, violated: run.is_some(), run, complete }
@@ -286,17 +284,17 @@ fn shortest(
     control: &Control,
 ) -> Option<Run> {
     let path = path::shortest(&fresh(config, options), goal, depth, control)?;
-    Some(in_full(config, path))
+    Some(run_from_the_start(config, path))
 }
 
 /// Returns a run from the first start of the cluster on.
-fn in_full(config: &BoundedConfig, path: path::Path<BoundedCluster<Noting>>) -> Run {
+fn run_from_the_start(config: &BoundedConfig, path: path::Path<BoundedCluster<Noting>>) -> Run {
     let actions = actions(config, &Noting::default(), path.steps);
     Run { actions, broken: broken_properties(path.broken) }
 }
 
 fn fresh(config: &BoundedConfig, options: Options) -> BoundedModel<Noting> {
-    bounded_cluster::over_bounded_network(config, options.symmetry, Noting::default())
+    bounded_cluster::bounded_model(config, options.symmetry, Noting::default())
 }
 
 /// Looks for a shorter run in level order, as far as the limits allow, because stateright's runs

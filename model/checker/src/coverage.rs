@@ -14,7 +14,7 @@ use raft_explore::control::Control;
 use raft_trace::Action;
 use serde::Serialize;
 
-use crate::bounded_cluster::{in_full, over_bounded_network};
+use crate::bounded_cluster::{as_actions, bounded_model};
 use crate::cluster::server::Server;
 use crate::config::BoundedConfig;
 
@@ -62,11 +62,11 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
 
 /// Explores a configuration and does each of its local transitions again.
 pub fn measure(config: &BoundedConfig, threads: usize, control: &Control) -> Coverage {
-    let model = over_bounded_network(config, true, Paper);
+    let model = bounded_model(config, true, Paper);
     let outcome = level::search(&model, Goal::Violation, threads, control);
     let mut coverage = Coverage { config: config.name.clone(), ..Coverage::default() };
     coverage.complete = outcome.complete && outcome.found_at.is_none();
-    for (server, action) in in_full(model.local_transitions()) {
+    for (server, action) in as_actions(model.local_transitions()) {
         if control.stopped().is_some() {
             coverage.complete = false;
             break;

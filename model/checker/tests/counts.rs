@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use itertools::Itertools;
-use raft_checker::bounded_cluster::over_bounded_network;
+use raft_checker::bounded_cluster::bounded_model;
 use raft_checker::bounded_network::level::{Goal, LevelOutcome};
 use raft_checker::bounded_network::stateright::Strategy;
 use raft_checker::bounded_network::{Counts, level, stateright as strategies};
@@ -222,7 +222,7 @@ fn representatives(config: &BoundedConfig, states: &HashSet<State>) -> Vec<State
 
 /// Returns the counts of the checker's search in level order.
 fn in_level_order(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
-    let model = over_bounded_network(config, symmetry, Paper);
+    let model = bounded_model(config, symmetry, Paper);
     let LevelOutcome { counts, found_at, complete, noted } =
         level::search(&model, Goal::Violation, threads, &Control::default());
     assert_eq!((found_at, complete, noted), (None, true, 0));
@@ -291,7 +291,7 @@ fn by_strategy(
     strategy: Strategy,
     threads: usize,
 ) -> Counts {
-    let model = Arc::new(over_bounded_network(config, symmetry, Paper));
+    let model = Arc::new(bounded_model(config, symmetry, Paper));
     let outcome = strategies::search(&model, strategy, threads, &Control::default());
     assert!(outcome.complete && outcome.violation.is_none(), "{strategy:?}");
     outcome.counts
@@ -343,7 +343,7 @@ impl Rules for VotesForAll {
 #[test]
 fn symmetry_hides_no_violation() {
     let found_at = |symmetry| {
-        let model = over_bounded_network(&config(ELECTION), symmetry, VotesForAll);
+        let model = bounded_model(&config(ELECTION), symmetry, VotesForAll);
         level::search(&model, Goal::Violation, 2, &Control::default()).found_at
     };
     assert!(found_at(false).is_some());

@@ -21,7 +21,7 @@ pub(crate) type HistoryId = u32;
 
 /// An input of a server, in one word: the number of a message or of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Label(u32);
+pub(crate) struct Label(u32);
 
 impl Label {
     const ACTION: u32 = 1 << 31;
@@ -391,6 +391,18 @@ impl<S: System> Local<S> {
             number(self.history_steps.push((self.intern_history(&after), findings)))
         });
         self.history_steps[step as usize]
+    }
+
+    /// Returns the findings in all servers together and the history, if the network has lost every
+    /// message.
+    pub(crate) fn check_and_examine(&self, servers: &[ServerId], history: HistoryId) -> Findings {
+        let servers: Vec<&S::Server> = servers.iter().map(|id| self.server(*id)).collect();
+        let history = self.history(history);
+        let mut findings = self.system.check(&servers, history);
+        if self.system.examines() {
+            findings.extend(self.system.examine(&servers, &[], history));
+        }
+        findings
     }
 
     /// Returns the actions of a server within the bounds.

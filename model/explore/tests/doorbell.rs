@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use raft_explore::any_network::{Options, Order, explore};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use raft_explore::{Findings, Initial, Input, Relevance, Step, System, explicit};
 
@@ -105,13 +105,7 @@ impl System for Doorbell {
 /// Returns the tuples that were reached, and whether the removed messages make no
 /// difference.
 fn reached(system: Doorbell) -> (HashSet<(Vec<Server>, (), u8)>, bool) {
-    let options = Options {
-        threads: 1,
-        symmetry: false,
-        prune: true,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let options = Options { symmetry: false, ..Options::default() };
     let mut reached = HashSet::new();
     let explored = explore(&Arc::new(system), options, &Control::default());
     explored.for_each_tuple(|servers, (), history| {

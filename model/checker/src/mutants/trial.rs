@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Mutant;
 use crate::bounded_cluster::{
-    BoundedCluster, actions, any_network_actions, broken_properties, over_bounded_network,
+    BoundedCluster, actions, any_network_actions, bounded_model, broken_properties,
 };
 use crate::config::{BoundedConfig, Network};
 use crate::properties::{Property, PropertySet};
@@ -67,6 +67,33 @@ pub struct Kill {
     pub rejected: bool,
     /// Whether a server halted.
     pub halted: bool,
+}
+
+impl Kill {
+    /// Makes the record of a run. `broken` are the properties that its last step breaks, and `noted`
+    /// those that were broken in all that was explored, as bits.
+    fn of(
+        mutant: &Mutant,
+        config: &BoundedConfig,
+        actions: &[Action],
+        broken: u64,
+        noted: u64,
+        states: u64,
+    ) -> Kill {
+        let script = config.script().start(&mutant).actions.len();
+        let steps = &actions[script..];
+        let noted = broken_properties(noted);
+        Kill {
+            config: config.name.clone(),
+            properties: broken_properties(broken).iter().collect(),
+            depth: steps.len() as u64,
+            essential: steps.iter().filter(|action| is_essential(action)).count(),
+            script,
+            states,
+            rejected: noted.contains(Property::NothingRejected),
+            halted: noted.contains(Property::NobodyHalts),
+        }
+    }
 }
 
 impl Trial {
@@ -182,13 +209,7 @@ fn kill_over_any_network(
     control: &Control,
 ) -> Option<Kill> {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let all = Options {
-        threads: 1,
-        symmetry: true,
-        prune: true,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let all = Options::default();
     let few = Options {
         order: Order::Breadth,
         most_expanded: if mutant.survives.is_none() { SHORT } else { 0 },
@@ -208,19 +229,9 @@ fn kill_over_any_network(
         }
         return None;
     };
-    let script = config.script().start(&mutant).actions.len();
-    let actions = any_network_actions(config, &mutant, steps).split_off(script);
-    let noted = broken_properties(outcome.findings.broken);
-    Some(Kill {
-        config: config.name.clone(),
-        properties: broken_properties(bit).iter().collect(),
-        depth: actions.len() as u64,
-        essential: actions.iter().filter(|action| is_essential(action)).count(),
-        script,
-        states: outcome.kept.states,
-        rejected: noted.contains(Property::NothingRejected),
-        halted: noted.contains(Property::NobodyHalts),
-    })
+    let actions = any_network_actions(config, &mutant, steps);
+    let (broken, noted) = (bit, outcome.findings.broken);
+    Some(Kill::of(mutant, config, &actions, broken, noted, outcome.kept.states))
 }
 
 /// Whether other models have such a step.
@@ -237,7 +248,7 @@ fn kill(
     threads: usize,
     control: &Control,
 ) -> Result<Option<Kill>, (u64, PropertySet)> {
-    let model = || over_bounded_network(config, true, mutant);
+    let model = || bounded_model(config, true, mutant);
     let outcome = level::search(&model(), goal, threads, control);
     let Some(depth) = outcome.found_at else {
         return Err((outcome.counts.distinct, broken_properties(outcome.noted)));
@@ -245,17 +256,7 @@ fn kill(
     let Some(run) = path::shortest(&model(), goal, depth, control) else {
         return Ok(None);
     };
-    let script = config.script().start(&mutant).actions.len();
-    let actions = actions(config, &mutant, run.steps).split_off(script);
-    let noted = broken_properties(outcome.noted | run.broken);
-    Ok(Some(Kill {
-        config: config.name.clone(),
-        properties: broken_properties(run.broken).iter().collect(),
-        depth,
-        essential: actions.iter().filter(|action| is_essential(action)).count(),
-        script,
-        states: outcome.counts.distinct,
-        rejected: noted.contains(Property::NothingRejected),
-        halted: noted.contains(Property::NobodyHalts),
-    }))
+    let actions = actions(config, &mutant, run.steps);
+    let (broken, noted) = (run.broken, outcome.noted | run.broken);
+    Ok(Some(Kill::of(mutant, config, &actions, broken, noted, outcome.counts.distinct)))
 }

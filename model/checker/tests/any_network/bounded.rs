@@ -11,7 +11,7 @@ use raft_checker::cluster::server::Server;
 use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::plain::{PlainModel, PlainState};
 use raft_core::Paper;
-use raft_explore::any_network::{Options, Order, explore};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use stateright::Model;
 
@@ -38,13 +38,7 @@ fn bounded(config: &BoundedConfig) -> HashSet<(Vec<Server>, History)> {
 
 fn contains(config: &BoundedConfig) {
     let bounded = bounded(config);
-    let options = Options {
-        threads: 2,
-        symmetry: false,
-        prune: true,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let options = Options { threads: 2, symmetry: false, ..Options::default() };
     let mut any = HashSet::new();
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
     explore(&system, options, &Control::default()).for_each_tuple(|servers, _, history| {

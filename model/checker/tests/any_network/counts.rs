@@ -26,18 +26,13 @@ const PINNED: [(&str, [u64; 3]); 10] = [
 /// Configurations with too many states for a test. `raftcheck` explores them.
 const LARGE: [&str; 2] = ["snapshot-3", "snapshot-crash-3"];
 
-fn kept(config: &BoundedConfig, threads: usize) -> Kept {
+/// Returns the kept states, in numbers, and the number of local transitions.
+fn explored(config: &BoundedConfig, threads: usize, order: Order) -> (Kept, u64) {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    let options = Options {
-        threads,
-        symmetry: true,
-        prune: true,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let options = Options { threads, order, ..Options::default() };
     let outcome = search(&system, options, &Control::default());
     assert!(outcome.complete && outcome.findings.broken == 0);
-    outcome.kept
+    (outcome.kept, outcome.local_transitions)
 }
 
 #[test]
@@ -51,18 +46,19 @@ fn the_smoke_tier_keeps_as_many_states_as_ever() {
     expected.sort_unstable();
     assert_eq!(names, expected);
     for (name, counts) in PINNED {
-        let kept = kept(&catalog.find(name).expect("it is there"), 2);
+        let (kept, _) = explored(&catalog.find(name).expect("it is there"), 2, Order::Progress);
         assert_eq!([kept.tuples, kept.states, kept.unfolded], counts, "{name}");
     }
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn neither_the_number_of_threads_nor_the_order_changes_anything() {
     let catalog = Catalog::embedded().expect("they are sound");
     for name in ["election-3", "persistence-2", "snapshot-2"] {
         let config = catalog.find(name).expect("it is there");
-        let one = kept(&config, 1);
-        assert_eq!(kept(&config, 2), one, "{name}");
-        assert_eq!(kept(&config, 4), one, "{name}");
+        let one = explored(&config, 1, Order::Progress);
+        for (threads, order) in [(2, Order::Progress), (4, Order::Progress), (2, Order::Breadth)] {
+            assert_eq!(explored(&config, threads, order), one, "{name}, {threads}, {order:?}");
+        }
     }
 }

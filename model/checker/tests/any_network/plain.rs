@@ -8,7 +8,7 @@ use raft_checker::bounded_cluster::{BoundedCluster, ViewedServer};
 use raft_checker::cluster::history::History;
 use raft_checker::config::Network;
 use raft_core::Paper;
-use raft_explore::any_network::{Options, Order, explore, search};
+use raft_explore::any_network::{Options, explore, search};
 use raft_explore::control::Control;
 use raft_explore::explicit;
 
@@ -22,13 +22,7 @@ fn compare(servers: u64, disk: &str, apply: &str, bounds: &str) {
     let plain = explicit::search(system());
     let all: HashSet<_> = plain.tuples.iter().cloned().collect();
     for prune in [false, true] {
-        let options = Options {
-            threads: 2,
-            symmetry: false,
-            prune,
-            order: Order::Progress,
-            most_expanded: u64::MAX,
-        };
+        let options = Options { threads: 2, symmetry: false, prune, ..Options::default() };
         let mut reached = HashSet::new();
         let explored = explore(&Arc::new(system()), options, &Control::default());
         explored.for_each_tuple(|servers: Vec<&ViewedServer>, used, history: &History| {

@@ -9,7 +9,7 @@ use raft_checker::bounded_cluster::BoundedCluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_core::Paper;
 use raft_explore::Findings;
-use raft_explore::any_network::{Options, Order, explore};
+use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 
 /// Hashes of all tuples, each up to renaming, and the findings.
@@ -19,13 +19,7 @@ fn reached(
     prune: bool,
 ) -> (HashSet<u64>, Findings, u64) {
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, Paper));
-    let options = Options {
-        threads: 2,
-        symmetry: true,
-        prune,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let options = Options { threads: 2, prune, ..Options::default() };
     let mut tuples = HashSet::new();
     let explored = explore(&system, options, &Control::default());
     explored.for_each_tuple(|servers, used, history| {

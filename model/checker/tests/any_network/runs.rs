@@ -7,7 +7,7 @@ use raft_checker::cluster::Cluster;
 use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_checker::mutants::{self, Mutant};
 use raft_checker::properties::{Property, PropertySet, can_recover};
-use raft_explore::any_network::{Options, Order, search};
+use raft_explore::any_network::{Options, search};
 use raft_explore::control::Control;
 use raft_trace::Action;
 
@@ -33,13 +33,7 @@ fn a_run_of(id: &str, config: &str) {
     let all = mutants::all();
     let mutant = all.iter().find(|mutant| mutant.id == id).expect("it is one of them");
     let system = Arc::new(BoundedCluster::new(config.clone(), Network::Any, mutant));
-    let options = Options {
-        threads: 2,
-        symmetry: true,
-        prune: false,
-        order: Order::Progress,
-        most_expanded: u64::MAX,
-    };
+    let options = Options { threads: 2, prune: false, ..Options::default() };
     let (steps, bit) = search(&system, options, &Control::default()).violation.expect("a run");
     let property = broken_properties(bit).iter().next().expect("one property");
     let actions = any_network_actions(&config, &mutant, steps);

@@ -6,20 +6,14 @@ mod system;
 use std::sync::Arc;
 
 use raft_explore::RunStep;
-use raft_explore::any_network::{Options, Order, search};
+use raft_explore::any_network::{Options, search};
 use raft_explore::control::Control;
 use system::TwoPhaseCommit;
 
 fn main() {
     for (about, enough) in [("correct", 3), ("commits when two of three are prepared", 2)] {
         let system = Arc::new(TwoPhaseCommit { participants: 3, enough });
-        let options = Options {
-            threads: 2,
-            symmetry: true,
-            prune: true,
-            order: Order::Progress,
-            most_expanded: u64::MAX,
-        };
+        let options = Options { threads: 2, ..Options::default() };
         let outcome = search(&system, options, &Control::default());
         println!("{about}: {:?}", outcome.kept);
         for step in outcome.violation.into_iter().flat_map(|(run, _)| run) {

@@ -281,12 +281,6 @@ impl<'a, S: System> Run<'a, S> {
 
     fn check(&mut self) {
         let servers = &self.tuple.servers[..self.local.renamings[0].len()];
-        let servers: Vec<_> = servers.iter().map(|id| self.local.server(*id)).collect();
-        let history = self.local.history(self.tuple.history);
-        let system = &self.local.system;
-        self.findings.extend(system.check(&servers, history));
-        if system.examines() {
-            self.findings.extend(system.examine(&servers, &[], history));
-        }
+        self.findings.extend(self.local.check_and_examine(servers, self.tuple.history));
     }
 }

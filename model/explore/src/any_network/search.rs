@@ -1,8 +1,8 @@
 //! The search over any network.
 //!
-//! States are expanded in the order of their servers' progress. With this order, nearly every tuple
-//! has all of its messages before its states are expanded. So few of the expanded states become
-//! part of other states later.
+//! States are expanded in an order ([`Order`]), some hundred at a time. In the order of their servers'
+//! progress, nearly every tuple has all of its messages before its states are expanded. So few of the
+//! expanded states become part of other states later.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -33,6 +33,19 @@ pub struct Options {
     pub order: Order,
     /// The number of expanded states after which the search gives up.
     pub most_expanded: u64,
+}
+
+/// One thread, every reduction, and the order that takes the least time.
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            threads: 1,
+            symmetry: true,
+            prune: true,
+            order: Order::Progress,
+            most_expanded: u64::MAX,
+        }
+    }
 }
 
 /// The order in which states are expanded. The kept states are the same for each.
@@ -290,14 +303,9 @@ impl<S: System> Search<'_, S> {
         let Tuple { servers, used, history } = tuple;
         let local = &self.inboxes.local;
         let servers = &servers[..self.inboxes.count()];
+        let findings = local.check_and_examine(servers, *history);
         let servers: Vec<&S::Server> = servers.iter().map(|id| local.server(*id)).collect();
-        let system = &local.system;
-        let history = local.history(*history);
-        let mut findings = system.check(&servers, history);
-        if system.examines() {
-            findings.extend(system.examine(&servers, &[], history));
-        }
-        (system.progress(&servers, local.used(*used)), findings)
+        (local.system.progress(&servers, local.used(*used)), findings)
     }
 
     fn note(&self, findings: Findings, parent: StateId) {

@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hash::mix;
 use crate::intern::pair;
-use crate::local::{HistoryId, Label, Local, ServerId, Transition, UsedId};
+use crate::local::{Label, Local, ServerId, Transition, UsedId};
 use crate::message_set::MessageId;
 use crate::system::{Findings, Initial, Input, MAX_SERVERS, RunStep, System};
 use crate::table::Table;
-use state::Network;
-pub use state::{Action, MAX_IN_FLIGHT, State};
+pub use state::MAX_IN_FLIGHT;
+use state::{Action, Network, State};
 
 /// The bounds of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl<S: System> Model<S> {
     }
 
     /// Returns the state in which the search begins.
-    pub fn init(&self) -> State {
+    pub(crate) fn init(&self) -> State {
         let local = &self.local;
         let Initial { servers, sent, used, history, findings } = local.system.initial();
         let mut ids = [0; MAX_SERVERS];
@@ -313,20 +313,12 @@ impl<S: System> Model<S> {
         &state.servers[..self.local.renamings[0].len()]
     }
 
-    /// Returns the servers of a state, its messages in flight, and its history.
-    pub fn parts(&self, state: &State) -> (Vec<&S::Server>, Vec<&S::Message>, &S::History) {
-        let servers = self.server_ids(state).iter().map(|id| self.local.server(*id));
-        let messages = state.network.messages().iter().map(|id| self.local.message(*id));
-        let history: HistoryId = state.history;
-        (servers.collect(), messages.collect(), self.local.history(history))
-    }
-
     /// Returns the step of an action.
     ///
     /// # Panics
     ///
     /// If the action was made for another model.
-    pub fn step(&self, action: Action) -> RunStep<S> {
+    pub(crate) fn step(&self, action: Action) -> RunStep<S> {
         let message = |id: MessageId| self.local.message(id).clone();
         match action {
             Action::Deliver { message: id } => RunStep::Receive(message(id)),
@@ -347,8 +339,10 @@ impl<S: System> Model<S> {
         if !system.examines() {
             return state.broken;
         }
-        let (servers, in_flight, history) = self.parts(state);
-        let examined = system.examine(&servers, &in_flight, history);
+        let servers = self.server_ids(state).iter().map(|id| self.local.server(*id));
+        let in_flight = state.network.messages().iter().map(|id| self.local.message(*id));
+        let (servers, in_flight): (Vec<_>, Vec<_>) = (servers.collect(), in_flight.collect());
+        let examined = system.examine(&servers, &in_flight, self.local.history(state.history));
         findings.extend(examined);
         state.broken | examined.broken & system.ends_search()
     }

@@ -12,7 +12,7 @@ pub const MAX_IN_FLIGHT: usize = 16;
 /// A state. Equal states have equal fingerprints; with symmetry, so have states that differ only by
 /// a renaming of the servers.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) servers: [ServerId; MAX_SERVERS],
     pub(crate) network: Network,
     pub(crate) history: HistoryId,
@@ -26,13 +26,6 @@ pub struct State {
     /// The sum of the parts' hashes, from which the fingerprint is made without symmetry.
     pub(crate) sum: u64,
     pub(crate) fingerprint: u64,
-}
-
-impl State {
-    /// Returns the properties that the step to this state broke and that end a search, as bits.
-    pub fn broken(&self) -> u64 {
-        self.broken
-    }
 }
 
 impl Hash for State {
@@ -86,7 +79,7 @@ impl Network {
 
 /// An action in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// A server acts by itself.
     Act {
         /// The place of the server.
