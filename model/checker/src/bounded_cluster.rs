@@ -15,6 +15,7 @@ use raft_explore::{
     Findings, Initial, Input, MAX_SERVERS, Relevance, RunStep, Step, System, bounded_network,
 };
 use raft_trace::{Action, DiskMode, Envelope};
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
 use crate::cluster::budget::Used;
@@ -38,17 +39,24 @@ pub struct BoundedCluster<P: Protocol> {
 }
 
 /// A server, with the view of it that the properties of the cluster use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Server", into = "Server")]
 pub struct ViewedServer {
     /// The server.
     pub server: Server,
     view: View,
 }
 
-impl ViewedServer {
-    fn of(server: Server) -> ViewedServer {
+impl From<Server> for ViewedServer {
+    fn from(server: Server) -> ViewedServer {
         let view = View::of(&server);
         ViewedServer { server, view }
+    }
+}
+
+impl From<ViewedServer> for Server {
+    fn from(viewed: ViewedServer) -> Server {
+        viewed.server
     }
 }
 
@@ -153,7 +161,7 @@ impl<P: Protocol + Send + Sync> System for BoundedCluster<P> {
         let Start { cluster, used, broken, .. } = self.config.script().start(&self.protocol);
         let copies = |(message, copies): (Envelope, usize)| std::iter::repeat_n(message, copies);
         Initial {
-            servers: cluster.servers.into_iter().map(ViewedServer::of).collect(),
+            servers: cluster.servers.into_iter().map(ViewedServer::from).collect(),
             sent: cluster.network.into_iter().flat_map(copies).collect(),
             used: match self.network {
                 // Repetitions are counted by the network.
@@ -194,7 +202,7 @@ impl<P: Protocol + Send + Sync> System for BoundedCluster<P> {
             keep_earliest_copies(&mut after);
         }
         Some(Step {
-            server: ViewedServer::of(after),
+            server: ViewedServer::from(after),
             sent: reaction.sent,
             facts: reaction.facts,
             findings: findings(broken, witnessed),
@@ -277,7 +285,7 @@ impl<P: Protocol + Send + Sync> System for BoundedCluster<P> {
     }
 
     fn rename_server(&self, renaming: usize, server: &ViewedServer) -> ViewedServer {
-        ViewedServer::of(self.renamings[renaming].server(&server.server))
+        ViewedServer::from(self.renamings[renaming].server(&server.server))
     }
 
     fn rename_message(&self, renaming: usize, message: &Envelope) -> Envelope {

@@ -1,10 +1,11 @@
 //! One configuration from start to verdict.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::Rule;
-use raft_explore::any_network::{self, Kept};
+use raft_explore::any_network::{self, Extent, Kept, SearchError};
 use raft_explore::bounded_network::level::{self, Goal};
 use raft_explore::bounded_network::{Counts, path, stateright};
 use raft_explore::control::{Control, StopReason};
@@ -145,22 +146,42 @@ pub struct Violation {
 }
 
 /// Checks one configuration under the paper's rules.
+///
+/// # Panics
+///
+/// If no threads can be started.
 pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Report {
     let started = Instant::now();
     let explored = match options.network.unwrap_or(config.network) {
         Network::Any => {
-            let mut explored = over_any_network(config, options, control);
-            if !explored.noted.is_empty() {
-                // The bounded network has shorter runs, if it is enough to break something.
-                let level = Options { strategy: Strategy::Level, ..options };
-                let shorter = over_bounded_network(config, level, control).run;
-                explored.run = shorter.or(explored.run);
-            }
-            explored
+            let alone = over_any_network(config, options, &Extent::default(), control);
+            alone.expect("without other processes and checkpoints nothing fails")
         }
         Network::Bounded => over_bounded_network(config, options, control),
     };
     report(config, options, explored, control, started.elapsed())
+}
+
+/// Checks one configuration over any network, with other processes or with checkpoints. The identity
+/// in `extent` is that of the program.
+///
+/// # Errors
+///
+/// If a process is lost, or if a checkpoint cannot be written or read.
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn check_with(
+    config: &BoundedConfig,
+    options: Options,
+    extent: &Extent,
+    control: &Control,
+) -> Result<Report, SearchError> {
+    let started = Instant::now();
+    let options = Options { network: Some(Network::Any), ..options };
+    let explored = over_any_network(config, options, extent, control)?;
+    Ok(report(config, options, explored, control, started.elapsed()))
 }
 
 /// A run from the first start of the cluster on.
@@ -187,23 +208,41 @@ struct Explored {
     complete: bool,
 }
 
-fn over_any_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {
+fn over_any_network(
+    config: &BoundedConfig,
+    options: Options,
+    extent: &Extent,
+    control: &Control,
+) -> Result<Explored, SearchError> {
+    let identity = identity(config, extent.identity);
+    let extent = Extent { identity, ..extent.clone() };
     let system = BoundedCluster::new(config.clone(), Network::Any, Noting::default());
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
     let how = any_network::Options { threads, symmetry, ..any_network::Options::default() };
-    let mut outcome = any_network::search(&system, how, control);
+    let mut outcome = any_network::search_with(&system, how, &extent, control)?;
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.
+        // The checkpoints are those of the search that removes messages.
         let all = any_network::Options { prune: false, ..how };
-        outcome = any_network::search(&system, all, control);
+        let extent = Extent { checkpoints: None, ..extent.clone() };
+        outcome = any_network::search_with(&system, all, &extent, control)?;
     }
     let broken = broken_properties(outcome.findings.broken);
-    let run = outcome.violation.map(|(steps, bit)| {
+    let mut run = outcome.violation.map(|(steps, bit)| {
         let actions = any_network_actions(config, &Noting::default(), steps);
         (Run { actions, broken: broken_properties(bit) }, false)
     });
-    Explored {
+    let is_first = extent.hosts.as_ref().is_none_or(|hosts| hosts.place().0 == 0);
+    if is_first && !broken.is_empty() {
+        // The bounded network has shorter runs, if it is enough to break something.
+        let level = Options { strategy: Strategy::Level, ..options };
+        run = over_bounded_network(config, level, control).run.or(run);
+    }
+    let is_part = extent.hosts.is_some() || extent.checkpoints.is_some_and(|c| c.resume);
+    // Nobody knows what other processes have asked, or this one before it was stopped.
+    let rules_asked = if is_part { Rule::ALL.to_vec() } else { system.protocol().asked() };
+    Ok(Explored {
         network: Network::Any,
         counts: Counts {
             distinct: outcome.kept.states,
@@ -216,11 +255,18 @@ fn over_any_network(config: &BoundedConfig, options: Options, control: &Control)
         witnessed: reached_witnesses(outcome.findings.witnessed),
         noted: broken,
         blocked: 0,
-        rules_asked: system.protocol().asked(),
+        rules_asked,
         violated: !broken.that_end_search().is_empty(),
         run,
         complete: outcome.complete,
-    }
+    })
+}
+
+/// Returns the identity of the exploration of a configuration by a program.
+fn identity(config: &BoundedConfig, program: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (program, format!("{config:?}")).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {

@@ -22,6 +22,9 @@ pub enum StopReason {
     TimeLimit,
     /// The memory limit was reached.
     MemoryLimit,
+    /// A checkpoint would have passed the limit of what checkpoints may take on the disk, or the disk
+    /// is full.
+    DiskLimit,
     /// The user interrupted the search.
     Interrupted,
 }
@@ -32,6 +35,7 @@ impl StopReason {
         match self {
             StopReason::TimeLimit => "the time limit was reached",
             StopReason::MemoryLimit => "the memory limit was reached",
+            StopReason::DiskLimit => "the checkpoint does not fit on the disk or into its limit",
             StopReason::Interrupted => "it was interrupted",
         }
     }

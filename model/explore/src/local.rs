@@ -138,6 +138,11 @@ impl<S: System> Local<S> {
         }
     }
 
+    /// Returns the number of servers.
+    pub(crate) fn server_count(&self) -> usize {
+        self.renamings[0].len()
+    }
+
     /// Frees the memory of tables that have been replaced by larger ones.
     pub(crate) fn free_old_tables(&mut self) {
         self.servers.free_old_tables();
@@ -453,13 +458,14 @@ impl<S: System> Local<S> {
         })
     }
 
-    /// Returns one local transition of each class. Transitions that differ only by a renaming are
-    /// one class. The order of the threads decides which of them it is.
-    pub(crate) fn classes(&self) -> Vec<LocalTransition> {
+    /// Returns one local transition of each class, with the number of the class. Transitions that
+    /// differ only by a renaming are one class. The order of the threads decides which of them it is.
+    pub(crate) fn classes(&self) -> Vec<(u64, LocalTransition)> {
         let mut classes = HashSet::new();
         let possible = self.inputs().filter(|known| known.transition.is_some());
-        let first = possible.filter(|known| classes.insert(self.class(known.from, known.label)));
-        first.map(|known| (known.from, known.label)).collect()
+        let numbered =
+            possible.map(|known| (self.class(known.from, known.label), (known.from, known.label)));
+        numbered.filter(|(class, _)| classes.insert(*class)).collect()
     }
 
     /// Returns all servers with their inputs. A message that makes no difference is no input: how
@@ -480,7 +486,7 @@ impl<S: System> Local<S> {
     /// renaming.
     fn class(&self, server: ServerId, label: Label) -> u64 {
         let input = |renaming: usize| match label.message() {
-            None => mix(u64::from(label.0)),
+            None => content_hash(self.actions.get(label.0 & !Label::ACTION)),
             Some(message) => self.message_hashes(message)[renaming],
         };
         let hashes = self.server_hashes(server).iter().enumerate();

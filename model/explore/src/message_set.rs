@@ -4,6 +4,8 @@
 //! A set holds the messages to one receiver. A search has few distinct sets, which its states
 //! share.
 
+use serde::{Deserialize, Serialize};
+
 use crate::hash::mix;
 use crate::intern::{Interner, pair};
 use crate::table::Table;
@@ -12,7 +14,9 @@ use crate::table::Table;
 pub(crate) type MessageId = u32;
 
 /// The number of a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub(crate) struct SetId(pub(crate) u32);
 
 impl SetId {

@@ -3,6 +3,9 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 /// The most servers that a system may have.
 pub const MAX_SERVERS: usize = 5;
 
@@ -14,15 +17,15 @@ pub const MAX_SERVERS: usize = 5;
 pub trait System: Send + Sync {
     /// The state of one server, including everything else that its steps depend on: its disk, its
     /// timers, its id.
-    type Server: Clone + Debug + Eq + Hash + Send + Sync;
+    type Server: Clone + Debug + Eq + Hash + Send + Sync + Serialize + DeserializeOwned;
     /// A message, with its sender and its receiver.
-    type Message: Clone + Debug + Eq + Hash + Send + Sync;
+    type Message: Clone + Debug + Eq + Hash + Send + Sync + Serialize + DeserializeOwned;
     /// An action that a server takes by itself, for example at a timeout.
     type Action: Copy + Debug + Eq + Hash + Send + Sync;
     /// The budgets that a run has used: a count for each bounded kind of action.
-    type Used: Copy + Debug + Eq + Hash + Send + Sync;
+    type Used: Copy + Debug + Eq + Hash + Send + Sync + Serialize + DeserializeOwned;
     /// The past events that properties need and that the states of the servers do not show.
-    type History: Clone + Debug + Eq + Hash + Send + Sync;
+    type History: Clone + Debug + Eq + Hash + Send + Sync + Serialize + DeserializeOwned;
     /// An event of a step that the history records.
     type Fact: PartialEq + Send + Sync;
 
@@ -154,7 +157,7 @@ pub enum Relevance<S: System + ?Sized> {
 
 /// Broken properties and situations that occurred, as bits. The system defines the meaning of each
 /// bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Findings {
     /// The broken properties.
     pub broken: u64,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use raft_explore::{Findings, Initial, Input, Relevance, Step, System, explicit};
+use serde::{Deserialize, Serialize};
 
 /// A visitor rings, and a host who is awake takes note of it.
 #[derive(Clone, Copy)]
@@ -20,7 +21,7 @@ const CORRECT: Doorbell = Doorbell { forgets_what_rings_while_asleep: false };
 /// The most arrivals that the history counts.
 const MOST: u8 = 3;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Server {
     Visitor { has_rung: bool },
     Host { is_awake: bool },

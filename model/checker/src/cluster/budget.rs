@@ -35,7 +35,7 @@ pub struct Bounds {
 }
 
 /// The part of each budget that a run has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Used {
     pub(crate) proposals: u8,
     pub(crate) heartbeats: u8,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{Entry, Index, ReadId, Term};
+use serde::{Deserialize, Serialize};
 
 /// An event at a server that the history records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Fact {
 }
 
 /// The history of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct History {
     /// The entry that was decided at each index, from index 1 on.
     pub decided: Vec<Decided>,
@@ -42,7 +43,7 @@ pub struct History {
 }
 
 /// An entry that a leader has committed or a state machine has applied.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decided {
     /// The entry.
     pub entry: Entry,

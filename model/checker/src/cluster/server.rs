@@ -9,6 +9,7 @@ use raft_core::{
     ReadId, Role, Snapshot, Term, Write,
 };
 use raft_trace::{Action, ApplyMode, DiskMode, Envelope, Settings};
+use serde::{Deserialize, Serialize};
 
 use super::history::Fact;
 use super::impossible::Impossible;
@@ -17,7 +18,7 @@ use super::snapshot_data::{decode, encode};
 use crate::protocol::{Memory, Protocol};
 
 /// A server, up or down.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Server {
     /// Its id.
     pub id: NodeId,
@@ -34,7 +35,7 @@ pub struct Server {
 }
 
 /// The volatile state of a server, which a crash loses.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Process {
     /// The node itself.
     pub node: Node,
@@ -52,7 +53,7 @@ pub struct Process {
 }
 
 /// A task of the state machine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ApplyTask {
     /// Apply the entry at an index.
     Entry(Index, Entry),

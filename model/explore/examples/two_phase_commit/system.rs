@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use raft_explore::{Findings, Initial, Input, MAX_SERVERS, Relevance, Step, System};
+use serde::{Deserialize, Serialize};
 
 /// Two-phase commit, correct or with a mistake.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub(crate) struct TwoPhaseCommit {
 }
 
 /// A server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Server {
     /// The coordinator, with its decision and the participants that it knows to be prepared.
     Coordinator(Decision, BTreeSet<usize>),
@@ -25,7 +26,7 @@ pub(crate) enum Server {
 }
 
 /// The decision of the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Decision {
     /// No decision yet.
     Open,
@@ -36,7 +37,7 @@ pub(crate) enum Decision {
 }
 
 /// The state of a participant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Participant {
     /// It works on the transaction.
     Working,
@@ -49,7 +50,7 @@ pub(crate) enum Participant {
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Message {
     /// From a participant to the coordinator.
     Prepared(usize),

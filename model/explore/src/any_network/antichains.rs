@@ -4,30 +4,37 @@
 //! with fewer messages need not be visited.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use rustc_hash::FxBuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use serde::{Deserialize, Serialize};
 
+use super::definitions::{Defined, Definitions, Translation};
 use super::inbox::Inboxes;
 use super::state::{Canonical, Messages, State, Tuple};
+use crate::hash::mix;
+use crate::local::Local;
 use crate::system::{Findings, System};
 
-/// The id of a kept state: its shard, and its place in the shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The id of a kept state: its process, its shard, and its place in the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct StateId(u64);
 
 impl StateId {
     /// The parent of the initial state.
     pub(crate) const NONE: StateId = StateId(u64::MAX);
 
-    fn new(shard: usize, place: usize) -> StateId {
-        StateId((shard as u64) << 40 | place as u64)
+    fn new(process: usize, shard: usize, place: usize) -> StateId {
+        StateId((process as u64) << 48 | (shard as u64) << 40 | place as u64)
+    }
+
+    pub(crate) fn process(self) -> usize {
+        usize::try_from(self.0 >> 48).unwrap_or(usize::MAX)
     }
 
     fn shard(self) -> usize {
-        usize::try_from(self.0 >> 40).unwrap_or(usize::MAX)
+        usize::try_from(self.0 >> 40 & 0xff).unwrap_or(usize::MAX)
     }
 
     fn place(self) -> usize {
@@ -35,7 +42,9 @@ impl StateId {
     }
 }
 
+/// The kept states of one process.
 pub(crate) struct Antichains {
+    process: usize,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -46,6 +55,7 @@ struct Shard {
     states: Vec<KeptState>,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 struct TupleStates {
     tuple: Tuple,
     progress: u64,
@@ -55,12 +65,20 @@ struct TupleStates {
     kept: Vec<u32>,
 }
 
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct KeptState {
     tuple: u32,
     messages: Messages,
     parent: StateId,
     /// Whether the state is part of no other one.
     maximal: bool,
+}
+
+/// The content of one shard, in the numbers of its writer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ShardContent {
+    tuples: Vec<TupleStates>,
+    states: Vec<KeptState>,
 }
 
 /// The result of an insertion.
@@ -76,7 +94,7 @@ pub(crate) enum Insertion {
 }
 
 /// The numbers of kept tuples, states and steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// The number of distinct tuples of servers, budgets and history, up to renaming.
     pub tuples: u64,
@@ -94,7 +112,8 @@ pub struct Kept {
     pub hash: u64,
 }
 
-fn add(a: Kept, b: Kept) -> Kept {
+/// Returns the numbers of two disjoint parts together.
+pub(crate) fn add(a: Kept, b: Kept) -> Kept {
     Kept {
         tuples: a.tuples + b.tuples,
         unfolded_tuples: a.unfolded_tuples + b.unfolded_tuples,
@@ -121,19 +140,20 @@ impl Shard {
             let messages = self.states[*state as usize].messages;
             let state = inboxes.state(&tuple.tuple, &messages);
             inboxes.steps(&state, &mut Findings::default(), |_| count.steps += 1);
-            let Canonical { tuple, variants, .. } = inboxes.canonical(&state);
-            count.unfolded += orbit * variants.len() as u64;
-            count.hash = count.hash.wrapping_add(inboxes.state_hash(&tuple, &variants));
+            let canonical = inboxes.canonical(&state);
+            count.unfolded += orbit * canonical.variants.len() as u64;
+            count.hash = count.hash.wrapping_add(inboxes.state_hash(&canonical));
         }
         count
     }
 }
 
-const SHARDS: usize = 256;
+/// The number of shards. Its numbers fit into 8 bits of a [`StateId`].
+pub(crate) const SHARDS: usize = 256;
 
 impl Antichains {
-    pub(crate) fn new() -> Antichains {
-        Antichains { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(process: usize) -> Antichains {
+        Antichains { process, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
@@ -149,9 +169,8 @@ impl Antichains {
         parent: StateId,
         first: impl FnOnce(&Tuple) -> u64,
     ) -> Insertion {
-        let Canonical { tuple, variants, alike } = canonical;
-        let hash = crate::hash::mix(FxBuildHasher.hash_one(tuple));
-        let number = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let Canonical { tuple, hash, variants, alike } = canonical;
+        let number = usize::try_from(mix(*hash) % SHARDS as u64).unwrap_or(0);
         let mut shard = self.lock(number);
         let shard = &mut *shard;
         let place = shard.places.get(tuple).copied().unwrap_or_else(|| {
@@ -179,7 +198,7 @@ impl Antichains {
         let id = states.len();
         entry.kept.push(crate::intern::number(id));
         states.push(KeptState { tuple: place, messages: variants[0], parent, maximal: true });
-        Insertion::Kept { id: StateId::new(number, id), progress: entry.progress }
+        Insertion::Kept { id: StateId::new(self.process, number, id), progress: entry.progress }
     }
 
     /// Returns a state, unless it has become part of another one.
@@ -193,18 +212,11 @@ impl Antichains {
         Some(inboxes.state(&tuple, &messages))
     }
 
-    /// Returns the states from the initial one to this one, each the parent of the next.
-    pub(crate) fn chain<S: System>(&self, inboxes: &Inboxes<S>, mut id: StateId) -> Vec<State> {
-        let mut chain = Vec::new();
-        while id != StateId::NONE {
-            let shard = self.lock(id.shard());
-            let state = &shard.states[id.place()];
-            let tuple = shard.tuples[state.tuple as usize].tuple;
-            chain.push(inboxes.state(&tuple, &state.messages));
-            id = state.parent;
-        }
-        chain.reverse();
-        chain
+    /// Returns the tuple and the messages of a state of this process, and the state's parent.
+    pub(crate) fn get(&self, id: StateId) -> (Tuple, Messages, StateId) {
+        let shard = self.lock(id.shard());
+        let state = &shard.states[id.place()];
+        (shard.tuples[state.tuple as usize].tuple, state.messages, state.parent)
     }
 
     /// Counts the kept tuples, states and steps, and hashes the states.
@@ -239,6 +251,66 @@ impl Antichains {
             }
         }
         count
+    }
+
+    /// Returns whether every parent of a state is the state of some process.
+    pub(crate) fn parents_exist(&self) -> bool {
+        let lengths: Vec<usize> = (0..SHARDS).map(|shard| self.lock(shard).states.len()).collect();
+        let exists = |id: StateId| {
+            id == StateId::NONE || id.process() != self.process || id.place() < lengths[id.shard()]
+        };
+        (0..SHARDS).all(|shard| self.lock(shard).states.iter().all(|state| exists(state.parent)))
+    }
+
+    /// Returns whether this process has a state with this id.
+    pub(crate) fn has(&self, id: StateId) -> bool {
+        id.process() == self.process && id.place() < self.lock(id.shard()).states.len()
+    }
+
+    /// Returns the content of one shard, for a checkpoint. Adds what its reader does not know yet to
+    /// `definitions`.
+    pub(crate) fn content<S: System>(
+        &self,
+        shard: usize,
+        local: &Local<S>,
+        defined: &mut Defined,
+        definitions: &mut Definitions<S>,
+    ) -> ShardContent {
+        let shard = self.lock(shard);
+        for tuple in &shard.tuples {
+            defined.tuple(local, &tuple.tuple, definitions);
+        }
+        for state in &shard.states {
+            defined.messages(local, &state.messages, definitions);
+        }
+        ShardContent { tuples: shard.tuples.clone(), states: shard.states.clone() }
+    }
+
+    /// Fills a shard with the content of a checkpoint. Returns `None` if the content contradicts
+    /// itself.
+    pub(crate) fn restore<S: System>(
+        &self,
+        shard: usize,
+        content: ShardContent,
+        local: &Local<S>,
+        translation: &Translation,
+    ) -> Option<()> {
+        let count = local.server_count();
+        let mut shard = self.shards.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let ShardContent { mut tuples, mut states } = content;
+        for state in &mut states {
+            state.messages = translation.messages(&state.messages, count)?;
+            tuples.get(state.tuple as usize)?;
+        }
+        for (place, tuple) in tuples.iter_mut().enumerate() {
+            tuple.tuple = translation.tuple(&tuple.tuple, count)?;
+            let own =
+                |kept: &u32| states.get(*kept as usize).is_some_and(|s| s.tuple as usize == place);
+            tuple.kept.iter().all(own).then_some(())?;
+            shard.places.insert(tuple.tuple, crate::intern::number(place));
+        }
+        (shard.tuples, shard.states) = (tuples, states);
+        Some(())
     }
 
     /// Returns all tuples that were reached.

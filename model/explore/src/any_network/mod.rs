@@ -17,11 +17,21 @@
 //! any number of threads. `specs/any-network.md` has the argument in full.
 
 mod antichains;
+mod checkpoint;
+mod definitions;
+mod expansion;
 mod inbox;
+mod peers;
 mod removal_check;
+mod rounds;
 mod run;
 mod search;
 mod state;
+mod summary;
 
 pub use antichains::Kept;
-pub use search::{Exploration, Options, Order, Outcome, explore, search};
+pub use checkpoint::{CheckpointError, Checkpoints};
+pub use expansion::Order;
+pub use peers::{Hosts, HostsError, MOST_PROCESSES, PeerError};
+pub use rounds::SearchError;
+pub use search::{Exploration, Extent, Options, Outcome, explore, search, search_with};

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::inbox::Inboxes;
+use super::peers::{PeerError, Peers};
 use super::state::Tuple;
 use crate::local::{Label, Local, ServerId};
 use crate::message_set::MessageId;
@@ -25,9 +26,24 @@ struct Places {
     messages: Vec<Vec<MessageId>>,
 }
 
-/// Returns whether the removed messages make no difference. `tuples` are all that were reached.
-pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<S>, tuples: &[Tuple]) -> bool {
+/// Returns whether the removed messages make no difference. `tuples` are all that this process has
+/// reached. Each process checks its own servers, with the messages of all processes.
+///
+/// # Errors
+///
+/// If a process is lost.
+pub(crate) fn removals_hold<S: System>(
+    inboxes: &Inboxes<S>,
+    tuples: &[Tuple],
+    peers: &mut Peers,
+) -> Result<bool, PeerError> {
     let local = &inboxes.local;
+    if peers.count() > 1 {
+        let own = local.message_ids().map(|id| local.message(id).clone());
+        for message in peers.share(own.collect::<Vec<_>>())?.iter().flatten() {
+            local.intern_message(message);
+        }
+    }
     let count = inboxes.count();
     let mut places =
         Places { servers: vec![BTreeSet::new(); count], messages: vec![Vec::new(); count] };
@@ -39,7 +55,21 @@ pub(crate) fn removals_hold<S: System>(inboxes: &Inboxes<S>, tuples: &[Tuple]) -
     for id in local.message_ids() {
         places.messages[local.receiver(id)].push(id);
     }
-    stay_without_difference(local, &places) && make_no_difference(local, &places)
+    let answers = different_answers_of_all(local, &places);
+    let holds = answers.is_some() && stay_without_difference(local, &places);
+    let answers = answers.unwrap_or_default();
+    let content = |(a, b): &Answers| (local.message(*a).clone(), local.message(*b).clone());
+    let mut to_check: BTreeSet<Answers> = BTreeSet::new();
+    if peers.count() == 1 {
+        to_check = answers;
+    } else {
+        let shared: Vec<_> = peers.share(answers.iter().map(content).collect::<Vec<_>>())?;
+        for (a, b) in shared.iter().flatten() {
+            to_check.insert((local.intern_message(a), local.intern_message(b)));
+        }
+    }
+    let holds = holds && answers_do_the_same(local, &places, &to_check);
+    Ok(peers.share(holds)?.into_iter().all(|holds| holds))
 }
 
 /// Returns whether the system says that a message can make a difference to a server.
@@ -65,17 +95,28 @@ fn stay_without_difference<S: System>(local: &Local<S>, places: &Places) -> bool
     })
 }
 
-/// Returns whether removed messages change nothing, and the answers to messages that are replaced do
-/// what the answers to their replacements do.
-fn make_no_difference<S: System>(local: &Local<S>, places: &Places) -> bool {
+/// Returns the answers to messages and to their replacements that differ; none if a message that was
+/// removed makes a difference.
+fn different_answers_of_all<S: System>(
+    local: &Local<S>,
+    places: &Places,
+) -> Option<BTreeSet<Answers>> {
     let at_places = places.servers.iter().zip(&places.messages);
     let answers: Option<Vec<Vec<Answers>>> = at_places
         .flat_map(|(servers, messages)| servers.iter().map(move |server| (server, messages)))
         .par_bridge()
         .map(|(server, messages)| different_answers(local, *server, messages))
         .collect();
-    let Some(answers) = answers else { return false };
-    let answers: BTreeSet<Answers> = answers.into_iter().flatten().collect();
+    Some(answers?.into_iter().flatten().collect())
+}
+
+/// Returns whether the answers to messages that are replaced do what the answers to their
+/// replacements do.
+fn answers_do_the_same<S: System>(
+    local: &Local<S>,
+    places: &Places,
+    answers: &BTreeSet<Answers>,
+) -> bool {
     answers.par_iter().all(|(a, b)| {
         let place = local.receiver(*a);
         place == local.receiver(*b)

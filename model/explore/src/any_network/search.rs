@@ -4,19 +4,20 @@
 //! progress, nearly every tuple has all of its messages before its states are expanded. So few of the
 //! expanded states become part of other states later.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use super::antichains::{Antichains, Insertion, Kept, StateId};
+use super::antichains::{Antichains, Kept};
+use super::checkpoint::{CheckpointFolder, Checkpoints};
+use super::expansion::{Expansion, Observed, Order};
 use super::inbox::Inboxes;
+use super::peers::{Hosts, Peers};
 use super::removal_check::removals_hold;
-use super::run;
-use super::state::{State, Tuple};
+use super::rounds::{Rounds, SearchError};
+use super::state::Tuple;
+use super::{run, summary};
 use crate::control::Control;
+use crate::hash::{content_hash, mix};
 use crate::local::{Local, LocalTransition};
 use crate::system::{Findings, Input, RunStep, System};
 
@@ -46,16 +47,6 @@ impl Default for Options {
             most_expanded: u64::MAX,
         }
     }
-}
-
-/// The order in which states are expanded. The kept states are the same for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// By the progress of the servers ([`System::progress`]). Few states become part of others after
-    /// they were expanded, so a whole exploration takes the least time.
-    Progress,
-    /// By the number of steps. It finds short runs early.
-    Breadth,
 }
 
 /// The result of a search.
@@ -124,199 +115,113 @@ pub fn search<S: System>(system: &Arc<S>, options: Options, control: &Control) -
 ///
 /// If no threads can be started.
 pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) -> Exploration<S> {
+    let alone = explore_with(system, options, &Extent::default(), control);
+    alone.expect("without other processes and checkpoints nothing fails")
+}
+
+/// The other processes that explore the same, and the checkpoints. By default there are none.
+#[derive(Clone, Debug, Default)]
+pub struct Extent {
+    /// Equal for searches of the same system by the same program. Searches with different identities
+    /// do not explore together, and do not go on from each other's checkpoints.
+    pub identity: u64,
+    /// The processes that explore together.
+    pub hosts: Option<Hosts>,
+    /// Where the search is saved.
+    pub checkpoints: Option<Checkpoints>,
+}
+
+/// Explores like [`search`], with other processes or with checkpoints. The outcome is the same for each
+/// process, except that only the first one has the run that breaks a property.
+///
+/// # Errors
+///
+/// If a process is lost, or if a checkpoint cannot be written or read. Checkpoints stay as they are.
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn search_with<S: System>(
+    system: &Arc<S>,
+    options: Options,
+    extent: &Extent,
+    control: &Control,
+) -> Result<Outcome<S>, SearchError> {
+    Ok(explore_with(system, options, extent, control)?.outcome)
+}
+
+fn explore_with<S: System>(
+    system: &Arc<S>,
+    options: Options,
+    extent: &Extent,
+    control: &Control,
+) -> Result<Exploration<S>, SearchError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
+    let pool = pool.expect("threads can be started");
+    // Searches with different reductions keep different states.
+    let identity = mix(extent.identity ^ content_hash(&(options.symmetry, options.prune)));
+    let place = extent.hosts.as_ref().map_or((0, 1), Hosts::place);
+    // The own folder is checked before the other processes are waited for.
+    let checkpoints = extent.checkpoints.as_ref();
+    let folder = checkpoints.map(|c| CheckpointFolder::open(c, identity, place)).transpose()?;
+    let mut peers = match &extent.hosts {
+        Some(hosts) => Peers::connect(hosts, identity, control)?,
+        None => Peers::alone(),
+    };
     let local = Local::new(Arc::clone(system), options.symmetry, options.prune);
-    let mut search = Search {
+    let mut expansion = Expansion {
         inboxes: Inboxes::new(local),
-        antichains: Antichains::new(),
+        antichains: Antichains::new(place.0),
         control,
         order: options.order,
         most_expanded: options.most_expanded,
         expanded: AtomicU64::new(0),
         observed: Mutex::new(Observed::default()),
+        process: place,
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-    let pool = pool.expect("threads can be started");
-    let complete = pool.install(|| search.explore());
-    let Search { inboxes, antichains, expanded, observed, .. } = search;
-    let kept = pool
-        .install(|| if complete { antichains.count(&inboxes) } else { antichains.count_roughly() });
-    // The check below looks at pairs of servers and messages that did not meet.
-    let local_transitions = inboxes.local.classes();
-    let checked = || !options.prune || removals_hold(&inboxes, &antichains.tuples());
-    let removals_hold = complete && pool.install(checked);
+    let every = checkpoints.map(|checkpoints| checkpoints.every);
+    let resume = checkpoints.is_some_and(|checkpoints| checkpoints.resume);
+    let complete =
+        pool.install(|| Rounds::new(&mut expansion, &mut peers, folder.zip(every)).run(resume))?;
+    pool.install(|| sum_up(system, options, expansion, complete, &mut peers))
+}
+
+/// Puts the results of all processes together.
+fn sum_up<S: System>(
+    system: &Arc<S>,
+    options: Options,
+    expansion: Expansion<'_, S>,
+    complete: bool,
+    peers: &mut Peers,
+) -> Result<Exploration<S>, SearchError> {
+    let Expansion { inboxes, antichains, expanded, observed, .. } = expansion;
+    let kept = if complete { antichains.count(&inboxes) } else { antichains.count_roughly() };
+    let kept = summary::kept(peers, kept)?;
     let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (observed, expanded) = summary::observed(peers, observed, expanded.into_inner())?;
+    // The check of removals looks at pairs of servers and messages that did not meet.
+    let local_transitions = inboxes.local.classes();
+    let classes = summary::local_transitions(peers, &local_transitions)?;
+    let removals_hold =
+        complete && (!options.prune || removals_hold(&inboxes, &antichains.tuples(), peers)?);
     let first = observed.first.iter().min_by_key(|(bit, _)| system.ends_search() & 1 << **bit == 0);
-    let violation = first.and_then(|(bit, parent)| {
-        let chain = antichains.chain(&inboxes, *parent);
-        Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit))
-    });
+    let mut violation = None;
+    if let Some((bit, parent)) = first {
+        let chain = summary::chain(&inboxes, &antichains, peers, *parent)?;
+        let chain = chain.filter(|_| peers.process() == 0);
+        violation =
+            chain.and_then(|chain| Some((run::find(&inboxes, &chain, 1 << bit)?, 1 << bit)));
+    }
     let outcome = Outcome {
         kept,
-        expanded: expanded.into_inner(),
-        local_transitions: local_transitions.len() as u64,
+        expanded,
+        local_transitions: classes,
         findings: observed.findings,
         complete,
         removals_hold,
         violation,
     };
-    Exploration { outcome, inboxes, antichains, local_transitions }
-}
-
-struct Search<'a, S: System> {
-    inboxes: Inboxes<S>,
-    antichains: Antichains,
-    control: &'a Control,
-    order: Order,
-    most_expanded: u64,
-    expanded: AtomicU64,
-    observed: Mutex<Observed>,
-}
-
-/// A state that is expanded, and its place in the order.
-#[derive(Clone, Copy)]
-struct Parent {
-    id: StateId,
-    rank: u64,
-}
-
-#[derive(Default)]
-struct Observed {
-    findings: Findings,
-    /// The state whose step broke a property first, for each broken property.
-    first: BTreeMap<u32, StateId>,
-}
-
-/// The number of states that a thread expands before it checks whether the search is over.
-const CHUNK: usize = 8;
-
-/// The number of states that are expanded between two looks at the queue, if there are so many. A
-/// smaller number follows the order of progress more closely but leaves threads without work.
-const BATCH: usize = 1024;
-
-impl<S: System> Search<'_, S> {
-    /// Expands states until none is left or the search is over. Returns whether everything was
-    /// explored.
-    fn explore(&mut self) -> bool {
-        // By progress or by the number of steps.
-        let mut queue: BTreeMap<u64, Vec<StateId>> = BTreeMap::new();
-        let mut waiting = 0;
-        let mut findings = Findings::default();
-        let initial = self.inboxes.initial(&mut findings);
-        let mut new = Vec::new();
-        self.keep(&initial, Parent { id: StateId::NONE, rank: 0 }, findings, &mut new);
-        loop {
-            waiting += new.len();
-            for (rank, id) in new.drain(..) {
-                queue.entry(rank).or_default().push(id);
-            }
-            self.control.progress.queue.store(waiting as u64, Ordering::Relaxed);
-            if self.is_over() {
-                return false;
-            }
-            let mut batch = Vec::new();
-            while batch.len() < BATCH
-                && let Some((rank, states)) = queue.pop_first()
-            {
-                batch.extend(states.into_iter().map(|id| Parent { id, rank }));
-            }
-            if batch.is_empty() {
-                return true;
-            }
-            waiting -= batch.len();
-            self.inboxes.free_old_tables();
-            let chunks = batch.par_chunks(CHUNK).map(|chunk| self.expand_all(chunk));
-            new = chunks.flatten_iter().collect();
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        let broken = self.lock_observed().findings.broken;
-        self.control.stopped().is_some()
-            || self.inboxes.local.system.ends_search() & broken != 0
-            || self.expanded.load(Ordering::Relaxed) >= self.most_expanded
-    }
-
-    fn lock_observed(&self) -> std::sync::MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn expand_all(&self, states: &[Parent]) -> Vec<(u64, StateId)> {
-        let mut new = Vec::new();
-        if self.is_over() {
-            return new;
-        }
-        let (mut expanded, mut steps) = (0, 0);
-        for parent in states {
-            if let Some(state) = self.antichains.maximal(&self.inboxes, parent.id) {
-                expanded += 1;
-                steps += self.expand(&state, *parent, &mut new);
-            }
-        }
-        self.expanded.fetch_add(expanded, Ordering::Relaxed);
-        self.control.progress.add(new.len() as u64, steps);
-        new
-    }
-
-    fn expand(&self, state: &State, parent: Parent, new: &mut Vec<(u64, StateId)>) -> u64 {
-        let mut steps = 0;
-        let mut shown = Findings::default();
-        self.inboxes.steps(state, &mut shown, |step| {
-            steps += 1;
-            let mut findings = Findings::default();
-            let next = self.inboxes.after(state, step, &mut findings);
-            self.keep(&next, parent, findings, new);
-        });
-        self.note(shown, parent.id);
-        steps
-    }
-
-    /// Keeps a state after a step, unless the state is part of another one. Notes the findings.
-    fn keep(
-        &self,
-        state: &State,
-        parent: Parent,
-        findings: Findings,
-        new: &mut Vec<(u64, StateId)>,
-    ) {
-        let canonical = self.inboxes.canonical(state);
-        let by_cluster = Cell::new(Findings::default());
-        let examine = |tuple: &Tuple| {
-            let (progress, findings) = self.examine(tuple);
-            by_cluster.set(findings);
-            progress
-        };
-        let insertion = self.antichains.insert(&self.inboxes, &canonical, parent.id, examine);
-        if let Insertion::Kept { id, progress } = insertion {
-            let rank = match self.order {
-                Order::Progress => progress,
-                Order::Breadth => parent.rank + 1,
-            };
-            new.push((rank, id));
-        }
-        let mut findings = findings;
-        findings.extend(by_cluster.get());
-        self.note(findings, parent.id);
-    }
-
-    /// Returns the progress of the servers of a tuple, and the findings in them together.
-    fn examine(&self, tuple: &Tuple) -> (u64, Findings) {
-        let Tuple { servers, used, history } = tuple;
-        let local = &self.inboxes.local;
-        let servers = &servers[..self.inboxes.count()];
-        let findings = local.check_and_examine(servers, *history);
-        let servers: Vec<&S::Server> = servers.iter().map(|id| local.server(*id)).collect();
-        (local.system.progress(&servers, local.used(*used)), findings)
-    }
-
-    fn note(&self, findings: Findings, parent: StateId) {
-        if findings == Findings::default() {
-            return;
-        }
-        let mut observed = self.lock_observed();
-        let fresh = findings.broken & !observed.findings.broken;
-        observed.findings.extend(findings);
-        for bit in (0..u64::BITS).filter(|bit| fresh & 1 << bit != 0) {
-            observed.first.insert(bit, parent);
-        }
-    }
+    let local_transitions = local_transitions.into_iter().map(|(_, transition)| transition);
+    let local_transitions = local_transitions.collect();
+    Ok(Exploration { outcome, inboxes, antichains, local_transitions })
 }

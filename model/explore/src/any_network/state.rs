@@ -1,5 +1,7 @@
 //! States over any network: servers, budgets, history, and the sent messages by receiver.
 
+use serde::{Deserialize, Serialize};
+
 use super::inbox::{InboxId, Inboxes};
 use crate::hash::mix;
 use crate::local::{HistoryId, ServerId, UsedId};
@@ -7,7 +9,7 @@ use crate::message_set::SetId;
 use crate::system::{Findings, MAX_SERVERS, System};
 
 /// Everything in a state except its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Tuple {
     /// The servers by place; unused places are 0.
     pub(crate) servers: [ServerId; MAX_SERVERS],
@@ -38,8 +40,11 @@ pub(crate) struct StateStep {
 }
 
 /// A tuple in its canonical form: the least one under all renamings.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Canonical {
     pub(crate) tuple: Tuple,
+    /// A hash of the tuple's contents, which is the same in every process.
+    pub(crate) hash: u64,
     /// The messages under each of the renamings that lead to this tuple, without duplicates.
     /// Several renamings lead to the same tuple if servers are alike.
     pub(crate) variants: Vec<Messages>,
@@ -50,7 +55,7 @@ pub(crate) struct Canonical {
 impl<S: System> Inboxes<S> {
     /// Returns the number of servers.
     pub(crate) fn count(&self) -> usize {
-        self.local.renamings[0].len()
+        self.local.server_count()
     }
 
     /// Returns the initial state, closed under idle steps.
@@ -215,7 +220,8 @@ impl<S: System> Inboxes<S> {
         let mut variants: Vec<Messages> = tied.iter().map(rename).collect();
         variants.sort_unstable();
         variants.dedup();
-        Canonical { tuple, variants, alike: tied.len() }
+        let hash = local.tuple_hash(&tuple.servers[..count], used, history);
+        Canonical { tuple, hash, variants, alike: tied.len() }
     }
 
     /// Returns whether every message of `part` is also in `whole`.
@@ -223,16 +229,14 @@ impl<S: System> Inboxes<S> {
         part.iter().zip(whole).all(|(part, whole)| self.local.sets.is_subset(*part, *whole))
     }
 
-    /// Returns a hash of the contents of a tuple and its messages. The hash is the same for every
-    /// variant.
-    pub(crate) fn state_hash(&self, tuple: &Tuple, variants: &[Messages]) -> u64 {
+    /// Returns a hash of the contents of a state. The hash is the same for every variant.
+    pub(crate) fn state_hash(&self, canonical: &Canonical) -> u64 {
         let count = self.count();
         let hash = |messages: &Messages| {
             let sets = messages[..count].iter();
             sets.fold(0, |hash, set| mix(hash ^ self.local.sets.hash(*set)))
         };
-        let least = variants.iter().map(hash).min().unwrap_or_default();
-        let servers = &tuple.servers[..count];
-        mix(self.local.tuple_hash(servers, tuple.used, tuple.history) ^ least)
+        let least = canonical.variants.iter().map(hash).min().unwrap_or_default();
+        mix(canonical.hash ^ least)
     }
 }

@@ -97,7 +97,8 @@ impl<S: System> Model<S> {
     /// threads decides which of them it is.
     pub fn local_transitions(&self) -> Vec<(&S::Server, Input<'_, S>)> {
         let transitions = self.local.classes().into_iter();
-        let with_input = |(server, label)| (self.local.server(server), self.local.input(label));
+        let with_input =
+            |(_, (server, label))| (self.local.server(server), self.local.input(label));
         transitions.map(with_input).collect()
     }
 

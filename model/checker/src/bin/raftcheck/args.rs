@@ -83,6 +83,9 @@ pub(crate) struct CheckArgs {
     pub(crate) search: SearchArgs,
 
     #[command(flatten)]
+    pub(crate) extent: ExtentArgs,
+
+    #[command(flatten)]
     pub(crate) json: JsonArgs,
 
     /// Where traces of violations are written [default: raftcheck-traces]
@@ -104,6 +107,35 @@ pub(crate) struct SearchArgs {
     /// Give up when the process holds this much memory, for example 4GB
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
+}
+
+/// What an exploration over any network takes that is long, or too large for one machine.
+#[derive(Debug, Default, Clone, clap::Args)]
+#[command(next_help_heading = "Long explorations: one configuration, over any network")]
+pub(crate) struct ExtentArgs {
+    /// Write checkpoints to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) checkpoint: Option<PathBuf>,
+
+    /// Go on from the checkpoint in this folder, and write more
+    #[arg(long, value_name = "DIR")]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// The time between two checkpoints [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) checkpoint_every: Option<Duration>,
+
+    /// Give up when checkpoints take more than this on the disk, for example 20GB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk_limit: Option<ByteSize>,
+
+    /// Explore with other processes: a file with the address of each, one host:port on a line
+    #[arg(long, value_name = "FILE", requires = "process")]
+    pub(crate) hosts: Option<PathBuf>,
+
+    /// Which of the hosts this process is, from 0 on
+    #[arg(long, value_name = "I", requires = "hosts")]
+    pub(crate) process: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

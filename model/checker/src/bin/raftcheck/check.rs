@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use raft_checker::any_network::Extent;
 use raft_checker::bounded_network::stateright;
-use raft_checker::check::{Options, Report, Strategy, check};
+use raft_checker::check::{Options, Report, Strategy, check, check_with};
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_checker::exit_code::Exit;
 use raft_cli::options::shell_word;
@@ -12,6 +13,7 @@ use raft_cli::output::Output;
 
 use crate::args::{CheckArgs, StrategyArg};
 use crate::counterexample::{self, Traces};
+use crate::extent::extent;
 use crate::failure::{Failure, refuse_without_effect};
 use crate::table;
 use crate::verdict::Total;
@@ -29,6 +31,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
     let is_any = |config: &BoundedConfig| network.unwrap_or(config.network) == Network::Any;
     let useless_strategy = args.strategy.is_some() && configs.iter().all(is_any);
     refuse_without_effect(useless_strategy, "--strategy", "without --network bounded")?;
+    let extent = extent(&args.extent, &configs, network)?;
     let (mut out, json) = args.json.open()?;
     let traces = Traces::open(args.traces.as_deref())?;
 
@@ -50,7 +53,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
             break;
         }
         let place = format!("{} ({} of {})", config.name, reports.len() + 1, configs.len());
-        let mut report = explore(config, &place, options, &mut watch, &mut out);
+        let mut report = explore(config, &place, options, extent.as_ref(), &mut watch, &mut out)?;
         let kept = traces.store(&mut report);
         not_kept = not_kept.or(kept.err());
         reports.push(report);
@@ -69,16 +72,18 @@ fn explore(
     config: &BoundedConfig,
     place: &str,
     options: Options,
+    extent: Option<&Extent>,
     watch: &mut Watch<'_>,
     out: &mut Output,
-) -> Report {
+) -> Result<Report, Failure> {
     if let Err(error) = config.check_script() {
         writeln!(out, "SKIPPED a line: {error}");
     }
-    let (mut report, peak_bytes) =
-        watch.run(place, None, |control| check(config, options, control));
-    report.peak_bytes = peak_bytes;
-    report
+    let (report, peak_bytes) = watch.run(place, None, |control| match extent {
+        None => Ok(check(config, options, control)),
+        Some(extent) => check_with(config, options, extent, control),
+    });
+    Ok(Report { peak_bytes, ..report? })
 }
 
 /// Returns the arguments that make another command find the configuration of that name.

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource};
+use raft_checker::any_network::{CheckpointError, HostsError, PeerError, SearchError};
 use raft_checker::config::ConfigError;
+use raft_checker::exit_code::Exit;
 use raft_checker::replay::ReplayError;
 use raft_cli::file::FileError;
 use raft_cli::options::did_you_mean;
@@ -33,6 +35,12 @@ pub(crate) enum Failure {
     Serve { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{option} has no effect {mode}")]
     NoEffect { option: &'static str, mode: &'static str },
+    #[error("{option} is for one configuration, over any network")]
+    NotForAll { option: &'static str },
+    #[error("{}: {source}", path.display())]
+    Hosts { path: PathBuf, source: HostsError },
+    #[error(transparent)]
+    Search(#[from] SearchError),
 }
 
 impl Failure {
@@ -47,6 +55,16 @@ impl Failure {
             complain_with_source(&miette::Report::new(diagnostic).with_source_code(source));
         } else {
             complain_with_help(&self.to_string(), self.help());
+        }
+    }
+
+    /// Returns the exit code of a program that ends with this failure.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::Search(SearchError::Peer(
+                PeerError::Lost { .. } | PeerError::Stopped { .. },
+            )) => Exit::Incomplete,
+            _ => Exit::Usage,
         }
     }
 
@@ -65,12 +83,50 @@ impl Failure {
                 "change the numbers in the file; nothing was explored".to_owned()
             }
             Failure::File(error) => return error.help(),
+            Failure::Search(error) => help_with_search(error).to_owned(),
+            Failure::NotForAll { .. } => {
+                "name one, and add --network any; nothing was explored".to_owned()
+            }
             Failure::NoEffect { .. } => "leave it out; nothing was done".to_owned(),
             Failure::Trace { source: TraceError::Truncated { .. }, .. } => {
                 "copy the whole file again; nothing was replayed".to_owned()
             }
             _ => return None,
         })
+    }
+}
+
+fn help_with_search(error: &SearchError) -> &'static str {
+    match error {
+        SearchError::Checkpoint(error) => match error {
+            CheckpointError::Exists { .. } => {
+                "go on from it with --resume, or name another folder; nothing was explored"
+            }
+            CheckpointError::Missing { .. } => {
+                "name the folder of an earlier --checkpoint; nothing was explored"
+            }
+            CheckpointError::NoCommonRound | CheckpointError::Damaged { .. } => {
+                "begin again with --checkpoint and another folder; nothing was explored"
+            }
+            CheckpointError::Foreign { .. } => {
+                "run the same program with the same configuration and options, or begin again with \
+                 --checkpoint and another folder; nothing was explored"
+            }
+            CheckpointError::InUse { .. } => "wait for it, or name another folder",
+            CheckpointError::Io { .. } | CheckpointError::NoSpace { .. } => {
+                "the checkpoint before it, if there was one, is intact"
+            }
+        },
+        SearchError::Peer(error) => match error {
+            PeerError::Lost { .. } => {
+                "INCOMPLETE: start all processes again, with --resume if they wrote checkpoints"
+            }
+            PeerError::Stopped { .. } => "INCOMPLETE: nothing was explored",
+            PeerError::Foreign { .. } => {
+                "start all with the same program, configuration, options and hosts"
+            }
+            PeerError::Listen { .. } => "the hosts file names the address of this process",
+        },
     }
 }
 

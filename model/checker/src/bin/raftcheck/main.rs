@@ -8,6 +8,7 @@ mod check;
 mod counterexample;
 mod coverage;
 mod explore;
+mod extent;
 mod failure;
 mod list;
 mod mutants;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
             failure.print();
-            Exit::Usage
+            failure.exit()
         }
         // The panic itself is on stderr already.
         Err(_) => Exit::Internal,

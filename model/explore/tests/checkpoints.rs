@@ -1,0 +1,225 @@
+//! A search that goes on from a checkpoint ends as one that was never stopped.
+
+#[path = "../examples/two_phase_commit/system.rs"]
+mod system;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_explore::any_network::{
+    CheckpointError, Checkpoints, Extent, Hosts, Options, Outcome, SearchError, search, search_with,
+};
+use raft_explore::control::{Control, StopReason};
+use system::{CONSISTENT, TwoPhaseCommit};
+
+const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
+
+type Result = std::result::Result<Outcome<TwoPhaseCommit>, SearchError>;
+
+/// Returns checkpoints that are only written when a search is stopped.
+fn in_folder(folder: &Path, resume: bool) -> Checkpoints {
+    Checkpoints { folder: folder.to_owned(), every: Duration::MAX, limit: None, resume }
+}
+
+fn run(system: TwoPhaseCommit, most_expanded: u64, checkpoints: Checkpoints) -> Result {
+    let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
+    let options = Options { most_expanded, ..Options::default() };
+    search_with(&Arc::new(system), options, &extent, &Control::default())
+}
+
+fn error(result: Result) -> CheckpointError {
+    match result.err().expect("it fails") {
+        SearchError::Checkpoint(error) => error,
+        SearchError::Peer(error) => panic!("{error}"),
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths =
+        fs::read_dir(folder).expect("it is a folder").map(|file| file.expect("a file").path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|name| name == "checkpoint")).collect();
+    files.sort();
+    files
+}
+
+/// Stops a search after some states, and returns its only checkpoint.
+fn stopped(folder: &Path) -> PathBuf {
+    let outcome = run(CORRECT, 40, in_folder(folder, false)).expect("nothing fails");
+    assert!(!outcome.complete && outcome.expanded >= 40);
+    let [file] = files(folder).try_into().expect("one checkpoint");
+    file
+}
+
+#[test]
+fn a_search_that_is_stopped_again_and_again_has_the_same_outcome() {
+    let alone = search(&Arc::new(CORRECT), Options::default(), &Control::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut outcome = run(CORRECT, 1, in_folder(folder.path(), false)).expect("nothing fails");
+    let mut stops = 0;
+    while !outcome.complete {
+        stops += 1;
+        assert_eq!(files(folder.path()).len(), 1);
+        let further = outcome.expanded + 5;
+        outcome = run(CORRECT, further, in_folder(folder.path(), true)).expect("nothing fails");
+    }
+    assert!(stops > 5, "{stops}");
+    assert!(outcome.removals_hold);
+    assert_eq!(outcome.kept, alone.kept);
+    assert_eq!(outcome.findings, alone.findings);
+    assert_eq!(outcome.local_transitions, alone.local_transitions);
+}
+
+#[test]
+fn the_run_of_a_violation_may_begin_before_the_checkpoint() {
+    let hasty = TwoPhaseCommit { participants: 4, enough: 3 };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut outcome = run(hasty, 1, in_folder(folder.path(), false)).expect("nothing fails");
+    while outcome.violation.is_none() {
+        let further = outcome.expanded + 1;
+        outcome = run(hasty, further, in_folder(folder.path(), true)).expect("nothing fails");
+    }
+    assert_eq!(outcome.findings.broken, CONSISTENT);
+    // Three prepare and tell, the last gives up, the coordinator decides, one participant commits.
+    assert_eq!(outcome.violation.expect("a run").0.len(), 9);
+}
+
+#[test]
+fn every_byte_of_a_checkpoint_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = stopped(folder.path());
+    let intact = fs::read(&file).expect("it exists");
+    let refused = |bytes: &[u8]| {
+        fs::write(&file, bytes).expect("it can be written");
+        let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+        assert!(matches!(error, CheckpointError::Damaged { .. }), "{error}");
+    };
+    for place in (0..intact.len()).step_by(41) {
+        let mut damaged = intact.clone();
+        damaged[place] ^= 0x10;
+        refused(&damaged);
+        refused(&intact[..place]);
+    }
+    fs::write(&file, &intact).expect("it can be written");
+    assert!(run(CORRECT, u64::MAX, in_folder(folder.path(), true)).expect("it is intact").complete);
+}
+
+#[test]
+fn a_checkpoint_of_another_search_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = stopped(folder.path());
+    let extent =
+        Extent { identity: 2, hosts: None, checkpoints: Some(in_folder(folder.path(), true)) };
+    let result = search_with(&Arc::new(CORRECT), Options::default(), &extent, &Control::default());
+    assert!(matches!(error(result), CheckpointError::Foreign { .. }));
+    let renamed = folder.path().join("process-0-of-1.round-99999999.checkpoint");
+    fs::rename(file, renamed).expect("it can be renamed");
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+    assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_checkpoint_is_not_overwritten_by_a_new_search() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = stopped(folder.path());
+    let before = fs::read(&file).expect("it exists");
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), false)));
+    assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
+    assert_eq!(fs::read(&file).expect("it exists"), before);
+}
+
+#[test]
+fn a_folder_without_a_checkpoint_is_no_place_to_go_on_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error_of_empty = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+    assert!(matches!(error_of_empty, CheckpointError::Missing { .. }), "{error_of_empty}");
+    let absent = folder.path().join("absent");
+    let error_of_absent = error(run(CORRECT, u64::MAX, in_folder(&absent, true)));
+    assert!(matches!(error_of_absent, CheckpointError::Io { .. }), "{error_of_absent}");
+    assert!(!absent.exists());
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lock = fs::File::create(folder.path().join("process-0-of-1.lock")).expect("a file");
+    lock.lock().expect("nobody else uses it");
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), false)));
+    assert!(matches!(error, CheckpointError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn a_limit_of_the_disk_stops_the_search_and_the_checkpoint_before_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = stopped(folder.path());
+    let before = fs::read(&file).expect("it exists");
+    // Both checkpoints would have to fit.
+    let limit = Some(before.len() as u64 + 100);
+    let checkpoints =
+        Checkpoints { every: Duration::ZERO, limit, ..in_folder(folder.path(), true) };
+    let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
+    let control = Control::default();
+    let outcome = search_with(&Arc::new(CORRECT), Options::default(), &extent, &control);
+    assert!(!outcome.expect("nothing fails").complete);
+    assert_eq!(control.stopped(), Some(StopReason::DiskLimit));
+    assert_eq!(files(folder.path()), [file.as_path()]);
+    assert_eq!(fs::read(&file).expect("it exists"), before);
+    assert!(run(CORRECT, u64::MAX, in_folder(folder.path(), true)).expect("it is intact").complete);
+}
+
+fn addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("there is a port")).collect();
+    let address = |listener: &TcpListener| listener.local_addr().expect("it listens").to_string();
+    listeners.iter().map(address).collect()
+}
+
+fn together(most_expanded: u64, folder: &Path, resume: bool) -> Vec<Result> {
+    let addresses = addresses(2);
+    std::thread::scope(|scope| {
+        let start = |process| {
+            let hosts = Some(Hosts::new(addresses.clone(), process).expect("it exists"));
+            let checkpoints = Some(in_folder(folder, resume));
+            let extent = Extent { identity: 1, hosts, checkpoints };
+            let options = Options { most_expanded, ..Options::default() };
+            let control = Control::default();
+            scope.spawn(move || search_with(&Arc::new(CORRECT), options, &extent, &control))
+        };
+        let processes = [start(0), start(1)];
+        processes.into_iter().map(|process| process.join().expect("no panic")).collect()
+    })
+}
+
+#[test]
+fn two_processes_go_on_from_the_newest_round_that_both_have() {
+    let alone = search(&Arc::new(CORRECT), Options::default(), &Control::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    together(10, folder.path(), false);
+    let earlier = files(folder.path());
+    let [first, _] = &earlier[..] else { panic!("{earlier:?}") };
+    let kept = fs::read(first).expect("it exists");
+    together(40, folder.path(), true);
+    // As if the first process had been killed before it could write the later round.
+    let later = files(folder.path());
+    assert!(later.len() == 2 && later[0] != earlier[0]);
+    fs::remove_file(&later[0]).expect("it exists");
+    fs::write(first, kept).expect("it can be written");
+    let no_common = together(u64::MAX, folder.path(), true).into_iter().map(error);
+    assert!(no_common.into_iter().all(|e| matches!(e, CheckpointError::NoCommonRound)));
+    fs::write(&earlier[1], fs::read(&later[1]).expect("it exists")).expect("it can be written");
+    // A later round under the name of an earlier one is refused.
+    let results = together(u64::MAX, folder.path(), true);
+    assert!(results.into_iter().any(|result| result.is_err()));
+    let again = tempfile::tempdir().expect("a folder");
+    together(10, again.path(), false);
+    for outcome in together(u64::MAX, again.path(), true) {
+        let outcome = outcome.expect("nothing fails");
+        assert!(outcome.complete);
+        assert_eq!(outcome.kept, alone.kept);
+        assert_eq!(outcome.findings, alone.findings);
+        assert_eq!(outcome.local_transitions, alone.local_transitions);
+    }
+}

@@ -1,0 +1,199 @@
+//! Several processes that explore together reach what one reaches.
+
+#[path = "../examples/two_phase_commit/system.rs"]
+mod system;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use raft_explore::RunStep;
+use raft_explore::any_network::{
+    Extent, Hosts, HostsError, Options, Outcome, PeerError, SearchError, search, search_with,
+};
+use raft_explore::control::{Control, StopReason};
+use system::{Action, CONSISTENT, TwoPhaseCommit};
+
+const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
+
+/// Commits without asking the last participant.
+const HASTY: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 3 };
+
+type Result = std::result::Result<Outcome<TwoPhaseCommit>, SearchError>;
+
+/// Returns addresses on which nobody listens.
+fn addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("there is a port")).collect();
+    let address = |listener: &TcpListener| listener.local_addr().expect("it listens").to_string();
+    listeners.iter().map(address).collect()
+}
+
+fn run(system: TwoPhaseCommit, options: Options, identity: u64, hosts: Hosts) -> Result {
+    run_until(system, options, identity, hosts, &Control::default())
+}
+
+fn run_until(
+    system: TwoPhaseCommit,
+    options: Options,
+    identity: u64,
+    hosts: Hosts,
+    control: &Control,
+) -> Result {
+    let extent = Extent { identity, hosts: Some(hosts), checkpoints: None };
+    search_with(&Arc::new(system), options, &extent, control)
+}
+
+fn together(
+    system: TwoPhaseCommit,
+    options: Options,
+    count: usize,
+) -> Vec<Outcome<TwoPhaseCommit>> {
+    let addresses = addresses(count);
+    let start = |process| {
+        let hosts = Hosts::new(addresses.clone(), process).expect("the process exists");
+        thread::spawn(move || run(system, options, 1, hosts))
+    };
+    let processes: Vec<_> = (0..count).map(start).collect();
+    let outcome = |process: thread::JoinHandle<Result>| process.join().expect("no panic");
+    processes.into_iter().map(|process| outcome(process).expect("no process fails")).collect()
+}
+
+#[test]
+fn each_process_has_the_outcome_of_one_that_explores_alone() {
+    for symmetry in [false, true] {
+        for prune in [false, true] {
+            let options = Options { symmetry, prune, ..Options::default() };
+            let alone = search(&Arc::new(CORRECT), options, &Control::default());
+            for count in 2..=3 {
+                for outcome in together(CORRECT, options, count) {
+                    assert!(outcome.complete && outcome.removals_hold);
+                    assert_eq!(outcome.kept, alone.kept);
+                    assert_eq!(outcome.findings, alone.findings);
+                    assert_eq!(outcome.local_transitions, alone.local_transitions);
+                    assert!(outcome.violation.is_none());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_process_has_the_run_of_a_violation_and_all_know_of_it() {
+    for outcome in together(HASTY, Options::default(), 3).iter().enumerate() {
+        let (process, outcome) = outcome;
+        assert_eq!(outcome.findings.broken, CONSISTENT);
+        assert!(!outcome.complete);
+        assert_eq!(outcome.violation.is_some(), process == 0);
+        let Some((steps, broken)) = &outcome.violation else { continue };
+        assert_eq!(*broken, CONSISTENT);
+        let gives_up = |step: &RunStep<_>| matches!(step, RunStep::Act(_, Action::GiveUp));
+        assert_eq!(steps.iter().filter(|step| gives_up(step)).count(), 1);
+    }
+}
+
+#[test]
+fn processes_that_explore_something_else_are_refused_by_both() {
+    let addresses = addresses(2);
+    let hosts = |process| Hosts::new(addresses.clone(), process).expect("the process exists");
+    let (first, second) = (hosts(0), hosts(1));
+    let other = thread::spawn(move || run(CORRECT, Options::default(), 2, second));
+    let refused =
+        |result: Result| matches!(result, Err(SearchError::Peer(PeerError::Foreign { .. })));
+    assert!(refused(run(CORRECT, Options::default(), 1, first)));
+    assert!(refused(other.join().expect("no panic")));
+}
+
+#[test]
+fn processes_that_reduce_otherwise_are_refused_by_both() {
+    let addresses = addresses(2);
+    let hosts = |process| Hosts::new(addresses.clone(), process).expect("the process exists");
+    let (first, second) = (hosts(0), hosts(1));
+    let plain = Options { symmetry: false, ..Options::default() };
+    let other = thread::spawn(move || run(CORRECT, plain, 1, second));
+    let refused =
+        |result: Result| matches!(result, Err(SearchError::Peer(PeerError::Foreign { .. })));
+    assert!(refused(run(CORRECT, Options::default(), 1, first)));
+    assert!(refused(other.join().expect("no panic")));
+}
+
+#[test]
+fn a_process_that_counts_the_processes_otherwise_is_refused() {
+    let addresses = addresses(3);
+    let first = Hosts::new(addresses[..2].to_vec(), 0).expect("the process exists");
+    let second = Hosts::new(addresses, 1).expect("the process exists");
+    let control = Arc::new(Control::default());
+    let stop = Arc::clone(&control);
+    let other =
+        thread::spawn(move || run_until(CORRECT, Options::default(), 1, second, &control).err());
+    let error = run(CORRECT, Options::default(), 1, first).err().expect("the other is refused");
+    assert!(error.to_string().ends_with("counts 3 processes, this one 2"), "{error}");
+    stop.stop(StopReason::Interrupted);
+    assert!(other.join().expect("no panic").is_some());
+}
+
+/// The greeting of process 1 of 2, with another process' answer to it.
+fn greeting(answered: &mut TcpStream) -> [u8; 32] {
+    let mut greeting = [0; 32];
+    answered.read_exact(&mut greeting).expect("the process greets");
+    greeting[24..].copy_from_slice(&1u64.to_le_bytes());
+    greeting
+}
+
+fn connect(address: &str) -> TcpStream {
+    loop {
+        if let Ok(stream) = TcpStream::connect(address) {
+            return stream;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stray_connection_is_ignored_and_a_lost_process_is_reported() {
+    let addresses = addresses(2);
+    let hosts = Hosts::new(addresses.clone(), 0).expect("the process exists");
+    let process = thread::spawn(move || run(CORRECT, Options::default(), 1, hosts).err());
+    let mut stray = connect(&addresses[0]);
+    stray.write_all(&[7; 32]).expect("it is connected");
+    let mut peer = connect(&addresses[0]);
+    let greeting = greeting(&mut peer);
+    peer.write_all(&greeting).expect("it is connected");
+    drop(peer);
+    let error = process.join().expect("no panic").expect("the process is lost");
+    assert!(error.to_string().starts_with("lost process 1 at 127.0.0.1:"), "{error}");
+}
+
+#[test]
+fn a_block_that_is_no_block_ends_the_search() {
+    for block in [vec![0xff; 8], [4u64.to_le_bytes().to_vec(), vec![0xff; 4]].concat()] {
+        let addresses = addresses(2);
+        let hosts = Hosts::new(addresses.clone(), 0).expect("the process exists");
+        let process = thread::spawn(move || run(CORRECT, Options::default(), 1, hosts).err());
+        let mut peer = connect(&addresses[0]);
+        let greeting = greeting(&mut peer);
+        peer.write_all(&[greeting.as_slice(), &block].concat()).expect("it is connected");
+        let error = process.join().expect("no panic").expect("the block is refused");
+        assert!(error.to_string().starts_with("lost process 1 at 127.0.0.1:"), "{error}");
+    }
+}
+
+#[test]
+fn waiting_for_the_others_can_be_stopped() {
+    let hosts = Hosts::new(addresses(2), 0).expect("the process exists");
+    let control = Control::default();
+    control.stop(StopReason::TimeLimit);
+    let error = run_until(CORRECT, Options::default(), 1, hosts, &control).err();
+    assert!(matches!(
+        error,
+        Some(SearchError::Peer(PeerError::Stopped { reason: StopReason::TimeLimit, .. }))
+    ));
+}
+
+#[test]
+fn a_list_without_this_process_is_refused() {
+    let refused = HostsError::NoSuchProcess { process: 2, addresses: 2 };
+    assert_eq!(Hosts::new(addresses(2), 2).err(), Some(refused));
+    assert!(matches!(Hosts::new(vec![String::new(); 2_000], 0), Err(HostsError::TooMany(2_000))));
+}
