@@ -1,9 +1,13 @@
 //! `raftcheck` as its users see it: verdicts, exit codes, and the messages about wrong input.
 
+#[cfg(target_os = "linux")]
+mod checkpoints;
 mod configurations;
 mod files;
 mod options;
 mod output;
+#[cfg(target_os = "linux")]
+mod processes;
 #[cfg(target_os = "linux")]
 mod signals;
 mod support;

@@ -94,6 +94,43 @@ pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
     (child.wait_with_output().expect("it ends"), elapsed)
 }
 
+/// Waits until something is there.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} is not there");
+        std::thread::yield_now();
+    }
+}
+
+/// Returns the checkpoints in a folder, sorted.
+pub(crate) fn checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_checkpoint = |path: &PathBuf| path.extension().is_some_and(|name| name == "checkpoint");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_checkpoint).collect();
+    files.sort();
+    files
+}
+
+/// Returns what is the same for every exploration of a configuration over any network.
+pub(crate) fn counts(report: &Path) -> Vec<serde_json::Value> {
+    const SAME: [&str; 8] = [
+        "verdict",
+        "states_hash",
+        "server_tuples",
+        "distinct_states",
+        "orbit_states",
+        "transitions",
+        "local_transitions",
+        "witnesses",
+    ];
+    let report = json(report);
+    SAME.iter().map(|field| report["configs"][0][field].clone()).collect()
+}
+
 /// Returns whether a process catches SIGINT and SIGTERM, according to Linux.
 fn catches_signals(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

@@ -149,7 +149,8 @@ impl<S: System> Expansion<'_, S> {
     fn take(&self, state: &State, parent: Parent, findings: Findings, new: &mut Successors) {
         let canonical = self.inboxes.canonical(state);
         let (process, processes) = self.process;
-        let owner = usize::try_from(canonical.hash % processes as u64).unwrap_or(0);
+        let part = self.inboxes.partition(&canonical.tuple);
+        let owner = usize::try_from(part % processes as u64).unwrap_or(0);
         if owner == process {
             new.waiting.extend(self.keep(&canonical, parent));
         } else {

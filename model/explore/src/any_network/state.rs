@@ -224,6 +224,12 @@ impl<S: System> Inboxes<S> {
         Canonical { tuple, hash, variants, alike: tied.len() }
     }
 
+    /// Returns a hash that decides which process owns a tuple. It depends only on a part of the tuple,
+    /// which most steps leave as it is. So most states after a step belong to the same process.
+    pub(crate) fn partition(&self, tuple: &Tuple) -> u64 {
+        mix(self.local.tuple_hash(&tuple.servers[..1], tuple.used, tuple.history))
+    }
+
     /// Returns whether every message of `part` is also in `whole`.
     pub(crate) fn is_part(&self, part: &Messages, whole: &Messages) -> bool {
         part.iter().zip(whole).all(|(part, whole)| self.local.sets.is_subset(*part, *whole))
