@@ -1,5 +1,7 @@
 //! Several processes that explore together reach what one reaches.
 
+#[path = "systems/doorbell.rs"]
+mod doorbell;
 #[path = "../examples/two_phase_commit/system.rs"]
 mod system;
 
@@ -8,11 +10,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use raft_explore::RunStep;
+use doorbell::Doorbell;
 use raft_explore::any_network::{
     Extent, Hosts, HostsError, Options, Outcome, PeerError, SearchError, search, search_with,
 };
 use raft_explore::control::{Control, StopReason};
+use raft_explore::{RunStep, System};
 use system::{Action, CONSISTENT, TwoPhaseCommit};
 
 const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
@@ -20,7 +23,7 @@ const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
 /// Commits without asking the last participant.
 const HASTY: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 3 };
 
-type Result = std::result::Result<Outcome<TwoPhaseCommit>, SearchError>;
+type Result<S = TwoPhaseCommit> = std::result::Result<Outcome<S>, SearchError>;
 
 /// Returns addresses on which nobody listens.
 fn addresses(count: usize) -> Vec<String> {
@@ -30,33 +33,33 @@ fn addresses(count: usize) -> Vec<String> {
     listeners.iter().map(address).collect()
 }
 
-fn run(system: TwoPhaseCommit, options: Options, identity: u64, hosts: Hosts) -> Result {
+fn run<S: System>(system: S, options: Options, identity: u64, hosts: Hosts) -> Result<S> {
     run_until(system, options, identity, hosts, &Control::default())
 }
 
-fn run_until(
-    system: TwoPhaseCommit,
+fn run_until<S: System>(
+    system: S,
     options: Options,
     identity: u64,
     hosts: Hosts,
     control: &Control,
-) -> Result {
+) -> Result<S> {
     let extent = Extent { identity, hosts: Some(hosts), checkpoints: None };
     search_with(&Arc::new(system), options, &extent, control)
 }
 
-fn together(
-    system: TwoPhaseCommit,
+fn together<S: System + Copy + 'static>(
+    system: S,
     options: Options,
     count: usize,
-) -> Vec<Outcome<TwoPhaseCommit>> {
+) -> Vec<Outcome<S>> {
     let addresses = addresses(count);
     let start = |process| {
         let hosts = Hosts::new(addresses.clone(), process).expect("the process exists");
         thread::spawn(move || run(system, options, 1, hosts))
     };
     let processes: Vec<_> = (0..count).map(start).collect();
-    let outcome = |process: thread::JoinHandle<Result>| process.join().expect("no panic");
+    let outcome = |process: thread::JoinHandle<Result<S>>| process.join().expect("no panic");
     processes.into_iter().map(|process| outcome(process).expect("no process fails")).collect()
 }
 
@@ -90,6 +93,16 @@ fn the_first_process_has_the_run_of_a_violation_and_all_know_of_it() {
         assert_eq!(*broken, CONSISTENT);
         let gives_up = |step: &RunStep<_>| matches!(step, RunStep::Act(_, Action::GiveUp));
         assert_eq!(steps.iter().filter(|step| gives_up(step)).count(), 1);
+    }
+}
+
+#[test]
+fn all_processes_know_that_a_claim_about_messages_is_wrong() {
+    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true };
+    for count in 2..=4 {
+        for outcome in together(wrong, Options::default(), count) {
+            assert!(outcome.complete && !outcome.removals_hold);
+        }
     }
 }
 

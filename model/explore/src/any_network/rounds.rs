@@ -248,6 +248,5 @@ fn own(translation: &Translation, state: &mut Successor, count: usize) -> Option
     for messages in &mut canonical.variants {
         *messages = translation.messages(messages, count)?;
     }
-    canonical.variants.sort_unstable();
     (!canonical.variants.is_empty() && canonical.alike > 0).then_some(())
 }
