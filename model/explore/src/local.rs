@@ -323,18 +323,30 @@ impl<S: System> Local<S> {
     /// the first call.
     pub(crate) fn known(&self, server: ServerId, label: Label) -> (u32, &KnownTransition<S>) {
         let id = self.transition_ids.get_or_compute(pair(server, label.0), || {
-            let transition = self.compute(server, label);
-            let is_idle = transition.as_ref().is_some_and(|transition| {
-                transition.server == server && transition.facts.is_empty()
-            });
-            number(self.transitions.push(KnownTransition {
-                from: server,
-                label,
-                transition,
-                is_idle,
-            }))
+            number(self.transitions.push(self.compute_known(server, label)))
         });
         (id, &self.transitions[id as usize])
+    }
+
+    /// Calls `look` with the transition of a server at an input. A transition that is not known is
+    /// computed and not stored.
+    pub(crate) fn look_at<R>(
+        &self,
+        server: ServerId,
+        label: Label,
+        look: impl FnOnce(&KnownTransition<S>) -> R,
+    ) -> R {
+        match self.transition_ids.get(pair(server, label.0)) {
+            Some(id) => look(&self.transitions[id as usize]),
+            None => look(&self.compute_known(server, label)),
+        }
+    }
+
+    fn compute_known(&self, from: ServerId, label: Label) -> KnownTransition<S> {
+        let transition = self.compute(from, label);
+        let stays = |t: &Transition<S>| t.server == from && t.facts.is_empty();
+        let is_idle = transition.as_ref().is_some_and(stays);
+        KnownTransition { from, label, transition, is_idle }
     }
 
     /// Returns the transition of a server at an input, with its number; none if the server cannot

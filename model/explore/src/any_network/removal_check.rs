@@ -102,12 +102,14 @@ fn different_answers_of_all<S: System>(
     places: &Places,
 ) -> Option<BTreeSet<Answers>> {
     let at_places = places.servers.iter().zip(&places.messages);
-    let answers: Option<Vec<Vec<Answers>>> = at_places
+    at_places
         .flat_map(|(servers, messages)| servers.iter().map(move |server| (server, messages)))
         .par_bridge()
         .map(|(server, messages)| different_answers(local, *server, messages))
-        .collect();
-    Some(answers?.into_iter().flatten().collect())
+        .try_reduce(BTreeSet::new, |mut all, mut more| {
+            all.append(&mut more);
+            Some(all)
+        })
 }
 
 /// Returns whether the answers to messages that are replaced do what the answers to their
@@ -133,8 +135,8 @@ fn different_answers<S: System>(
     local: &Local<S>,
     server: ServerId,
     messages: &[MessageId],
-) -> Option<Vec<Answers>> {
-    let mut answers = Vec::new();
+) -> Option<BTreeSet<Answers>> {
+    let mut answers = BTreeSet::new();
     for message in messages {
         let relevance = local.system.relevance(local.message(*message), local.server(server));
         let expected = match relevance {
@@ -158,20 +160,22 @@ fn idle_sends<S: System>(
     server: ServerId,
     message: MessageId,
 ) -> Option<Vec<MessageId>> {
-    let (_, known) = local.known(server, Label::receive(message));
-    let Some(transition) = &known.transition else {
-        return Some(Vec::new());
-    };
-    let sets = transition.sends.iter().map(|(_, set)| local.sets.messages(*set));
-    let breaks = transition.findings.broken != 0;
-    (known.is_idle && !breaks).then(|| sets.flatten().copied().collect())
+    local.look_at(server, Label::receive(message), |known| {
+        let Some(transition) = &known.transition else {
+            return Some(Vec::new());
+        };
+        let sets = transition.sends.iter().map(|(_, set)| local.sets.messages(*set));
+        let breaks = transition.findings.broken != 0;
+        (known.is_idle && !breaks).then(|| sets.flatten().copied().collect())
+    })
 }
 
 /// Returns whether two messages do the same to a server.
 fn do_the_same<S: System>(local: &Local<S>, server: ServerId, a: MessageId, b: MessageId) -> bool {
-    let of = |message| local.transition(server, Label::receive(message)).1;
-    match (of(a), of(b)) {
-        (Some(a), Some(b)) => a.server == b.server && a.facts == b.facts && a.sends == b.sends,
-        (a, b) => a.is_none() && b.is_none(),
-    }
+    local.look_at(server, Label::receive(a), |a| {
+        local.look_at(server, Label::receive(b), |b| match (&a.transition, &b.transition) {
+            (Some(a), Some(b)) => a.server == b.server && a.facts == b.facts && a.sends == b.sends,
+            (a, b) => a.is_none() && b.is_none(),
+        })
+    })
 }
