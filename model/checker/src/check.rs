@@ -239,7 +239,8 @@ fn over_any_network(
         let level = Options { strategy: Strategy::Level, ..options };
         run = over_bounded_network(config, level, control).run.or(run);
     }
-    let is_part = extent.hosts.is_some() || extent.checkpoints.is_some_and(|c| c.resume);
+    let is_part = extent.hosts.is_some()
+        || extent.checkpoints.is_some_and(|c| c.start != any_network::Start::Beginning);
     // Nobody knows what other processes have asked, or this one before it was stopped.
     let rules_asked = if is_part { Rule::ALL.to_vec() } else { system.protocol().asked() };
     Ok(Explored {

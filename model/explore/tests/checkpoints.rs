@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use Start::{Beginning, Checkpoint, Either};
 use raft_explore::any_network::{
-    CheckpointError, Checkpoints, Extent, Hosts, Options, Outcome, SearchError, search, search_with,
+    CheckpointError, Checkpoints, Extent, Hosts, Options, Outcome, SearchError, Start, search,
+    search_with,
 };
 use raft_explore::control::{Control, StopReason};
 use system::{CONSISTENT, TwoPhaseCommit};
@@ -20,8 +22,8 @@ const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
 type Result = std::result::Result<Outcome<TwoPhaseCommit>, SearchError>;
 
 /// Returns checkpoints that are only written when a search is stopped.
-fn in_folder(folder: &Path, resume: bool) -> Checkpoints {
-    Checkpoints { folder: folder.to_owned(), every: Duration::MAX, limit: None, resume }
+fn in_folder(folder: &Path, start: Start) -> Checkpoints {
+    Checkpoints { folder: folder.to_owned(), every: Duration::MAX, limit: None, start }
 }
 
 fn run(system: TwoPhaseCommit, most_expanded: u64, checkpoints: Checkpoints) -> Result {
@@ -48,7 +50,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Stops a search after some states, and returns its only checkpoint.
 fn stopped(folder: &Path) -> PathBuf {
-    let outcome = run(CORRECT, 40, in_folder(folder, false)).expect("nothing fails");
+    let outcome = run(CORRECT, 40, in_folder(folder, Beginning)).expect("nothing fails");
     assert!(!outcome.complete && outcome.expanded >= 40);
     let [file] = files(folder).try_into().expect("one checkpoint");
     file
@@ -58,13 +60,14 @@ fn stopped(folder: &Path) -> PathBuf {
 fn a_search_that_is_stopped_again_and_again_has_the_same_outcome() {
     let alone = search(&Arc::new(CORRECT), Options::default(), &Control::default());
     let folder = tempfile::tempdir().expect("a folder");
-    let mut outcome = run(CORRECT, 1, in_folder(folder.path(), false)).expect("nothing fails");
+    let mut outcome = run(CORRECT, 1, in_folder(folder.path(), Beginning)).expect("nothing fails");
     let mut stops = 0;
     while !outcome.complete {
         stops += 1;
         assert_eq!(files(folder.path()).len(), 1);
         let further = outcome.expanded + 5;
-        outcome = run(CORRECT, further, in_folder(folder.path(), true)).expect("nothing fails");
+        outcome =
+            run(CORRECT, further, in_folder(folder.path(), Checkpoint)).expect("nothing fails");
     }
     assert!(stops > 5, "{stops}");
     assert!(outcome.removals_hold);
@@ -77,10 +80,10 @@ fn a_search_that_is_stopped_again_and_again_has_the_same_outcome() {
 fn the_run_of_a_violation_may_begin_before_the_checkpoint() {
     let hasty = TwoPhaseCommit { participants: 4, enough: 3 };
     let folder = tempfile::tempdir().expect("a folder");
-    let mut outcome = run(hasty, 1, in_folder(folder.path(), false)).expect("nothing fails");
+    let mut outcome = run(hasty, 1, in_folder(folder.path(), Beginning)).expect("nothing fails");
     while outcome.violation.is_none() {
         let further = outcome.expanded + 1;
-        outcome = run(hasty, further, in_folder(folder.path(), true)).expect("nothing fails");
+        outcome = run(hasty, further, in_folder(folder.path(), Checkpoint)).expect("nothing fails");
     }
     assert_eq!(outcome.findings.broken, CONSISTENT);
     // Three prepare and tell, the last gives up, the coordinator decides, one participant commits.
@@ -94,7 +97,7 @@ fn every_byte_of_a_checkpoint_counts() {
     let intact = fs::read(&file).expect("it exists");
     let refused = |bytes: &[u8]| {
         fs::write(&file, bytes).expect("it can be written");
-        let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+        let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint)));
         assert!(matches!(error, CheckpointError::Damaged { .. }), "{error}");
     };
     for place in (0..intact.len()).step_by(41) {
@@ -104,20 +107,27 @@ fn every_byte_of_a_checkpoint_counts() {
         refused(&intact[..place]);
     }
     fs::write(&file, &intact).expect("it can be written");
-    assert!(run(CORRECT, u64::MAX, in_folder(folder.path(), true)).expect("it is intact").complete);
+    assert!(
+        run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint))
+            .expect("it is intact")
+            .complete
+    );
 }
 
 #[test]
 fn a_checkpoint_of_another_search_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = stopped(folder.path());
-    let extent =
-        Extent { identity: 2, hosts: None, checkpoints: Some(in_folder(folder.path(), true)) };
+    let extent = Extent {
+        identity: 2,
+        hosts: None,
+        checkpoints: Some(in_folder(folder.path(), Checkpoint)),
+    };
     let result = search_with(&Arc::new(CORRECT), Options::default(), &extent, &Control::default());
     assert!(matches!(error(result), CheckpointError::Foreign { .. }));
     let renamed = folder.path().join("process-0-of-1.round-99999999.checkpoint");
     fs::rename(file, renamed).expect("it can be renamed");
-    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint)));
     assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
 }
 
@@ -126,7 +136,7 @@ fn a_checkpoint_is_not_overwritten_by_a_new_search() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = stopped(folder.path());
     let before = fs::read(&file).expect("it exists");
-    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), false)));
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), Beginning)));
     assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
     assert_eq!(fs::read(&file).expect("it exists"), before);
 }
@@ -134,10 +144,10 @@ fn a_checkpoint_is_not_overwritten_by_a_new_search() {
 #[test]
 fn a_folder_without_a_checkpoint_is_no_place_to_go_on_from() {
     let folder = tempfile::tempdir().expect("a folder");
-    let error_of_empty = error(run(CORRECT, u64::MAX, in_folder(folder.path(), true)));
+    let error_of_empty = error(run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint)));
     assert!(matches!(error_of_empty, CheckpointError::Missing { .. }), "{error_of_empty}");
     let absent = folder.path().join("absent");
-    let error_of_absent = error(run(CORRECT, u64::MAX, in_folder(&absent, true)));
+    let error_of_absent = error(run(CORRECT, u64::MAX, in_folder(&absent, Checkpoint)));
     assert!(matches!(error_of_absent, CheckpointError::Io { .. }), "{error_of_absent}");
     assert!(!absent.exists());
 }
@@ -147,7 +157,7 @@ fn a_folder_in_use_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let lock = fs::File::create(folder.path().join("process-0-of-1.lock")).expect("a file");
     lock.lock().expect("nobody else uses it");
-    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), false)));
+    let error = error(run(CORRECT, u64::MAX, in_folder(folder.path(), Beginning)));
     assert!(matches!(error, CheckpointError::InUse { .. }), "{error}");
 }
 
@@ -159,7 +169,7 @@ fn a_limit_of_the_disk_stops_the_search_and_the_checkpoint_before_stays() {
     // Both checkpoints would have to fit.
     let limit = Some(before.len() as u64 + 100);
     let checkpoints =
-        Checkpoints { every: Duration::ZERO, limit, ..in_folder(folder.path(), true) };
+        Checkpoints { every: Duration::ZERO, limit, ..in_folder(folder.path(), Checkpoint) };
     let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
     let control = Control::default();
     let outcome = search_with(&Arc::new(CORRECT), Options::default(), &extent, &control);
@@ -167,7 +177,11 @@ fn a_limit_of_the_disk_stops_the_search_and_the_checkpoint_before_stays() {
     assert_eq!(control.stopped(), Some(StopReason::DiskLimit));
     assert_eq!(files(folder.path()), [file.as_path()]);
     assert_eq!(fs::read(&file).expect("it exists"), before);
-    assert!(run(CORRECT, u64::MAX, in_folder(folder.path(), true)).expect("it is intact").complete);
+    assert!(
+        run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint))
+            .expect("it is intact")
+            .complete
+    );
 }
 
 fn addresses(count: usize) -> Vec<String> {
@@ -177,49 +191,63 @@ fn addresses(count: usize) -> Vec<String> {
     listeners.iter().map(address).collect()
 }
 
-fn together(most_expanded: u64, folder: &Path, resume: bool) -> Vec<Result> {
+fn together(most_expanded: u64, folder: &Path, start: Start) -> Vec<Result> {
     let addresses = addresses(2);
     std::thread::scope(|scope| {
-        let start = |process| {
+        let start_process = |process| {
             let hosts = Some(Hosts::new(addresses.clone(), process).expect("it exists"));
-            let checkpoints = Some(in_folder(folder, resume));
+            let checkpoints = Some(in_folder(folder, start));
             let extent = Extent { identity: 1, hosts, checkpoints };
             let options = Options { most_expanded, ..Options::default() };
             let control = Control::default();
             scope.spawn(move || search_with(&Arc::new(CORRECT), options, &extent, &control))
         };
-        let processes = [start(0), start(1)];
+        let processes = [start_process(0), start_process(1)];
         processes.into_iter().map(|process| process.join().expect("no panic")).collect()
     })
 }
 
-#[test]
-fn two_processes_go_on_from_the_newest_round_that_both_have() {
+fn assert_same(results: Vec<Result>) {
     let alone = search(&Arc::new(CORRECT), Options::default(), &Control::default());
-    let folder = tempfile::tempdir().expect("a folder");
-    together(10, folder.path(), false);
-    let earlier = files(folder.path());
-    let [first, _] = &earlier[..] else { panic!("{earlier:?}") };
-    let kept = fs::read(first).expect("it exists");
-    together(40, folder.path(), true);
-    // As if the first process had been killed before it could write the later round.
-    let later = files(folder.path());
-    assert!(later.len() == 2 && later[0] != earlier[0]);
-    fs::remove_file(&later[0]).expect("it exists");
-    fs::write(first, kept).expect("it can be written");
-    let no_common = together(u64::MAX, folder.path(), true).into_iter().map(error);
-    assert!(no_common.into_iter().all(|e| matches!(e, CheckpointError::NoCommonRound)));
-    fs::write(&earlier[1], fs::read(&later[1]).expect("it exists")).expect("it can be written");
-    // A later round under the name of an earlier one is refused.
-    let results = together(u64::MAX, folder.path(), true);
-    assert!(results.into_iter().any(|result| result.is_err()));
-    let again = tempfile::tempdir().expect("a folder");
-    together(10, again.path(), false);
-    for outcome in together(u64::MAX, again.path(), true) {
+    for outcome in results {
         let outcome = outcome.expect("nothing fails");
         assert!(outcome.complete);
         assert_eq!(outcome.kept, alone.kept);
         assert_eq!(outcome.findings, alone.findings);
         assert_eq!(outcome.local_transitions, alone.local_transitions);
     }
+}
+
+#[test]
+fn two_processes_go_on_from_the_newest_round_that_both_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    together(10, folder.path(), Beginning);
+    let earlier = files(folder.path());
+    let bytes: Vec<Vec<u8>> =
+        earlier.iter().map(|file| fs::read(file).expect("it exists")).collect();
+    together(40, folder.path(), Checkpoint);
+    let later = files(folder.path());
+    assert!(earlier.len() == 2 && later.len() == 2 && earlier[0] != later[0]);
+    // The first process was killed before it could write the later round.
+    for (file, bytes) in earlier.iter().zip(bytes) {
+        fs::write(file, bytes).expect("it can be written");
+    }
+    fs::remove_file(&later[0]).expect("it exists");
+    assert_same(together(u64::MAX, folder.path(), Checkpoint));
+    assert!(!later[1].exists(), "the round that the others do not have is gone");
+}
+
+#[test]
+fn processes_without_a_common_round_begin_again_only_if_they_may() {
+    let folder = tempfile::tempdir().expect("a folder");
+    together(10, folder.path(), Beginning);
+    let [first, second] = &files(folder.path())[..] else { panic!("two checkpoints") };
+    let other = folder.path().join("process-1-of-2.round-00000099.checkpoint");
+    fs::rename(second, other).expect("it can be renamed");
+    for result in together(u64::MAX, folder.path(), Checkpoint) {
+        assert!(matches!(error(result), CheckpointError::NoCommonRound));
+    }
+    assert!(first.exists());
+    assert_same(together(u64::MAX, folder.path(), Either));
+    assert_eq!(files(folder.path()), [] as [PathBuf; 0]);
 }

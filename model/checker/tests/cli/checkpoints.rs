@@ -44,6 +44,20 @@ fn an_interrupted_check_goes_on_and_ends_as_one_that_was_not() {
 }
 
 #[test]
+fn the_same_command_begins_and_goes_on() {
+    let (folder, _) = folder_with("empty", "");
+    let folder = folder.path();
+    let command = ["--checkpoint", "saved", "--or-resume", "--json"];
+    let stop = [&command[..], &["stopped.json", "--memory-limit", "1MB"]].concat();
+    assert_exit(&check(folder, &stop), 6);
+    let [file] = checkpoints(&folder.join("saved")).try_into().expect("one checkpoint");
+    assert_exit(&check(folder, &[&command[..], &["resumed.json"]].concat()), 0);
+    assert!(file.exists());
+    assert_exit(&check(folder, &["--json", "alone.json"]), 0);
+    assert_eq!(counts(&folder.join("resumed.json")), counts(&folder.join("alone.json")));
+}
+
+#[test]
 fn a_checkpoint_that_is_not_as_it_was_written_is_refused() {
     let (folder, _) = folder_with("empty", "");
     let folder = folder.path();

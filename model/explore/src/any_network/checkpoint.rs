@@ -6,7 +6,8 @@
 //! file with the name of a checkpoint is complete.
 //!
 //! Processes that explore together write the same round, and remove the round before when all have
-//! written. So there is always a round that all of them have.
+//! written. So once there is a checkpoint, there is always a round that all of them have. A search that
+//! goes on removes the other rounds first: they belong to a run that has ended otherwise.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -30,9 +31,35 @@ pub struct Checkpoints {
     pub every: Duration,
     /// The most bytes that the checkpoints of this process may take, old and new one together.
     pub limit: Option<u64>,
-    /// Whether the search goes on from the checkpoint in the folder. Otherwise the folder must have
-    /// none.
-    pub resume: bool,
+    /// Where the search starts.
+    pub start: Start,
+}
+
+/// Where a search with checkpoints starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// At the beginning. The folder must have no checkpoint.
+    Beginning,
+    /// At the checkpoint in the folder. There must be one, and of one round for all processes.
+    Checkpoint,
+    /// At the checkpoint in the folder, or at the beginning if there is none.
+    Either,
+}
+
+impl Start {
+    /// Returns the round that a search goes on from; none if it starts at the beginning. `processes`
+    /// has what each process was asked for, and the rounds that it has.
+    pub(crate) fn round(processes: &[(Start, Vec<u64>)]) -> Result<Option<u64>, CheckpointError> {
+        let all_have = |round: &u64| processes.iter().all(|(_, rounds)| rounds.contains(round));
+        let common =
+            processes.iter().flat_map(|(_, rounds)| rounds).copied().filter(all_have).max();
+        let any = |start| processes.iter().any(|(other, _)| *other == start);
+        match common {
+            Some(round) => Ok(Some(round)),
+            None if any(Start::Checkpoint) => Err(CheckpointError::NoCommonRound),
+            None => Ok(None),
+        }
+    }
 }
 
 /// A failure to write or to read a checkpoint.
@@ -98,8 +125,7 @@ pub enum CheckpointError {
 
 /// The checkpoints of one process in a folder.
 pub(crate) struct CheckpointFolder {
-    folder: PathBuf,
-    limit: Option<u64>,
+    checkpoints: Checkpoints,
     identity: u64,
     process: (usize, usize),
     /// Locked as long as the process runs.
@@ -137,9 +163,9 @@ impl CheckpointFolder {
         identity: u64,
         process: (usize, usize),
     ) -> Result<CheckpointFolder, CheckpointError> {
-        let folder = checkpoints.folder.clone();
+        let Checkpoints { folder, start, .. } = checkpoints.clone();
         let failed = |source| CheckpointError::Io { path: folder.clone(), source };
-        if !checkpoints.resume {
+        if start != Start::Checkpoint {
             fs::create_dir_all(&folder).map_err(failed)?;
         } else if !folder.is_dir() {
             return Err(failed(ErrorKind::NotFound.into()));
@@ -152,25 +178,37 @@ impl CheckpointFolder {
             Err(fs::TryLockError::WouldBlock) => return Err(CheckpointError::InUse { folder }),
             Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let limit = checkpoints.limit;
-        let opened = CheckpointFolder { folder, limit, identity, process, _lock: lock };
-        let rounds = opened.rounds()?;
-        let folder = opened.folder.clone();
-        match (checkpoints.resume, rounds.is_empty()) {
-            (true, true) => {
+        let checkpoints = checkpoints.clone();
+        let opened = CheckpointFolder { checkpoints, identity, process, _lock: lock };
+        match (start, opened.rounds()?.is_empty()) {
+            (Start::Checkpoint, true) => {
                 let (process, processes) = process;
                 Err(CheckpointError::Missing { folder, process, processes })
             }
-            (false, false) => Err(CheckpointError::Exists { folder }),
+            (Start::Beginning, false) => Err(CheckpointError::Exists { folder }),
             _ => Ok(opened),
         }
     }
 
+    /// Returns where the search starts.
+    pub(crate) fn start(&self) -> Start {
+        self.checkpoints.start
+    }
+
+    /// Returns the time between two checkpoints.
+    pub(crate) fn every(&self) -> Duration {
+        self.checkpoints.every
+    }
+
+    fn folder(&self) -> &Path {
+        &self.checkpoints.folder
+    }
+
     /// Returns the rounds of the checkpoints of this process, in ascending order.
     pub(crate) fn rounds(&self) -> Result<Vec<u64>, CheckpointError> {
-        let failed = |source| CheckpointError::Io { path: self.folder.clone(), source };
+        let failed = |source| CheckpointError::Io { path: self.folder().to_owned(), source };
         let mut rounds = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+        for entry in fs::read_dir(self.folder()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             rounds.extend(name.to_str().and_then(|name| self.round_of(name)));
         }
@@ -187,7 +225,7 @@ impl CheckpointFolder {
     }
 
     fn file(&self, round: u64) -> PathBuf {
-        self.folder.join(format!("{}{round:08}.checkpoint", self.prefix()))
+        self.folder().join(format!("{}{round:08}.checkpoint", self.prefix()))
     }
 
     /// Writes the checkpoint of a round.
@@ -203,13 +241,13 @@ impl CheckpointFolder {
         let written = self.write_file(&unfinished, round, local, antichains, position);
         let written = written.and_then(|()| {
             fs::rename(&unfinished, &file)?;
-            File::open(&self.folder)?.sync_all()
+            File::open(self.folder())?.sync_all()
         });
         written.map_err(|source| {
             // Removing it is a courtesy: nobody reads a file with this name.
             let _ = fs::remove_file(&unfinished);
             if source.kind() == ErrorKind::StorageFull {
-                return CheckpointError::NoSpace { folder: self.folder.clone() };
+                return CheckpointError::NoSpace { folder: self.folder().to_owned() };
             }
             CheckpointError::Io { path: file, source }
         })
@@ -224,7 +262,8 @@ impl CheckpointFolder {
         position: Position,
     ) -> io::Result<()> {
         let file = File::create(path)?;
-        let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.used()));
+        let left =
+            self.checkpoints.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.used()));
         let mut out = Limited { out: BufWriter::new(&file), left };
         out.write_all(MAGIC)?;
         let &CheckpointFolder { identity, process, .. } = self;
@@ -248,9 +287,9 @@ impl CheckpointFolder {
         sizes.sum()
     }
 
-    /// Removes the checkpoints of all rounds but one.
-    pub(crate) fn keep_only(&self, round: u64) -> Result<(), CheckpointError> {
-        for other in self.rounds()?.into_iter().filter(|other| *other != round) {
+    /// Removes the checkpoints of all rounds but one, or all.
+    pub(crate) fn keep_only(&self, round: Option<u64>) -> Result<(), CheckpointError> {
+        for other in self.rounds()?.into_iter().filter(|other| Some(*other) != round) {
             self.remove(other)?;
         }
         Ok(())

@@ -30,7 +30,7 @@ mod state;
 mod summary;
 
 pub use antichains::Kept;
-pub use checkpoint::{CheckpointError, Checkpoints};
+pub use checkpoint::{CheckpointError, Checkpoints, Start};
 pub use expansion::Order;
 pub use peers::{Hosts, HostsError, MOST_PROCESSES, PeerError};
 pub use rounds::SearchError;

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{CheckpointError, CheckpointFolder, Position};
+use super::checkpoint::{CheckpointError, CheckpointFolder, Position, Start};
 use super::definitions::{Defined, Definitions, Translation};
 use super::expansion::{Expansion, Parent, Successor, Successors};
 use super::peers::{PeerError, Peers};
@@ -92,7 +92,7 @@ pub(crate) struct Rounds<'a, 's, S: System> {
     expansion: &'a mut Expansion<'s, S>,
     peers: &'a mut Peers,
     correspondences: Vec<Correspondence>,
-    checkpoints: Option<(CheckpointFolder, Duration)>,
+    checkpoints: Option<CheckpointFolder>,
     queue: Queue,
     round: u64,
     saved: Instant,
@@ -102,7 +102,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
     pub(crate) fn new(
         expansion: &'a mut Expansion<'s, S>,
         peers: &'a mut Peers,
-        checkpoints: Option<(CheckpointFolder, Duration)>,
+        checkpoints: Option<CheckpointFolder>,
     ) -> Rounds<'a, 's, S> {
         let correspondences = (0..peers.count()).map(|_| Correspondence::default()).collect();
         let (queue, saved) = (Queue::default(), Instant::now());
@@ -111,12 +111,8 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
 
     /// Expands states until none is left or the search is over. Returns whether everything was
     /// explored.
-    pub(crate) fn run(&mut self, resume: bool) -> Result<bool, SearchError> {
-        if resume {
-            self.resume()?;
-        } else {
-            self.queue.extend(self.expansion.begin());
-        }
+    pub(crate) fn run(&mut self) -> Result<bool, SearchError> {
+        self.start()?;
         loop {
             self.round += 1;
             let batch = self.queue.next_batch();
@@ -151,7 +147,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
 
     /// Sends states to their processes and keeps what the others send.
     fn exchange(&mut self, elsewhere: Vec<(usize, Successor)>) -> Result<Vec<Status>, SearchError> {
-        let due = |(_, every): &(_, Duration)| self.saved.elapsed() >= *every;
+        let due = |folder: &CheckpointFolder| self.saved.elapsed() >= folder.every();
         let findings = self.expansion.lock_observed().findings;
         let status = Status {
             open: (self.queue.len + elsewhere.len()) as u64,
@@ -192,7 +188,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
 
     /// Writes a checkpoint, with all other processes.
     fn save(&mut self) -> Result<(), SearchError> {
-        let Some((folder, _)) = &self.checkpoints else {
+        let Some(folder) = &self.checkpoints else {
             return Ok(());
         };
         let progress = &self.expansion.control.progress;
@@ -208,7 +204,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
         let all_have_written =
             self.peers.share(written.is_ok())?.into_iter().all(|written| written);
         match written {
-            Ok(()) if all_have_written => folder.keep_only(self.round)?,
+            Ok(()) if all_have_written => folder.keep_only(Some(self.round))?,
             Ok(()) => folder.remove(self.round)?,
             Err(CheckpointError::NoSpace { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -220,23 +216,31 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
         Ok(())
     }
 
-    /// Goes on from the newest round that all processes have.
-    fn resume(&mut self) -> Result<(), SearchError> {
-        let Some((folder, _)) = &self.checkpoints else {
-            return Ok(());
-        };
-        let rounds = self.peers.share(folder.rounds()?)?;
-        let own = rounds[self.peers.process()].iter().copied();
-        let common = own.filter(|round| rounds.iter().all(|others| others.contains(round)));
-        self.round = common.max().ok_or(CheckpointError::NoCommonRound)?;
-        let Expansion { inboxes, antichains, .. } = &*self.expansion;
-        let position = folder.read(self.round, &inboxes.local, antichains)?;
-        *self.expansion.lock_observed() = position.observed;
-        self.expansion.expanded.store(position.expanded, Ordering::Relaxed);
-        let kept = antichains.count_roughly().states;
-        self.expansion.control.progress.add(kept, position.steps);
-        self.queue.extend(position.waiting);
+    /// Starts at the beginning, or at the newest round that all processes have.
+    fn start(&mut self) -> Result<(), SearchError> {
+        if let Some(folder) = &self.checkpoints {
+            let round = Start::round(&self.peers.share((folder.start(), folder.rounds()?))?)?;
+            // The other rounds are of a run that has ended in another way.
+            folder.keep_only(round)?;
+            if let Some(round) = round {
+                self.round = round;
+                let Expansion { inboxes, antichains, .. } = &*self.expansion;
+                let position = folder.read(round, &inboxes.local, antichains)?;
+                self.go_on(position);
+                return Ok(());
+            }
+        }
+        self.queue.extend(self.expansion.begin());
         Ok(())
+    }
+
+    fn go_on(&mut self, position: Position) {
+        let Position { observed, expanded, steps, waiting } = position;
+        *self.expansion.lock_observed() = observed;
+        self.expansion.expanded.store(expanded, Ordering::Relaxed);
+        let kept = self.expansion.antichains.count_roughly().states;
+        self.expansion.control.progress.add(kept, steps);
+        self.queue.extend(waiting);
     }
 }
 

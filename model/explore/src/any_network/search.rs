@@ -158,8 +158,9 @@ fn explore_with<S: System>(
 ) -> Result<Exploration<S>, SearchError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
     let pool = pool.expect("threads can be started");
-    // Searches with different reductions keep different states.
-    let identity = mix(extent.identity ^ content_hash(&(options.symmetry, options.prune)));
+    // Searches with different reductions keep different states. Processes write checkpoints together.
+    let identity = mix(extent.identity
+        ^ content_hash(&(options.symmetry, options.prune, extent.checkpoints.is_some())));
     let place = extent.hosts.as_ref().map_or((0, 1), Hosts::place);
     // The own folder is checked before the other processes are waited for.
     let checkpoints = extent.checkpoints.as_ref();
@@ -179,10 +180,7 @@ fn explore_with<S: System>(
         observed: Mutex::new(Observed::default()),
         process: place,
     };
-    let every = checkpoints.map(|checkpoints| checkpoints.every);
-    let resume = checkpoints.is_some_and(|checkpoints| checkpoints.resume);
-    let complete =
-        pool.install(|| Rounds::new(&mut expansion, &mut peers, folder.zip(every)).run(resume))?;
+    let complete = pool.install(|| Rounds::new(&mut expansion, &mut peers, folder).run())?;
     pool.install(|| sum_up(system, options, expansion, complete, &mut peers))
 }
 

@@ -121,6 +121,10 @@ pub(crate) struct ExtentArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
 
+    /// With --checkpoint: go on from the checkpoint in the folder, if there is one
+    #[arg(long, requires = "checkpoint")]
+    pub(crate) or_resume: bool,
+
     /// The time between two checkpoints [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) checkpoint_every: Option<Duration>,

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
-use raft_checker::any_network::{Checkpoints, Extent, Hosts};
+use raft_checker::any_network::{Checkpoints, Extent, Hosts, Start};
 use raft_checker::config::{BoundedConfig, Network};
 
 use crate::args::ExtentArgs;
@@ -18,7 +18,7 @@ pub(crate) fn extent(
     configs: &[BoundedConfig],
     network: Option<Network>,
 ) -> Result<Option<Extent>, Failure> {
-    let ExtentArgs { checkpoint, resume, checkpoint_every, disk_limit, hosts, process } = args;
+    let ExtentArgs { checkpoint, resume, checkpoint_every, disk_limit, hosts, process, .. } = args;
     let folder = resume.as_ref().or(checkpoint.as_ref());
     let without = "without --checkpoint or --resume";
     let no_folder = folder.is_none();
@@ -40,7 +40,11 @@ pub(crate) fn extent(
         folder: folder.clone(),
         every: checkpoint_every.unwrap_or(EVERY),
         limit: disk_limit.map(|limit| limit.as_u64()),
-        resume: resume.is_some(),
+        start: match resume {
+            Some(_) => Start::Checkpoint,
+            None if args.or_resume => Start::Either,
+            None => Start::Beginning,
+        },
     });
     let hosts = hosts.as_ref().map(|path| {
         let text = read(path)?;
