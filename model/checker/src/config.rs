@@ -67,6 +67,8 @@ pub struct BoundedConfig {
     /// The network that a check explores. The bounds on messages and heartbeats then hold for runs
     /// that have to be shortest ones, and for mutants.
     pub network: Network,
+    /// The tier in which a check explores any network as well, if the network has bounds.
+    pub any_network_in: Option<Tier>,
     /// How much may happen.
     pub bounds: Bounds,
     /// Whether every state is asked whether every majority can recover from it.
@@ -150,6 +152,7 @@ struct File {
     apply: ApplyMode,
     #[serde(default)]
     network: Network,
+    any_network_in: Option<Tier>,
     #[serde(default)]
     recover: bool,
     #[serde(default)]
@@ -188,6 +191,7 @@ impl BoundedConfig {
                 apply: file.apply,
             },
             network: file.network,
+            any_network_in: file.any_network_in,
             bounds: file.bounds,
             recover: file.recover,
             script: file.script,
@@ -240,6 +244,8 @@ impl BoundedConfig {
             )
         } else if self.leaves_out.trim().is_empty() {
             "leaves-out must say what the bounds leave out".to_owned()
+        } else if self.any_network_in.is_some() && self.network == Network::Any {
+            "any-network-in is for a configuration with a bounded network".to_owned()
         } else if self.is_for(Property::CanRecover) && !self.recover {
             "it is for can-recover, which needs recover = true".to_owned()
         } else {
@@ -337,7 +343,8 @@ impl Catalog {
     }
 
     /// Returns the configurations with these names and those of a tier, each once. Without names
-    /// and without a tier, returns those of the smoke tier.
+    /// and without a tier, returns those of the smoke tier. A configuration that belongs to the tier
+    /// over any network only has this network.
     ///
     /// # Errors
     ///
@@ -352,7 +359,13 @@ impl Catalog {
             configs.push(self.find(name)?);
         }
         if let Some(tier) = tier.or(names.is_empty().then_some(Tier::Smoke)) {
-            let of_tier = self.tier(tier);
+            let mut of_tier = self.tier(tier);
+            let also = self.configs.iter().filter(|config| config.any_network_in == Some(tier));
+            of_tier.extend(also.map(|config| BoundedConfig {
+                network: Network::Any,
+                any_network_in: None,
+                ..config.clone()
+            }));
             if of_tier.is_empty() {
                 return Err(ConfigError::EmptyTier(tier.name()));
             }

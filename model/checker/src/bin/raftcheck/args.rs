@@ -10,6 +10,7 @@ use raft_checker::diagram::Theme;
 use raft_checker::text_width::terminal_width;
 use raft_cli::json::JsonArgs;
 use raft_cli::options::{ThreadsArgs, positive_duration};
+use serde::{Deserialize, Serialize};
 
 /// Explores bounded Raft clusters exhaustively, with the transition functions that production runs,
 /// and says whether the properties of the Raft paper hold. Without a command: checks the smoke tier.
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Mutants(MutantArgs),
     /// Show a shortest run that reaches a situation
     Trace(TraceArgs),
+    /// Measure the engines, side by side
+    Bench(BenchArgs),
 }
 
 impl Default for Command {
@@ -67,7 +70,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_enum)]
     pub(crate) network: Option<NetworkArg>,
 
-    /// How to go through the states of a bounded network [default: level]
+    /// How to go through the states of a bounded network [default: dfs]. What is found is looked for
+    /// again in level order, for a shortest run
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyArg>,
 
@@ -179,11 +183,11 @@ impl From<NetworkArg> for Network {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StrategyArg {
     /// Our own, level by level: knows depths, finds shortest traces
-    #[default]
     Level,
     /// Stateright's breadth-first search
     Bfs,
-    /// Stateright's depth-first search: least memory
+    /// Stateright's depth-first search: least time and memory
+    #[default]
     Dfs,
     /// Stateright's random runs, for 10 s unless --time-limit says otherwise; never HOLDS
     Simulation,
@@ -349,6 +353,64 @@ pub(crate) struct TraceArgs {
 
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Names of configurations, or paths of TOML files [default: replication-3 and snapshot-3]
+    #[arg(value_name = "CONFIG")]
+    pub(crate) names: Vec<String>,
+
+    /// Write a page with the table, over an earlier one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Write a plot of the states over time as SVG, over an earlier one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Measure only this engine, on one configuration, and print the numbers as JSON
+    #[arg(long, value_enum, hide = true, conflicts_with_all = ["write", "svg", "json"])]
+    pub(crate) engine: Option<EngineArg>,
+
+    /// The threads of that engine
+    #[arg(long, hide = true, requires = "engine")]
+    pub(crate) threads: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// The ways to explore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EngineArg {
+    Any,
+    Level,
+    Dfs,
+    Bfs,
+}
+
+impl EngineArg {
+    /// Returns its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            EngineArg::Any => "any",
+            EngineArg::Level => "level",
+            EngineArg::Dfs => "dfs",
+            EngineArg::Bfs => "bfs",
+        }
+    }
+
+    /// Returns its name in tables.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            EngineArg::Any => "any network",
+            EngineArg::Level => "bounded, level order",
+            EngineArg::Dfs => "bounded, stateright DFS",
+            EngineArg::Bfs => "bounded, stateright BFS",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub(crate) fn print(
     if let Err(error) = &traces.0 {
         writeln!(out, "\nNo run was kept: {error}. Name a folder with --traces.");
     }
-    let others: Vec<&Report> = violated().filter(|other| other.name != shortest.name).collect();
+    let others: Vec<&Report> = violated().filter(|other| !std::ptr::eq(*other, shortest)).collect();
     if !others.is_empty() {
         writeln!(out, "\nOther configurations find it too, or something else:");
     }

@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod check;
 mod counterexample;
 mod coverage;
@@ -11,6 +12,7 @@ mod explore;
 mod extent;
 mod failure;
 mod list;
+mod measurement;
 mod mutants;
 mod replay;
 mod table;
@@ -54,5 +56,6 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Command::Mutants(args) => mutants::run(configs, &args),
         Command::Coverage(args) => coverage::run(configs, &args),
         Command::Trace(args) => trace::run(configs, &args),
+        Command::Bench(args) => bench::run(configs, &args),
     }
 }

@@ -8,6 +8,8 @@ use raft_checker::properties::Property;
 use raft_checker::text_width::wrap;
 use raft_cli::quantity::count;
 
+use crate::measurement::Measurement;
+
 /// Returns the transitions per second, as text.
 pub(crate) fn rate(transitions: u64, seconds: f64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a rate needs two digits")]
@@ -58,6 +60,29 @@ pub(crate) fn results(reports: &[Report]) -> String {
     trim(&table)
 }
 
+/// Returns the table of the engines.
+pub(crate) fn measurements(all: &[Measurement]) -> String {
+    let columns = [
+        "configuration",
+        "engine",
+        "threads",
+        "states",
+        "steps",
+        "time",
+        "M steps/s",
+        "k states/s",
+        "B/state",
+    ];
+    let mut table = new(&columns, &[2, 3, 4, 5, 6, 7, 8]);
+    for measured in all {
+        let engine = measured.engine.name().to_owned();
+        let mut row = vec![measured.config.clone(), engine, measured.threads.to_string()];
+        row.extend(measured.numbers());
+        table.add_row(row);
+    }
+    trim(&table)
+}
+
 /// Returns the table of the properties, with the witness of each and the configurations that
 /// reached it.
 pub(crate) fn witnesses(reports: &[Report]) -> String {
@@ -88,7 +113,11 @@ pub(crate) fn configs(configs: &[BoundedConfig]) -> String {
         let properties = wrap(&format!("Is for: {properties}"), INDENT);
         let network = match config.network {
             Network::Any => format!("{INDENT}Network: any"),
-            Network::Bounded => wrap(&bounded_network(&config.bounds), INDENT),
+            Network::Bounded => {
+                let also = config.any_network_in.map(|tier| format!("; any, in {}", tier.name()));
+                let bounded = bounded_network(&config.bounds) + &also.unwrap_or_default();
+                wrap(&bounded, INDENT)
+            }
         };
         let (name, tier) = (&config.name, config.tier.name());
         format!("{name}  ({tier})\n{about}\n{network}\n{leaves_out}\n{properties}\n")

@@ -10,6 +10,8 @@ use raft_cli::interrupt::Interrupt;
 use raft_cli::progress::{INTERVAL, Progress, Share};
 use raft_cli::quantity::{bytes, count};
 
+use serde::{Deserialize, Serialize};
+
 use crate::args::SearchArgs;
 use crate::table;
 
@@ -18,17 +20,40 @@ pub(crate) struct Watch<'a> {
     limits: &'a SearchArgs,
     interrupt: Interrupt,
     progress: Progress,
+    samples: Vec<Sample>,
 }
+
+/// The progress of a search at some time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// Since the search began.
+    pub(crate) seconds: f64,
+    /// The number of distinct states.
+    pub(crate) states: u64,
+}
+
+/// The most samples of a search. Then every other one is dropped.
+const MOST_SAMPLES: usize = 200;
 
 impl<'a> Watch<'a> {
     /// Begins to listen for Ctrl-C and SIGTERM, which end the search that runs.
     pub(crate) fn new(limits: &'a SearchArgs) -> Watch<'a> {
-        Watch { limits, interrupt: Interrupt::listen(), progress: Progress::new() }
+        Watch {
+            limits,
+            interrupt: Interrupt::listen(),
+            progress: Progress::new(),
+            samples: Vec::new(),
+        }
     }
 
     /// Returns whether the user wants the program to end.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupt.requested()
+    }
+
+    /// Returns the progress of the last search, at equal distances.
+    pub(crate) fn samples(&self) -> &[Sample] {
+        &self.samples
     }
 
     /// Runs a search and watches it. Returns its result and the peak of the process' memory, in
@@ -62,6 +87,7 @@ impl<'a> Watch<'a> {
     ) -> u64 {
         let started = Instant::now();
         let mut peak = memory_in_use();
+        let mut sampling = Sampling::default();
         while finished.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
             let memory = memory_in_use();
             peak = peak.max(memory);
@@ -74,10 +100,44 @@ impl<'a> Watch<'a> {
             if self.limits.memory_limit.is_some_and(|limit| memory >= limit.as_u64()) {
                 control.stop(StopReason::MemoryLimit);
             }
+            sampling.look(started.elapsed(), control);
             let line = Line { name, control, elapsed: started.elapsed(), memory };
             self.progress.show(line, share);
         }
+        self.samples = sampling.samples;
         peak.max(memory_in_use())
+    }
+}
+
+/// Samples of a search at equal distances.
+struct Sampling {
+    samples: Vec<Sample>,
+    /// The number of looks for each sample.
+    every: usize,
+    looks: usize,
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling { samples: Vec::new(), every: 1, looks: 0 }
+    }
+}
+
+impl Sampling {
+    fn look(&mut self, elapsed: Duration, control: &Control) {
+        if self.looks.is_multiple_of(self.every) {
+            let states = control.progress.distinct.load(Ordering::Relaxed);
+            self.samples.push(Sample { seconds: elapsed.as_secs_f64(), states });
+        }
+        self.looks += 1;
+        if self.samples.len() == MOST_SAMPLES {
+            let mut keep = false;
+            self.samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.every *= 2;
+        }
     }
 }
 
