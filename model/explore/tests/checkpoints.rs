@@ -153,6 +153,19 @@ fn a_folder_without_a_checkpoint_is_no_place_to_go_on_from() {
 }
 
 #[test]
+fn what_a_killed_process_had_not_finished_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let finished = stopped(folder.path());
+    let unfinished = folder.path().join("process-0-of-1.round-00000099.unfinished");
+    let foreign = folder.path().join("process-1-of-2.round-00000099.unfinished");
+    for file in [&unfinished, &foreign] {
+        fs::write(file, "a part").expect("it can be written");
+    }
+    assert!(run(CORRECT, u64::MAX, in_folder(folder.path(), Checkpoint)).expect("ok").complete);
+    assert!(finished.exists() && foreign.exists() && !unfinished.exists());
+}
+
+#[test]
 fn a_folder_in_use_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let lock = fs::File::create(folder.path().join("process-0-of-1.lock")).expect("a file");

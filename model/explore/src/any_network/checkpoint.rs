@@ -153,6 +153,9 @@ enum Frame<S: System> {
 /// The first bytes of every file. The last one is the version of the format.
 const MAGIC: &[u8] = b"raft-explore checkpoint 1\n";
 
+/// How the name of a file ends that is being written.
+const UNFINISHED: &str = "unfinished";
+
 /// The most bytes that are read at once, whatever a damaged file says about its length.
 const READ_AT_ONCE: u64 = 1 << 20;
 
@@ -180,6 +183,7 @@ impl CheckpointFolder {
         }
         let checkpoints = checkpoints.clone();
         let opened = CheckpointFolder { checkpoints, identity, process, _lock: lock };
+        opened.remove_unfinished().map_err(failed)?;
         match (start, opened.rounds()?.is_empty()) {
             (Start::Checkpoint, true) => {
                 let (process, processes) = process;
@@ -188,6 +192,19 @@ impl CheckpointFolder {
             (Start::Beginning, false) => Err(CheckpointError::Exists { folder }),
             _ => Ok(opened),
         }
+    }
+
+    /// Removes files that were not finished: their process was killed while it wrote them.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_own = name.to_str().is_some_and(|name| name.starts_with(&self.prefix()));
+            if is_own && Path::new(&name).extension().is_some_and(|end| end == UNFINISHED) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns where the search starts.
@@ -237,7 +254,7 @@ impl CheckpointFolder {
         position: Position,
     ) -> Result<(), CheckpointError> {
         let file = self.file(round);
-        let unfinished = file.with_extension("unfinished");
+        let unfinished = file.with_extension(UNFINISHED);
         let written = self.write_file(&unfinished, round, local, antichains, position);
         let written = written.and_then(|()| {
             fs::rename(&unfinished, &file)?;

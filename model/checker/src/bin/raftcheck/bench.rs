@@ -160,7 +160,8 @@ fn markdown(all: &[Measurement], picture: Option<&Path>) -> String {
          {processors}\nprocessors. All numbers are of one run, so only their ratios say something. Every \
          exploration ran in a\nprocess of its own.\n\n\
          A state over any network stands for all states with fewer messages, so it needs fewer states and\n\
-         more bytes for each. Over the bounded network, all engines visit the same states.\n"
+         more bytes for each. In the plot their number falls at the end: states that became part of \
+         others are not\ncounted. Over the bounded network, all engines visit the same states.\n"
     );
     let mut last = "";
     for measured in all {

@@ -61,7 +61,12 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
     let total = Total::new(&reports, &configs);
     let written = json.write(&total.json());
     out.print(&table::results(&reports));
-    counterexample::print(&mut out, &reports, &traces, &|name| by_name(folder, args, name));
+    let is_first = args.extent.process.unwrap_or_default() == 0;
+    if is_first {
+        counterexample::print(&mut out, &reports, &traces, &|name| by_name(folder, args, name));
+    } else if total.exit() == Exit::Violated {
+        writeln!(out, "\nProcess 0 shows the run.");
+    }
     out.print(&total.show(options.symmetry));
     written?;
     out.finish()?;
