@@ -430,6 +430,7 @@ const EMBEDDED: &[(&str, &str)] = &embedded![
     "reads-3-terms",
     "reads-crash-3",
     "reads-queue-3",
+    "reads-snapshot-crash-3",
     "recover-2-snapshot",
     "recover-3",
     "recover-3-queue",
