@@ -8,7 +8,8 @@ port=${2:-7400}
 cargo build --release --package raft-checker
 raftcheck=$PWD/target/release/raftcheck
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+second=
+trap '[ -z "$second" ] || kill "$second" 2> /dev/null; rm -rf "$folder"' EXIT
 cd "$folder"
 
 printf '127.0.0.1:%s\n127.0.0.1:%s\n' "$port" "$((port + 1))" > hosts
@@ -19,6 +20,7 @@ check --hosts hosts --process 1 --json second.json > second.txt &
 second=$!
 check --hosts hosts --process 0 --json first.json
 wait "$second"
+second=
 check --json alone.json > alone.txt
 
 result() {

@@ -128,9 +128,10 @@ pub struct Report {
     /// The file with the run. The code that writes the file fills it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// The rules that were asked in some explored step.
+    /// The rules that were asked in some explored step; none if a part of the exploration was done by
+    /// another process.
     #[serde(skip)]
-    pub rules_asked: Vec<Rule>,
+    pub rules_asked: Option<Vec<Rule>>,
     /// The run that breaks the property.
     #[serde(skip)]
     pub violation: Option<Violation>,
@@ -200,7 +201,7 @@ struct Explored {
     witnessed: WitnessSet,
     noted: PropertySet,
     blocked: u64,
-    rules_asked: Vec<Rule>,
+    rules_asked: Option<Vec<Rule>>,
     /// Whether a property is broken; there need not have been time to make a run of it.
     violated: bool,
     /// The run, the properties that it breaks, and whether it is known to be a shortest one.
@@ -242,7 +243,7 @@ fn over_any_network(
     let is_part = extent.hosts.is_some()
         || extent.checkpoints.is_some_and(|c| c.start != any_network::Start::Beginning);
     // Nobody knows what other processes have asked, or this one before it was stopped.
-    let rules_asked = if is_part { Rule::ALL.to_vec() } else { system.protocol().asked() };
+    let rules_asked = (!is_part).then(|| system.protocol().asked());
     Ok(Explored {
         network: Network::Any,
         counts: Counts {
@@ -295,7 +296,7 @@ fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Cont
         witnessed: reached_witnesses(model.findings().witnessed),
         noted,
         blocked: model.blocked(),
-        rules_asked: model.system().protocol().asked(),
+        rules_asked: Some(model.system().protocol().asked()),
         violated: found.violated,
         run,
         complete: found.complete,

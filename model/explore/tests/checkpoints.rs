@@ -1,5 +1,7 @@
 //! A search that goes on from a checkpoint ends as one that was never stopped.
 
+#[path = "systems/doorbell.rs"]
+mod doorbell;
 #[path = "../examples/two_phase_commit/system.rs"]
 mod system;
 
@@ -10,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use Start::{Beginning, Checkpoint, Either};
+use doorbell::Doorbell;
+use raft_explore::System;
 use raft_explore::any_network::{
     CheckpointError, Checkpoints, Extent, Hosts, Options, Outcome, SearchError, Start, search,
     search_with,
@@ -19,14 +23,14 @@ use system::{CONSISTENT, TwoPhaseCommit};
 
 const CORRECT: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 4 };
 
-type Result = std::result::Result<Outcome<TwoPhaseCommit>, SearchError>;
+type Result<S = TwoPhaseCommit> = std::result::Result<Outcome<S>, SearchError>;
 
 /// Returns checkpoints that are only written when a search is stopped.
 fn in_folder(folder: &Path, start: Start) -> Checkpoints {
     Checkpoints { folder: folder.to_owned(), every: Duration::MAX, limit: None, start }
 }
 
-fn run(system: TwoPhaseCommit, most_expanded: u64, checkpoints: Checkpoints) -> Result {
+fn run<S: System>(system: S, most_expanded: u64, checkpoints: Checkpoints) -> Result<S> {
     let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
     let options = Options { most_expanded, ..Options::default() };
     search_with(&Arc::new(system), options, &extent, &Control::default())
@@ -148,7 +152,7 @@ fn a_folder_without_a_checkpoint_is_no_place_to_go_on_from() {
     assert!(matches!(error_of_empty, CheckpointError::Missing { .. }), "{error_of_empty}");
     let absent = folder.path().join("absent");
     let error_of_absent = error(run(CORRECT, u64::MAX, in_folder(&absent, Checkpoint)));
-    assert!(matches!(error_of_absent, CheckpointError::Io { .. }), "{error_of_absent}");
+    assert!(matches!(error_of_absent, CheckpointError::Missing { .. }), "{error_of_absent}");
     assert!(!absent.exists());
 }
 
@@ -251,16 +255,40 @@ fn two_processes_go_on_from_the_newest_round_that_both_have() {
 }
 
 #[test]
-fn processes_without_a_common_round_begin_again_only_if_they_may() {
+fn processes_without_a_common_round_begin_again_and_remove_nothing_before_they_have_a_newer_one() {
     let folder = tempfile::tempdir().expect("a folder");
     together(10, folder.path(), Beginning);
     let [first, second] = &files(folder.path())[..] else { panic!("two checkpoints") };
-    let other = folder.path().join("process-1-of-2.round-00000099.checkpoint");
-    fs::rename(second, other).expect("it can be renamed");
-    for result in together(u64::MAX, folder.path(), Checkpoint) {
+    fs::remove_file(second).expect("it exists");
+    let before = fs::read(first).expect("it exists");
+    assert_same(together(u64::MAX, folder.path(), Either));
+    // Nothing was removed, because there was no newer checkpoint.
+    assert_eq!(fs::read(first).expect("it stays"), before);
+    together(40, folder.path(), Either);
+    let newer = files(folder.path());
+    assert!(newer.len() == 2 && !newer.contains(first), "{newer:?}");
+    assert_same(together(u64::MAX, folder.path(), Checkpoint));
+}
+
+#[test]
+fn checkpoints_of_two_runs_are_not_put_together() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    together(10, one.path(), Beginning);
+    together(10, other.path(), Beginning);
+    let (one, other) = (files(one.path()), files(other.path()));
+    assert_eq!(one[1].file_name(), other[1].file_name());
+    fs::copy(&other[1], &one[1]).expect("it can be written");
+    for result in together(u64::MAX, one[0].parent().expect("a folder"), Checkpoint) {
         assert!(matches!(error(result), CheckpointError::NoCommonRound));
     }
-    assert!(first.exists());
-    assert_same(together(u64::MAX, folder.path(), Either));
-    assert_eq!(files(folder.path()), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn the_removed_messages_of_the_initial_state_are_checked_after_a_checkpoint() {
+    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true, has_called: true };
+    let folder = tempfile::tempdir().expect("a folder");
+    let outcome = run(wrong, 1, in_folder(folder.path(), Beginning)).expect("nothing fails");
+    assert!(!outcome.complete);
+    let outcome = run(wrong, u64::MAX, in_folder(folder.path(), Checkpoint)).expect("ok");
+    assert!(outcome.complete && !outcome.removals_hold);
 }

@@ -12,7 +12,7 @@ use raft_explore::explicit;
 use system::{Doorbell, MOST, Noted, Server};
 
 fn correct(host: usize) -> Doorbell {
-    Doorbell { host, forgets_what_rings_while_asleep: false }
+    Doorbell { host, forgets_what_rings_while_asleep: false, has_called: false }
 }
 
 /// Returns the tuples that were reached, and whether the removed messages make no difference.

@@ -98,7 +98,7 @@ fn the_first_process_has_the_run_of_a_violation_and_all_know_of_it() {
 
 #[test]
 fn all_processes_know_that_a_claim_about_messages_is_wrong() {
-    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true };
+    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true, has_called: false };
     for count in 2..=4 {
         for outcome in together(wrong, Options::default(), count) {
             assert!(outcome.complete && !outcome.removals_hold);
@@ -146,11 +146,11 @@ fn a_process_that_counts_the_processes_otherwise_is_refused() {
     assert!(other.join().expect("no panic").is_some());
 }
 
-/// The greeting of process 1 of 2, with another process' answer to it.
-fn greeting(answered: &mut TcpStream) -> [u8; 32] {
-    let mut greeting = [0; 32];
-    answered.read_exact(&mut greeting).expect("the process greets");
-    greeting[24..].copy_from_slice(&1u64.to_le_bytes());
+/// Returns the greeting of process 1 of 2 and the byte that confirms it, made from process 0's.
+fn greeting(answered: &mut TcpStream) -> [u8; 33] {
+    let mut greeting = [1; 33];
+    answered.read_exact(&mut greeting[..32]).expect("the process greets");
+    greeting[24..32].copy_from_slice(&1u64.to_le_bytes());
     greeting
 }
 
@@ -176,6 +176,20 @@ fn a_stray_connection_is_ignored_and_a_lost_process_is_reported() {
     drop(peer);
     let error = process.join().expect("no panic").expect("the process is lost");
     assert!(error.to_string().starts_with("lost process 1 at 127.0.0.1:"), "{error}");
+}
+
+#[test]
+fn a_process_that_gave_up_before_it_was_greeted_does_not_count() {
+    let addresses = addresses(2);
+    let hosts = |process| Hosts::new(addresses.clone(), process).expect("the process exists");
+    let (first, second) = (hosts(0), hosts(1));
+    let process = thread::spawn(move || run(CORRECT, Options::default(), 1, first));
+    let mut peer = connect(&addresses[0]);
+    let greeting = greeting(&mut peer);
+    peer.write_all(&greeting[..32]).expect("it is connected");
+    drop(peer);
+    assert!(run(CORRECT, Options::default(), 1, second).expect("nothing fails").complete);
+    assert!(process.join().expect("no panic").expect("nothing fails").complete);
 }
 
 #[test]
@@ -209,4 +223,8 @@ fn a_list_without_this_process_is_refused() {
     let refused = HostsError::NoSuchProcess { process: 2, addresses: 2 };
     assert_eq!(Hosts::new(addresses(2), 2).err(), Some(refused));
     assert!(matches!(Hosts::new(vec![String::new(); 2_000], 0), Err(HostsError::TooMany(2_000))));
+    for other in ["# comment", "host", "host:", ":7400", "host:70000"] {
+        let error = Hosts::new(vec![other.to_owned()], 0).err();
+        assert_eq!(error, Some(HostsError::NotAnAddress(other.to_owned())));
+    }
 }

@@ -118,7 +118,7 @@ fn folders_are_neither_overwritten_nor_invented() {
     let before = fs::read(stopped(folder)).expect("it exists");
     for (arguments, error) in [
         (["--checkpoint", "saved"], "saved has a checkpoint already"),
-        (["--resume", "absent"], "absent: "),
+        (["--resume", "absent"], "absent has no checkpoint of process 0 of 1"),
         (["--resume", "."], "has no checkpoint of process 0 of 1"),
     ] {
         let output = check(folder, &arguments);

@@ -6,14 +6,15 @@
 //! file with the name of a checkpoint is complete.
 //!
 //! Processes that explore together write the same round, and remove the round before when all have
-//! written. So once there is a checkpoint, there is always a round that all of them have. A search that
-//! goes on removes the other rounds first: they belong to a run that has ended otherwise.
+//! written. So once there is a checkpoint, there is always a round that all of them have. The header
+//! says which run of the search it is of: checkpoints of two runs are never put together.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::antichains::{Antichains, SHARDS, ShardContent};
@@ -46,11 +47,21 @@ pub enum Start {
     Either,
 }
 
+/// A round of a run of the search. Two runs differ in what they have done after the same number of
+/// rounds, so their checkpoints do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Round {
+    pub(crate) number: u64,
+    pub(crate) run: u64,
+}
+
 impl Start {
     /// Returns the round that a search goes on from; none if it starts at the beginning. `processes`
     /// has what each process was asked for, and the rounds that it has.
-    pub(crate) fn round(processes: &[(Start, Vec<u64>)]) -> Result<Option<u64>, CheckpointError> {
-        let all_have = |round: &u64| processes.iter().all(|(_, rounds)| rounds.contains(round));
+    pub(crate) fn round(
+        processes: &[(Start, Vec<Round>)],
+    ) -> Result<Option<Round>, CheckpointError> {
+        let all_have = |round: &Round| processes.iter().all(|(_, rounds)| rounds.contains(round));
         let common =
             processes.iter().flat_map(|(_, rounds)| rounds).copied().filter(all_have).max();
         let any = |start| processes.iter().any(|(other, _)| *other == start);
@@ -81,8 +92,8 @@ pub enum CheckpointError {
         /// The number of processes.
         processes: usize,
     },
-    /// The processes have no checkpoint of the same round.
-    #[error("the processes have no checkpoints of the same round")]
+    /// The processes have no checkpoint of the same round of the same run.
+    #[error("the processes have no checkpoints of the same round of one run")]
     NoCommonRound,
     /// Another process uses the folder.
     #[error("another process writes its checkpoints to {}", folder.display())]
@@ -137,14 +148,21 @@ pub(crate) struct CheckpointFolder {
 pub(crate) struct Position {
     pub(crate) observed: Observed,
     pub(crate) expanded: u64,
-    pub(crate) steps: u64,
     pub(crate) waiting: Vec<Parent>,
 }
 
+/// The first frame of a file.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    identity: u64,
+    process: (usize, usize),
+    round: Round,
+}
+
+/// The other frames.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 enum Frame<S: System> {
-    Header { identity: u64, process: (usize, usize), round: u64 },
     Shard { number: usize, definitions: Definitions<S>, content: ShardContent },
     Position(Position),
     End,
@@ -171,7 +189,8 @@ impl CheckpointFolder {
         if start != Start::Checkpoint {
             fs::create_dir_all(&folder).map_err(failed)?;
         } else if !folder.is_dir() {
-            return Err(failed(ErrorKind::NotFound.into()));
+            let (process, processes) = process;
+            return Err(CheckpointError::Missing { folder, process, processes });
         }
         let lock =
             File::create(folder.join(format!("process-{}-of-{}.lock", process.0, process.1)));
@@ -184,7 +203,7 @@ impl CheckpointFolder {
         let checkpoints = checkpoints.clone();
         let opened = CheckpointFolder { checkpoints, identity, process, _lock: lock };
         opened.remove_unfinished().map_err(failed)?;
-        match (start, opened.rounds()?.is_empty()) {
+        match (start, opened.numbers()?.is_empty()) {
             (Start::Checkpoint, true) => {
                 let (process, processes) = process;
                 Err(CheckpointError::Missing { folder, process, processes })
@@ -221,8 +240,17 @@ impl CheckpointFolder {
         &self.checkpoints.folder
     }
 
-    /// Returns the rounds of the checkpoints of this process, in ascending order.
-    pub(crate) fn rounds(&self) -> Result<Vec<u64>, CheckpointError> {
+    /// Returns the rounds of the checkpoints of this process, in ascending order. Refuses those of
+    /// other searches.
+    pub(crate) fn rounds(&self) -> Result<Vec<Round>, CheckpointError> {
+        self.numbers()?
+            .into_iter()
+            .map(|number| self.open_file(number).map(|(_, round)| round))
+            .collect()
+    }
+
+    /// Returns the numbers of these rounds.
+    fn numbers(&self) -> Result<Vec<u64>, CheckpointError> {
         let failed = |source| CheckpointError::Io { path: self.folder().to_owned(), source };
         let mut rounds = Vec::new();
         for entry in fs::read_dir(self.folder()).map_err(failed)? {
@@ -238,22 +266,24 @@ impl CheckpointFolder {
     }
 
     fn round_of(&self, name: &str) -> Option<u64> {
-        name.strip_prefix(&self.prefix())?.strip_suffix(".checkpoint")?.parse().ok()
+        let number =
+            name.strip_prefix(&self.prefix())?.strip_suffix(".checkpoint")?.parse().ok()?;
+        self.file(number).ends_with(name).then_some(number)
     }
 
-    fn file(&self, round: u64) -> PathBuf {
-        self.folder().join(format!("{}{round:08}.checkpoint", self.prefix()))
+    fn file(&self, number: u64) -> PathBuf {
+        self.folder().join(format!("{}{number:08}.checkpoint", self.prefix()))
     }
 
     /// Writes the checkpoint of a round.
     pub(crate) fn write<S: System>(
         &self,
-        round: u64,
+        round: Round,
         local: &Local<S>,
         antichains: &Antichains,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        let file = self.file(round);
+        let file = self.file(round.number);
         let unfinished = file.with_extension(UNFINISHED);
         let written = self.write_file(&unfinished, round, local, antichains, position);
         let written = written.and_then(|()| {
@@ -263,7 +293,7 @@ impl CheckpointFolder {
         written.map_err(|source| {
             // Removing it is a courtesy: nobody reads a file with this name.
             let _ = fs::remove_file(&unfinished);
-            if source.kind() == ErrorKind::StorageFull {
+            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
                 return CheckpointError::NoSpace { folder: self.folder().to_owned() };
             }
             CheckpointError::Io { path: file, source }
@@ -273,7 +303,7 @@ impl CheckpointFolder {
     fn write_file<S: System>(
         &self,
         path: &Path,
-        round: u64,
+        round: Round,
         local: &Local<S>,
         antichains: &Antichains,
         position: Position,
@@ -284,7 +314,7 @@ impl CheckpointFolder {
         let mut out = Limited { out: BufWriter::new(&file), left };
         out.write_all(MAGIC)?;
         let &CheckpointFolder { identity, process, .. } = self;
-        write_frame(&mut out, &Frame::<S>::Header { identity, process, round })?;
+        write_frame(&mut out, &Header { identity, process, round })?;
         let mut defined = Defined::default();
         for number in 0..SHARDS {
             let mut definitions = Definitions::default();
@@ -299,22 +329,23 @@ impl CheckpointFolder {
 
     /// Returns the bytes of the checkpoints of this process.
     fn used(&self) -> u64 {
-        let rounds = self.rounds().unwrap_or_default().into_iter();
-        let sizes = rounds.map(|round| fs::metadata(self.file(round)).map_or(0, |file| file.len()));
+        let numbers = self.numbers().unwrap_or_default().into_iter();
+        let sizes =
+            numbers.map(|round| fs::metadata(self.file(round)).map_or(0, |file| file.len()));
         sizes.sum()
     }
 
-    /// Removes the checkpoints of all rounds but one, or all.
-    pub(crate) fn keep_only(&self, round: Option<u64>) -> Result<(), CheckpointError> {
-        for other in self.rounds()?.into_iter().filter(|other| Some(*other) != round) {
+    /// Removes the checkpoints of all rounds but one.
+    pub(crate) fn keep_only(&self, round: Round) -> Result<(), CheckpointError> {
+        for other in self.numbers()?.into_iter().filter(|other| *other != round.number) {
             self.remove(other)?;
         }
         Ok(())
     }
 
     /// Removes the checkpoint of a round.
-    pub(crate) fn remove(&self, round: u64) -> Result<(), CheckpointError> {
-        let path = self.file(round);
+    pub(crate) fn remove(&self, number: u64) -> Result<(), CheckpointError> {
+        let path = self.file(number);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
                 Err(CheckpointError::Io { path, source })
@@ -323,42 +354,39 @@ impl CheckpointFolder {
         }
     }
 
-    /// Reads the checkpoint of a round into a search that has not begun.
-    pub(crate) fn read<S: System>(
-        &self,
-        round: u64,
-        local: &Local<S>,
-        antichains: &Antichains,
-    ) -> Result<Position, CheckpointError> {
-        let path = self.file(round);
-        let damaged = |reason: &str| CheckpointError::Damaged {
-            file: path.clone(),
-            reason: reason.to_owned(),
-        };
-        let failed = |source: io::Error| match source.kind() {
-            ErrorKind::InvalidData => damaged(&source.to_string()),
-            ErrorKind::UnexpectedEof => damaged("it ends too early"),
-            _ => CheckpointError::Io { path: path.clone(), source },
-        };
+    /// Opens the file of a round and reads its header.
+    fn open_file(&self, number: u64) -> Result<(BufReader<File>, Round), CheckpointError> {
+        let path = self.file(number);
+        let failed = |source| read_failed(&path, source);
         let mut file = BufReader::new(File::open(&path).map_err(failed)?);
         let mut magic = vec![0; MAGIC.len()];
         file.read_exact(&mut magic).map_err(failed)?;
         if magic != MAGIC {
-            return Err(damaged("it does not begin as a checkpoint of this version"));
+            return Err(damaged(&path, "it does not begin as a checkpoint of this version"));
         }
-        let Frame::<S>::Header { identity, process, round: of } =
-            read_frame(&mut file).map_err(failed)?
-        else {
-            return Err(damaged("it has no header"));
-        };
-        if (identity, process, of) != (self.identity, self.process, round) {
+        let header: Header = read_frame(&mut file).map_err(failed)?;
+        let Header { identity, process, round } = header;
+        if (identity, process, round.number) != (self.identity, self.process, number) {
             return Err(CheckpointError::Foreign { file: path });
         }
+        Ok((file, round))
+    }
+
+    /// Reads the checkpoint of a round into a search that has not begun.
+    pub(crate) fn read<S: System>(
+        &self,
+        round: Round,
+        local: &Local<S>,
+        antichains: &Antichains,
+    ) -> Result<Position, CheckpointError> {
+        let path = self.file(round.number);
+        let damaged = |reason| damaged(&path, reason);
+        let (mut file, _) = self.open_file(round.number)?;
         let mut translation = Translation::default();
         let mut shards = 0;
         let mut position = None;
         loop {
-            match read_frame::<S>(&mut file).map_err(failed)? {
+            match read_frame::<Frame<S>>(&mut file).map_err(|source| read_failed(&path, source))? {
                 Frame::Shard { number, definitions, content } if number == shards => {
                     translation
                         .learn(local, &definitions)
@@ -372,7 +400,9 @@ impl CheckpointFolder {
             }
         }
         let is_sound = |position: &Position| {
-            antichains.parents_exist() && position.waiting.iter().all(|s| antichains.has(s.id))
+            antichains.parents_exist()
+                && position.waiting.iter().all(|state| antichains.has(state.id))
+                && position.observed.first.keys().all(|bit| *bit < u64::BITS)
         };
         position
             .filter(is_sound)
@@ -380,14 +410,26 @@ impl CheckpointFolder {
     }
 }
 
-fn write_frame<S: System>(out: &mut impl Write, frame: &Frame<S>) -> io::Result<()> {
+fn damaged(file: &Path, reason: &str) -> CheckpointError {
+    CheckpointError::Damaged { file: file.to_owned(), reason: reason.to_owned() }
+}
+
+fn read_failed(path: &Path, source: io::Error) -> CheckpointError {
+    match source.kind() {
+        ErrorKind::InvalidData => damaged(path, &source.to_string()),
+        ErrorKind::UnexpectedEof => damaged(path, "it ends too early"),
+        _ => CheckpointError::Io { path: path.to_owned(), source },
+    }
+}
+
+fn write_frame(out: &mut impl Write, frame: &impl Serialize) -> io::Result<()> {
     let bytes = postcard::to_stdvec(frame).map_err(io::Error::other)?;
     out.write_all(&(bytes.len() as u64).to_le_bytes())?;
     out.write_all(&crc32fast::hash(&bytes).to_le_bytes())?;
     out.write_all(&bytes)
 }
 
-fn read_frame<S: System>(file: &mut impl Read) -> io::Result<Frame<S>> {
+fn read_frame<T: DeserializeOwned>(file: &mut impl Read) -> io::Result<T> {
     let (mut length, mut checksum) = ([0; 8], [0; 4]);
     file.read_exact(&mut length)?;
     file.read_exact(&mut checksum)?;

@@ -14,7 +14,10 @@
 //!   several renamings lead to the least tuple, messages are compared under each of them.
 //!
 //! The set of maximal states, closed under idle steps, is the same for any order of the search and
-//! any number of threads. `specs/any-network.md` has the argument in full.
+//! any number of threads and processes. `specs/any-network.md` has the argument in full.
+//!
+//! A search goes in rounds (`rounds.rs`), alone or with other processes (`peers.rs`), and can write a
+//! checkpoint between two rounds (`checkpoint.rs`).
 
 mod antichains;
 mod checkpoint;

@@ -2,8 +2,8 @@
 //!
 //! They work in rounds: each process sends one block to every other one, and waits for theirs. After a
 //! round all processes know the same statuses, so all take the same decisions. Blocks go over TCP, one
-//! connection for each pair of processes. The greeting says what is explored; processes that explore
-//! something else are refused before anything is sent. There is no encryption: the addresses belong to
+//! connection for each pair of processes. The greeting says what is explored, and by how many processes;
+//! others are refused before anything is sent. There is no encryption: the addresses belong to
 //! a network that is trusted.
 //!
 //! `timely` was considered. Its progress tracking is of no use to rounds, and it reports the loss of a
@@ -30,8 +30,11 @@ pub struct Hosts {
 pub const MOST_PROCESSES: usize = 1 << 10;
 
 /// A list of hosts that is of no use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostsError {
+    /// A line is no address.
+    #[error("{0:?} is not of the form host:port")]
+    NotAnAddress(String),
     /// There are more than [`MOST_PROCESSES`].
     #[error("there are {0} addresses, and at most {MOST_PROCESSES} are possible")]
     TooMany(usize),
@@ -51,7 +54,7 @@ impl Hosts {
     ///
     /// # Errors
     ///
-    /// If there are too many addresses, or none for this process.
+    /// If there are too many addresses, none for this process, or one that is of another form.
     pub fn new(addresses: Vec<String>, process: usize) -> Result<Hosts, HostsError> {
         if addresses.len() > MOST_PROCESSES {
             return Err(HostsError::TooMany(addresses.len()));
@@ -59,7 +62,14 @@ impl Hosts {
         if process >= addresses.len() {
             return Err(HostsError::NoSuchProcess { process, addresses: addresses.len() });
         }
-        Ok(Hosts { addresses, process })
+        let is_address = |address: &String| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        match addresses.iter().find(|address| !is_address(address)) {
+            Some(other) => Err(HostsError::NotAnAddress(other.clone())),
+            None => Ok(Hosts { addresses, process }),
+        }
     }
 
     /// Returns the place of this process, and the number of all.
@@ -128,6 +138,9 @@ const MAGIC: [u8; 8] = *b"explore1";
 /// The bytes of a greeting.
 const GREETING: usize = 32;
 
+/// The byte with which a process that has connected confirms the greetings.
+const CONFIRMED: u8 = 1;
+
 /// What a process says first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Greeting {
@@ -141,6 +154,10 @@ const GREETING_TIME: Duration = Duration::from_secs(5);
 
 /// The time between two attempts to reach a process that is not there yet.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// The time after which a machine counts as gone that acknowledges nothing.
+#[cfg(target_os = "linux")]
+const VANISHED: Duration = Duration::from_secs(30);
 
 /// The largest block, in bytes. A round's states are far smaller.
 const LARGEST_BLOCK: u64 = 4 << 30;
@@ -173,13 +190,9 @@ impl Peers {
             stop_if_asked(control, absent, &addresses[absent])?;
             match listener.accept() {
                 Ok((stream, from)) => {
-                    let from = from.to_string();
-                    if let Some((other, stream)) = welcome(stream, &from, own)?
-                        && streams[other].replace(stream).is_some()
-                    {
-                        let difference =
-                            format!("says that it is process {other}, as another one did");
-                        return Err(PeerError::Foreign { address: from, difference });
+                    // A process that was started again takes the place of its earlier one.
+                    if let Some((other, stream)) = welcome(stream, &from.to_string(), own)? {
+                        streams[other] = Some(stream);
                     }
                 }
                 Err(_) => std::thread::sleep(RETRY),
@@ -252,8 +265,13 @@ impl Link {
         // A machine that vanishes closes no connection.
         let keepalive = socket2::TcpKeepalive::new()
             .with_time(Duration::from_secs(10))
-            .with_interval(Duration::from_secs(5));
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+            .with_interval(Duration::from_secs(5))
+            .with_retries(4);
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_tcp_keepalive(&keepalive)?;
+        // While sent bytes are not acknowledged, this limit is in force instead.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(VANISHED))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(None)?;
         let reader = BufReader::new(stream.try_clone()?);
@@ -336,18 +354,18 @@ fn reach(
 ) -> Result<TcpStream, PeerError> {
     loop {
         stop_if_asked(control, process, address)?;
-        let stream = address.to_socket_addrs().and_then(|mut addresses| {
-            let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
-            TcpStream::connect_timeout(&address, GREETING_TIME)
+        let resolved = address.to_socket_addrs().into_iter().flatten();
+        let greeted = resolved.into_iter().find_map(|address| {
+            let mut stream = TcpStream::connect_timeout(&address, GREETING_TIME).ok()?;
+            Some((own.exchange(&mut stream).ok()?, stream))
         });
-        let greeted = stream.and_then(|mut stream| Ok((own.exchange(&mut stream)?, stream)));
-        match greeted {
-            Ok((other, stream)) => {
-                own.check(other, Some(process as u64), address)?;
+        if let Some((other, mut stream)) = greeted {
+            own.check(other, Some(process as u64), address)?;
+            if stream.write_all(&[CONFIRMED]).is_ok() {
                 return Ok(stream);
             }
-            Err(_) => std::thread::sleep(RETRY),
         }
+        std::thread::sleep(RETRY);
     }
 }
 
@@ -362,6 +380,11 @@ fn welcome(
         return Ok(None);
     };
     own.check(other, None, address)?;
+    // The other may have given up before this process has read its greeting.
+    let mut confirmed = [0];
+    if stream.read_exact(&mut confirmed).is_err() || confirmed != [CONFIRMED] {
+        return Ok(None);
+    }
     Ok(usize::try_from(other.process).ok().map(|process| (process, stream)))
 }
 

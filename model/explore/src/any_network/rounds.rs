@@ -6,12 +6,13 @@
 //! write checkpoints.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{CheckpointError, CheckpointFolder, Position, Start};
+use super::checkpoint::{CheckpointError, CheckpointFolder, Position, Round, Start};
 use super::definitions::{Defined, Definitions, Translation};
 use super::expansion::{Expansion, Parent, Successor, Successors};
 use super::peers::{PeerError, Peers};
@@ -95,6 +96,8 @@ pub(crate) struct Rounds<'a, 's, S: System> {
     checkpoints: Option<CheckpointFolder>,
     queue: Queue,
     round: u64,
+    /// A random number that all processes have for this run, and for one that goes on from it.
+    run: u64,
     saved: Instant,
 }
 
@@ -106,7 +109,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
     ) -> Rounds<'a, 's, S> {
         let correspondences = (0..peers.count()).map(|_| Correspondence::default()).collect();
         let (queue, saved) = (Queue::default(), Instant::now());
-        Rounds { expansion, peers, correspondences, checkpoints, queue, round: 0, saved }
+        Rounds { expansion, peers, correspondences, checkpoints, queue, round: 0, run: 0, saved }
     }
 
     /// Expands states until none is left or the search is over. Returns whether everything was
@@ -136,10 +139,9 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
             if !is_over && statuses.iter().all(|status| status.open == 0) {
                 return Ok(true);
             }
-            if is_over || statuses.iter().any(|status| status.checkpoint_is_due) {
-                self.save()?;
-            }
-            if is_over || self.expansion.control.stopped() == Some(StopReason::DiskLimit) {
+            let is_due = is_over || statuses.iter().any(|status| status.checkpoint_is_due);
+            let is_saved = !is_due || self.save()?;
+            if is_over || !is_saved {
                 return Ok(false);
             }
         }
@@ -186,25 +188,24 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
         Ok(statuses)
     }
 
-    /// Writes a checkpoint, with all other processes.
-    fn save(&mut self) -> Result<(), SearchError> {
+    /// Writes a checkpoint, with all other processes. Returns whether all had space for it.
+    fn save(&mut self) -> Result<bool, SearchError> {
         let Some(folder) = &self.checkpoints else {
-            return Ok(());
+            return Ok(true);
         };
-        let progress = &self.expansion.control.progress;
+        let round = Round { number: self.round, run: self.run };
         let observed = self.expansion.lock_observed().clone();
         let position = Position {
             observed,
             expanded: self.expansion.expanded.load(Ordering::Relaxed),
-            steps: progress.transitions.load(Ordering::Relaxed),
             waiting: self.queue.states.values().flatten().copied().collect(),
         };
         let Expansion { inboxes, antichains, .. } = &*self.expansion;
-        let written = folder.write(self.round, &inboxes.local, antichains, position);
+        let written = folder.write(round, &inboxes.local, antichains, position);
         let all_have_written =
             self.peers.share(written.is_ok())?.into_iter().all(|written| written);
         match written {
-            Ok(()) if all_have_written => folder.keep_only(Some(self.round))?,
+            Ok(()) if all_have_written => folder.keep_only(round)?,
             Ok(()) => folder.remove(self.round)?,
             Err(CheckpointError::NoSpace { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -213,33 +214,43 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
             self.expansion.control.stop(StopReason::DiskLimit);
         }
         self.saved = Instant::now();
-        Ok(())
+        Ok(all_have_written)
     }
 
     /// Starts at the beginning, or at the newest round that all processes have.
     fn start(&mut self) -> Result<(), SearchError> {
-        if let Some(folder) = &self.checkpoints {
-            let round = Start::round(&self.peers.share((folder.start(), folder.rounds()?))?)?;
-            // The other rounds are of a run that has ended in another way.
+        let Some(folder) = &self.checkpoints else {
+            self.queue.extend(self.expansion.begin());
+            return Ok(());
+        };
+        let rounds = self.peers.share((folder.start(), folder.rounds()?))?;
+        if let Some(round) = Start::round(&rounds)? {
+            let Expansion { inboxes, antichains, .. } = &*self.expansion;
+            // The check of removed messages looks at those of the initial state as well.
+            inboxes.initial(&mut Findings::default());
+            let position = folder.read(round, &inboxes.local, antichains)?;
+            // Nobody removes anything before all have read.
+            self.peers.share(())?;
             folder.keep_only(round)?;
-            if let Some(round) = round {
-                self.round = round;
-                let Expansion { inboxes, antichains, .. } = &*self.expansion;
-                let position = folder.read(round, &inboxes.local, antichains)?;
-                self.go_on(position);
-                return Ok(());
-            }
+            (self.round, self.run) = (round.number, round.run);
+            self.go_on(position);
+        } else {
+            // Older checkpoints stay until there is a newer one of all.
+            let numbers = rounds.iter().flat_map(|(_, rounds)| rounds).map(|round| round.number);
+            self.round = numbers.max().unwrap_or(0);
+            let random = RandomState::new().build_hasher().finish();
+            self.run = self.peers.share(random)?[0];
+            self.queue.extend(self.expansion.begin());
         }
-        self.queue.extend(self.expansion.begin());
         Ok(())
     }
 
     fn go_on(&mut self, position: Position) {
-        let Position { observed, expanded, steps, waiting } = position;
+        let Position { observed, expanded, waiting } = position;
         *self.expansion.lock_observed() = observed;
         self.expansion.expanded.store(expanded, Ordering::Relaxed);
         let kept = self.expansion.antichains.count_roughly().states;
-        self.expansion.control.progress.add(kept, steps);
+        self.expansion.control.progress.add(kept, 0);
         self.queue.extend(waiting);
     }
 }

@@ -1,6 +1,6 @@
 //! The search over any network.
 //!
-//! States are expanded in an order ([`Order`]), some hundred at a time. In the order of their servers'
+//! States are expanded in an order ([`Order`]), about a thousand at a time. In the order of their servers'
 //! progress, nearly every tuple has all of its messages before its states are expanded. So few of the
 //! expanded states become part of other states later.
 

@@ -25,7 +25,7 @@ pub(crate) fn observed(
     let mut all = (Observed::default(), 0);
     for (observed, expanded) in peers.share((own, expanded))? {
         all.0.findings.extend(observed.findings);
-        for (bit, parent) in observed.first {
+        for (bit, parent) in observed.first.into_iter().filter(|(bit, _)| *bit < u64::BITS) {
             all.0.first.entry(bit).or_insert(parent);
         }
         all.1 += expanded;
@@ -49,7 +49,7 @@ pub(crate) fn local_transitions(
 }
 
 /// Returns the states from the initial one to this one, each the parent of the next; none if a process
-/// does not have its state.
+/// does not have its state, or if a state is its own ancestor.
 pub(crate) fn chain<S: System>(
     inboxes: &Inboxes<S>,
     antichains: &Antichains,
@@ -57,7 +57,11 @@ pub(crate) fn chain<S: System>(
     mut id: StateId,
 ) -> Result<Option<Vec<State>>, PeerError> {
     let mut chain = Vec::new();
+    let mut seen = HashSet::new();
     while id != StateId::NONE {
+        if !seen.insert(id) {
+            return Ok(None);
+        }
         let values = (0..peers.count()).map(|_| {
             let has = antichains.has(id);
             has.then(|| describe(inboxes, antichains.get(id)))

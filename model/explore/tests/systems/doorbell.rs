@@ -11,6 +11,8 @@ pub(crate) struct Doorbell {
     pub(crate) host: usize,
     /// The system claims that a host who sleeps will never take note of a call. That is wrong.
     pub(crate) forgets_what_rings_while_asleep: bool,
+    /// Whether the visitor has rung before the search begins.
+    pub(crate) has_called: bool,
 }
 
 /// The most arrivals that the history counts.
@@ -46,9 +48,10 @@ impl System for Doorbell {
     type Fact = Call;
 
     fn initial(&self) -> Initial<Self> {
-        let mut servers = vec![Server::Visitor { has_called: false }; 2];
+        let mut servers = vec![Server::Visitor { has_called: self.has_called }; 2];
         servers[self.host] = Server::Host { is_awake: false };
-        let (sent, findings) = (Vec::new(), Findings::default());
+        let sent = if self.has_called { vec![Call::Ring] } else { Vec::new() };
+        let findings = Findings::default();
         Initial { servers, sent, used: (), history: (0, 0), findings }
     }
 

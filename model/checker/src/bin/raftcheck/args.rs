@@ -133,7 +133,7 @@ pub(crate) struct ExtentArgs {
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) checkpoint_every: Option<Duration>,
 
-    /// Give up when checkpoints take more than this on the disk, for example 20GB
+    /// Give up when the checkpoints of this process take more than this, for example 20GB
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_limit: Option<ByteSize>,
 

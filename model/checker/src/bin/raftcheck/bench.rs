@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use itertools::Itertools as _;
 use raft_checker::bounded_network::stateright;
-use raft_checker::check::{Options, Strategy, check};
+use raft_checker::check::{Options, Strategy, Verdict, check};
 use raft_checker::config::{BoundedConfig, Catalog, Network};
 use raft_checker::curve_plot::{Curve, Panel, svg};
 use raft_checker::exit_code::Exit;
@@ -129,9 +129,12 @@ fn measure(
         command.arg("--configs").arg(folder);
     }
     command.args(["bench", name, "--engine", engine.name(), "--threads", &threads.to_string()]);
-    let output = command.output().map_err(failed)?;
-    serde_json::from_slice(&output.stdout)
-        .map_err(|_| failed(std::io::Error::other("an exploration was ended from outside")))
+    let output = command.stderr(Stdio::inherit()).output().map_err(failed)?;
+    let measured: Option<Measurement> = serde_json::from_slice(&output.stdout).ok();
+    let explored =
+        |measured: &Measurement| matches!(measured.verdict, Verdict::Holds | Verdict::Vacuous);
+    let (config, engine) = (name.to_owned(), engine.title());
+    measured.filter(explored).ok_or(Failure::NotMeasured { config, engine })
 }
 
 fn panels(all: &[Measurement]) -> Vec<Panel> {

@@ -101,7 +101,9 @@ pub(crate) fn print(
 }
 
 fn print_never_asked(out: &mut Output, reports: &[Report]) {
-    let asked = |rule: &Rule| reports.iter().any(|report| report.rules_asked.contains(rule));
+    let known: Option<Vec<_>> = reports.iter().map(|report| report.rules_asked.as_ref()).collect();
+    let Some(known) = known else { return };
+    let asked = |rule: &Rule| known.iter().any(|asked| asked.contains(rule));
     let never: Vec<Rule> = Rule::ALL.iter().copied().filter(|rule| !asked(rule)).collect();
     if never.is_empty() {
         writeln!(

@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     Serve { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{option} has no effect {mode}")]
     NoEffect { option: &'static str, mode: &'static str },
+    #[error("{config} was not explored to its end with {engine}")]
+    NotMeasured { config: String, engine: &'static str },
     #[error("{option} is for one configuration, over any network")]
     NotForAll { option: &'static str },
     #[error("{}: {source}", path.display())]
