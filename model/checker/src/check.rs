@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::Rule;
-use raft_explore::any_network::{self, Extent, Kept, SearchError};
+use raft_explore::any_network::{self, Kept, Scale, SearchError};
 use raft_explore::bounded_network::level::{self, Goal};
 use raft_explore::bounded_network::{Counts, path, stateright};
 use raft_explore::control::{Control, StopReason};
@@ -155,7 +155,7 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
     let started = Instant::now();
     let explored = match options.network.unwrap_or(config.network) {
         Network::Any => {
-            let alone = over_any_network(config, options, &Extent::default(), control);
+            let alone = over_any_network(config, options, &Scale::default(), control);
             alone.expect("without other processes and checkpoints nothing fails")
         }
         Network::Bounded => over_bounded_network(config, options, control),
@@ -164,7 +164,7 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
 }
 
 /// Checks one configuration over any network, with other processes or with checkpoints. The identity
-/// in `extent` is that of the program.
+/// in `scale` is that of the program.
 ///
 /// # Errors
 ///
@@ -173,15 +173,15 @@ pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Rep
 /// # Panics
 ///
 /// If no threads can be started.
-pub fn check_with(
+pub fn check_at_scale(
     config: &BoundedConfig,
     options: Options,
-    extent: &Extent,
+    scale: &Scale,
     control: &Control,
 ) -> Result<Report, SearchError> {
     let started = Instant::now();
     let options = Options { network: Some(Network::Any), ..options };
-    let explored = over_any_network(config, options, extent, control)?;
+    let explored = over_any_network(config, options, scale, control)?;
     Ok(report(config, options, explored, control, started.elapsed()))
 }
 
@@ -212,36 +212,36 @@ struct Explored {
 fn over_any_network(
     config: &BoundedConfig,
     options: Options,
-    extent: &Extent,
+    scale: &Scale,
     control: &Control,
 ) -> Result<Explored, SearchError> {
-    let identity = identity(config, extent.identity);
-    let extent = Extent { identity, ..extent.clone() };
+    let identity = identity(config, scale.identity);
+    let scale = Scale { identity, ..scale.clone() };
     let system = BoundedCluster::new(config.clone(), Network::Any, Noting::default());
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
     let how = any_network::Options { threads, symmetry, ..any_network::Options::default() };
-    let mut outcome = any_network::search_with(&system, how, &extent, control)?;
+    let mut outcome = any_network::search_at_scale(&system, how, &scale, control)?;
     if outcome.complete && !outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.
         // The checkpoints are those of the search that removes messages.
         let all = any_network::Options { prune: false, ..how };
-        let extent = Extent { checkpoints: None, ..extent.clone() };
-        outcome = any_network::search_with(&system, all, &extent, control)?;
+        let scale = Scale { checkpoints: None, ..scale.clone() };
+        outcome = any_network::search_at_scale(&system, all, &scale, control)?;
     }
     let broken = broken_properties(outcome.findings.broken);
     let mut run = outcome.violation.map(|(steps, bit)| {
         let actions = any_network_actions(config, &Noting::default(), steps);
         (Run { actions, broken: broken_properties(bit) }, false)
     });
-    let is_first = extent.hosts.as_ref().is_none_or(|hosts| hosts.place().0 == 0);
+    let is_first = scale.hosts.as_ref().is_none_or(|hosts| hosts.place().0 == 0);
     if is_first && !broken.is_empty() {
         // The bounded network has shorter runs, if it is enough to break something.
         let level = Options { strategy: Strategy::Level, ..options };
         run = over_bounded_network(config, level, control).run.or(run);
     }
-    let is_part = extent.hosts.is_some()
-        || extent.checkpoints.is_some_and(|c| c.start != any_network::Start::Beginning);
+    let is_part = scale.hosts.is_some()
+        || scale.checkpoints.is_some_and(|c| c.start != any_network::Start::Beginning);
     // Nobody knows what other processes have asked, or this one before it was stopped.
     let rules_asked = (!is_part).then(|| system.protocol().asked());
     Ok(Explored {

@@ -20,7 +20,6 @@ pub mod check;
 pub mod cluster;
 pub mod config;
 pub mod coverage;
-pub mod curve_plot;
 pub mod diagram;
 pub mod exit_code;
 pub mod explanation;

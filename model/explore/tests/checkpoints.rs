@@ -1,22 +1,24 @@
 //! A search that goes on from a checkpoint ends as one that was never stopped.
 
-#[path = "systems/doorbell.rs"]
+#[path = "support/doorbell.rs"]
 mod doorbell;
+#[path = "support/loopback.rs"]
+mod loopback;
 #[path = "../examples/two_phase_commit/system.rs"]
 mod system;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use Start::{Beginning, Checkpoint, Either};
-use doorbell::Doorbell;
+use doorbell::{DOORBELL, Doorbell};
+use loopback::addresses;
 use raft_explore::System;
 use raft_explore::any_network::{
-    CheckpointError, Checkpoints, Extent, Hosts, Options, Outcome, SearchError, Start, search,
-    search_with,
+    CheckpointError, Checkpoints, Hosts, Options, Outcome, Scale, SearchError, Start, search,
+    search_at_scale,
 };
 use raft_explore::control::{Control, StopReason};
 use system::{CONSISTENT, TwoPhaseCommit};
@@ -31,9 +33,9 @@ fn in_folder(folder: &Path, start: Start) -> Checkpoints {
 }
 
 fn run<S: System>(system: S, most_expanded: u64, checkpoints: Checkpoints) -> Result<S> {
-    let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
+    let scale = Scale { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
     let options = Options { most_expanded, ..Options::default() };
-    search_with(&Arc::new(system), options, &extent, &Control::default())
+    search_at_scale(&Arc::new(system), options, &scale, &Control::default())
 }
 
 fn error(result: Result) -> CheckpointError {
@@ -95,7 +97,7 @@ fn the_run_of_a_violation_may_begin_before_the_checkpoint() {
 }
 
 #[test]
-fn every_byte_of_a_checkpoint_counts() {
+fn a_checkpoint_with_a_flipped_or_a_missing_byte_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = stopped(folder.path());
     let intact = fs::read(&file).expect("it exists");
@@ -122,12 +124,10 @@ fn every_byte_of_a_checkpoint_counts() {
 fn a_checkpoint_of_another_search_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = stopped(folder.path());
-    let extent = Extent {
-        identity: 2,
-        hosts: None,
-        checkpoints: Some(in_folder(folder.path(), Checkpoint)),
-    };
-    let result = search_with(&Arc::new(CORRECT), Options::default(), &extent, &Control::default());
+    let scale =
+        Scale { identity: 2, hosts: None, checkpoints: Some(in_folder(folder.path(), Checkpoint)) };
+    let result =
+        search_at_scale(&Arc::new(CORRECT), Options::default(), &scale, &Control::default());
     assert!(matches!(error(result), CheckpointError::Foreign { .. }));
     let renamed = folder.path().join("process-0-of-1.round-99999999.checkpoint");
     fs::rename(file, renamed).expect("it can be renamed");
@@ -187,9 +187,9 @@ fn a_limit_of_the_disk_stops_the_search_and_the_checkpoint_before_stays() {
     let limit = Some(before.len() as u64 + 100);
     let checkpoints =
         Checkpoints { every: Duration::ZERO, limit, ..in_folder(folder.path(), Checkpoint) };
-    let extent = Extent { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
+    let scale = Scale { identity: 1, hosts: None, checkpoints: Some(checkpoints) };
     let control = Control::default();
-    let outcome = search_with(&Arc::new(CORRECT), Options::default(), &extent, &control);
+    let outcome = search_at_scale(&Arc::new(CORRECT), Options::default(), &scale, &control);
     assert!(!outcome.expect("nothing fails").complete);
     assert_eq!(control.stopped(), Some(StopReason::DiskLimit));
     assert_eq!(files(folder.path()), [file.as_path()]);
@@ -201,23 +201,16 @@ fn a_limit_of_the_disk_stops_the_search_and_the_checkpoint_before_stays() {
     );
 }
 
-fn addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("there is a port")).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("it listens").to_string();
-    listeners.iter().map(address).collect()
-}
-
 fn together(most_expanded: u64, folder: &Path, start: Start) -> Vec<Result> {
     let addresses = addresses(2);
     std::thread::scope(|scope| {
         let start_process = |process| {
             let hosts = Some(Hosts::new(addresses.clone(), process).expect("it exists"));
             let checkpoints = Some(in_folder(folder, start));
-            let extent = Extent { identity: 1, hosts, checkpoints };
+            let scale = Scale { identity: 1, hosts, checkpoints };
             let options = Options { most_expanded, ..Options::default() };
             let control = Control::default();
-            scope.spawn(move || search_with(&Arc::new(CORRECT), options, &extent, &control))
+            scope.spawn(move || search_at_scale(&Arc::new(CORRECT), options, &scale, &control))
         };
         let processes = [start_process(0), start_process(1)];
         processes.into_iter().map(|process| process.join().expect("no panic")).collect()
@@ -285,7 +278,7 @@ fn checkpoints_of_two_runs_are_not_put_together() {
 
 #[test]
 fn the_removed_messages_of_the_initial_state_are_checked_after_a_checkpoint() {
-    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true, has_called: true };
+    let wrong = Doorbell { forgets_what_rings_while_asleep: true, has_called: true, ..DOORBELL };
     let folder = tempfile::tempdir().expect("a folder");
     let outcome = run(wrong, 1, in_folder(folder.path(), Beginning)).expect("nothing fails");
     assert!(!outcome.complete);

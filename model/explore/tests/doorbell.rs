@@ -1,6 +1,6 @@
 //! Tests of a system in which states with the same servers differ only in messages or in the history.
 
-#[path = "systems/doorbell.rs"]
+#[path = "support/doorbell.rs"]
 mod system;
 
 use std::collections::HashSet;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use raft_explore::any_network::{Options, explore};
 use raft_explore::control::Control;
 use raft_explore::explicit;
-use system::{Doorbell, MOST, Noted, Server};
+use system::{DOORBELL, Doorbell, MOST, Noted, Server};
 
 fn correct(host: usize) -> Doorbell {
-    Doorbell { host, forgets_what_rings_while_asleep: false, has_called: false }
+    Doorbell { host, ..DOORBELL }
 }
 
 /// Returns the tuples that were reached, and whether the removed messages make no difference.

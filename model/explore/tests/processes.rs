@@ -1,18 +1,21 @@
 //! Several processes that explore together reach what one reaches.
 
-#[path = "systems/doorbell.rs"]
+#[path = "support/doorbell.rs"]
 mod doorbell;
+#[path = "support/loopback.rs"]
+mod loopback;
 #[path = "../examples/two_phase_commit/system.rs"]
 mod system;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 
-use doorbell::Doorbell;
+use doorbell::{DOORBELL, Doorbell};
+use loopback::addresses;
 use raft_explore::any_network::{
-    Extent, Hosts, HostsError, Options, Outcome, PeerError, SearchError, search, search_with,
+    Hosts, HostsError, Options, Outcome, PeerError, Scale, SearchError, search, search_at_scale,
 };
 use raft_explore::control::{Control, StopReason};
 use raft_explore::{RunStep, System};
@@ -25,14 +28,6 @@ const HASTY: TwoPhaseCommit = TwoPhaseCommit { participants: 4, enough: 3 };
 
 type Result<S = TwoPhaseCommit> = std::result::Result<Outcome<S>, SearchError>;
 
-/// Returns addresses on which nobody listens.
-fn addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("there is a port")).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("it listens").to_string();
-    listeners.iter().map(address).collect()
-}
-
 fn run<S: System>(system: S, options: Options, identity: u64, hosts: Hosts) -> Result<S> {
     run_until(system, options, identity, hosts, &Control::default())
 }
@@ -44,8 +39,8 @@ fn run_until<S: System>(
     hosts: Hosts,
     control: &Control,
 ) -> Result<S> {
-    let extent = Extent { identity, hosts: Some(hosts), checkpoints: None };
-    search_with(&Arc::new(system), options, &extent, control)
+    let scale = Scale { identity, hosts: Some(hosts), checkpoints: None };
+    search_at_scale(&Arc::new(system), options, &scale, control)
 }
 
 fn together<S: System + Copy + 'static>(
@@ -98,7 +93,7 @@ fn the_first_process_has_the_run_of_a_violation_and_all_know_of_it() {
 
 #[test]
 fn all_processes_know_that_a_claim_about_messages_is_wrong() {
-    let wrong = Doorbell { host: 1, forgets_what_rings_while_asleep: true, has_called: false };
+    let wrong = Doorbell { forgets_what_rings_while_asleep: true, ..DOORBELL };
     for count in 2..=4 {
         for outcome in together(wrong, Options::default(), count) {
             assert!(outcome.complete && !outcome.removals_hold);
@@ -106,29 +101,28 @@ fn all_processes_know_that_a_claim_about_messages_is_wrong() {
     }
 }
 
+/// Starts two processes, each with its identity and options. Both must refuse the other.
+fn refuse_each_other([first, second]: [(u64, Options); 2]) {
+    let addresses = addresses(2);
+    let start = |process, (identity, options)| {
+        let hosts = Hosts::new(addresses.clone(), process).expect("the process exists");
+        thread::spawn(move || run(CORRECT, options, identity, hosts))
+    };
+    for process in [start(0, first), start(1, second)] {
+        let result = process.join().expect("no panic");
+        assert!(matches!(result, Err(SearchError::Peer(PeerError::Foreign { .. }))));
+    }
+}
+
 #[test]
 fn processes_that_explore_something_else_are_refused_by_both() {
-    let addresses = addresses(2);
-    let hosts = |process| Hosts::new(addresses.clone(), process).expect("the process exists");
-    let (first, second) = (hosts(0), hosts(1));
-    let other = thread::spawn(move || run(CORRECT, Options::default(), 2, second));
-    let refused =
-        |result: Result| matches!(result, Err(SearchError::Peer(PeerError::Foreign { .. })));
-    assert!(refused(run(CORRECT, Options::default(), 1, first)));
-    assert!(refused(other.join().expect("no panic")));
+    refuse_each_other([(1, Options::default()), (2, Options::default())]);
 }
 
 #[test]
 fn processes_that_reduce_otherwise_are_refused_by_both() {
-    let addresses = addresses(2);
-    let hosts = |process| Hosts::new(addresses.clone(), process).expect("the process exists");
-    let (first, second) = (hosts(0), hosts(1));
     let plain = Options { symmetry: false, ..Options::default() };
-    let other = thread::spawn(move || run(CORRECT, plain, 1, second));
-    let refused =
-        |result: Result| matches!(result, Err(SearchError::Peer(PeerError::Foreign { .. })));
-    assert!(refused(run(CORRECT, Options::default(), 1, first)));
-    assert!(refused(other.join().expect("no panic")));
+    refuse_each_other([(1, Options::default()), (1, plain)]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Sequence diagrams of a run: SVG for viewers, Mermaid for documents.
+//! Pictures: sequence diagrams of a run, as SVG for viewers and as Mermaid for documents, and curves
+//! over time.
 //!
 //! ```text
 //! Replay --message_arrows--> messages and their outcomes --layout--> Picture --svg--> text
@@ -7,6 +8,7 @@
 //! [`layout`] computes coordinates and does not depend on SVG. [`mod@svg`] writes the coordinates
 //! down and computes none. Tests check the coordinates.
 
+pub mod curve_plot;
 pub mod layout;
 pub mod mermaid;
 mod message_arrows;

@@ -171,7 +171,8 @@ fn write_text(out: &mut String, text: &Text) {
 }
 
 /// Escapes a text for XML. XML does not allow control characters, so they become blanks.
-fn escape(text: &str) -> String {
+/// Returns a text as it stands in SVG.
+pub(super) fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace(char::is_control, " ")
 }

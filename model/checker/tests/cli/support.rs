@@ -77,11 +77,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sends a signal to a process that catches it. Returns the output of the process and the time
 /// until it ended.
 pub(crate) fn end_with(signal: &str, mut child: Child) -> (Output, Duration) {
-    let began = Instant::now();
-    while !catches_signals(child.id()) {
-        assert!(began.elapsed() < PATIENCE, "it does not catch signals");
-        std::thread::yield_now();
-    }
+    wait_for("a handler of signals", || catches_signals(child.id()).then_some(()));
     let sent = Instant::now();
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());

@@ -47,14 +47,6 @@ pub enum Start {
     Either,
 }
 
-/// A round of a run of the search. Two runs differ in what they have done after the same number of
-/// rounds, so their checkpoints do not belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Round {
-    pub(crate) number: u64,
-    pub(crate) run: u64,
-}
-
 impl Start {
     /// Returns the round that a search goes on from; none if it starts at the beginning. `processes`
     /// has what each process was asked for, and the rounds that it has.
@@ -71,6 +63,14 @@ impl Start {
             None => Ok(None),
         }
     }
+}
+
+/// A round of a run of the search. Two runs differ in what they have done after the same number of
+/// rounds, so their checkpoints do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Round {
+    pub(crate) number: u64,
+    pub(crate) run: u64,
 }
 
 /// A failure to write or to read a checkpoint.

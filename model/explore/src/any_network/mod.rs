@@ -37,4 +37,4 @@ pub use checkpoint::{CheckpointError, Checkpoints, Start};
 pub use expansion::Order;
 pub use peers::{Hosts, HostsError, MOST_PROCESSES, PeerError};
 pub use rounds::SearchError;
-pub use search::{Exploration, Extent, Options, Outcome, explore, search, search_with};
+pub use search::{Exploration, Options, Outcome, Scale, explore, search, search_at_scale};

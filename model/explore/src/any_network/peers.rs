@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::{Control, StopReason};
+use crate::hash::content_hash;
 
 /// The processes that explore together, and which of them this one is.
 #[derive(Clone, Debug)]
@@ -281,8 +282,8 @@ impl Link {
         Ok(Link { address: address.to_owned(), stream, blocks })
     }
 
-    fn send(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let block = postcard::to_stdvec(value).map_err(io::Error::other)?;
+    fn send<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        let block = postcard::to_stdvec(&(kind::<T>(), value)).map_err(io::Error::other)?;
         self.stream.write_all(&(block.len() as u64).to_le_bytes())?;
         self.stream.write_all(&block)
     }
@@ -290,7 +291,11 @@ impl Link {
     fn receive<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let closed = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let block = self.blocks.recv().map_err(|_| closed())??;
-        postcard::from_bytes(&block).map_err(io::Error::other)
+        let (sent, rest) = postcard::take_from_bytes::<u64>(&block).map_err(io::Error::other)?;
+        if sent != kind::<T>() {
+            return Err(io::Error::other("it is at another step of the search"));
+        }
+        postcard::from_bytes(rest).map_err(io::Error::other)
     }
 
     fn lost(&self, process: usize, source: io::Error) -> PeerError {
@@ -303,6 +308,12 @@ impl Drop for Link {
         // Ends the thread that reads. It does not matter if the connection has gone already.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// Returns a number for the kind of a block's value. Processes that have lost step send different
+/// kinds, and bytes of one kind can look like another one.
+fn kind<T>() -> u64 {
+    content_hash(&std::any::type_name::<T>())
 }
 
 fn read_blocks(mut reader: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>) {

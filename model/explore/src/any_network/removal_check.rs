@@ -38,11 +38,9 @@ pub(crate) fn removals_hold<S: System>(
     peers: &mut Peers,
 ) -> Result<bool, PeerError> {
     let local = &inboxes.local;
-    if peers.count() > 1 {
-        let own = local.message_ids().map(|id| local.message(id).clone());
-        for message in peers.share(own.collect::<Vec<_>>())?.iter().flatten() {
-            local.intern_message(message);
-        }
+    let own = local.message_ids().map(|id| local.message(id).clone());
+    for message in peers.share(own.collect::<Vec<_>>())?.iter().flatten() {
+        local.intern_message(message);
     }
     let count = inboxes.count();
     let mut places =
@@ -59,16 +57,10 @@ pub(crate) fn removals_hold<S: System>(
     let holds = answers.is_some() && stay_without_difference(local, &places);
     let answers = answers.unwrap_or_default();
     let content = |(a, b): &Answers| (local.message(*a).clone(), local.message(*b).clone());
-    let mut to_check: BTreeSet<Answers> = BTreeSet::new();
-    if peers.count() == 1 {
-        to_check = answers;
-    } else {
-        let shared: Vec<_> = peers.share(answers.iter().map(content).collect::<Vec<_>>())?;
-        for (a, b) in shared.iter().flatten() {
-            to_check.insert((local.intern_message(a), local.intern_message(b)));
-        }
-    }
-    let holds = holds && answers_do_the_same(local, &places, &to_check);
+    let all = peers.share(answers.iter().map(content).collect::<Vec<_>>())?;
+    let number = |(a, b): &_| (local.intern_message(a), local.intern_message(b));
+    let all: BTreeSet<Answers> = all.iter().flatten().map(number).collect();
+    let holds = holds && answers_do_the_same(local, &places, &all);
     Ok(peers.share(holds)?.into_iter().all(|holds| holds))
 }
 

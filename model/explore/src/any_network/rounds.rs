@@ -179,7 +179,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
                     block
                         .states
                         .iter_mut()
-                        .try_for_each(|state| own(translation, state, local.server_count()))
+                        .try_for_each(|state| translate(translation, state, local.server_count()))
                 })
                 .ok_or_else(|| self.peers.is_wrong(from))?;
             self.queue.extend(self.expansion.keep_all(&block.states));
@@ -257,7 +257,7 @@ impl<'a, 's, S: System> Rounds<'a, 's, S> {
 
 /// Puts this process' own numbers into a state of another one. Returns `None` if a number has no
 /// content.
-fn own(translation: &Translation, state: &mut Successor, count: usize) -> Option<()> {
+fn translate(translation: &Translation, state: &mut Successor, count: usize) -> Option<()> {
     let canonical = &mut state.canonical;
     canonical.tuple = translation.tuple(&canonical.tuple, count)?;
     for messages in &mut canonical.variants {

@@ -115,13 +115,13 @@ pub fn search<S: System>(system: &Arc<S>, options: Options, control: &Control) -
 ///
 /// If no threads can be started.
 pub fn explore<S: System>(system: &Arc<S>, options: Options, control: &Control) -> Exploration<S> {
-    let alone = explore_with(system, options, &Extent::default(), control);
+    let alone = explore_at_scale(system, options, &Scale::default(), control);
     alone.expect("without other processes and checkpoints nothing fails")
 }
 
 /// The other processes that explore the same, and the checkpoints. By default there are none.
 #[derive(Clone, Debug, Default)]
-pub struct Extent {
+pub struct Scale {
     /// Equal for searches of the same system by the same program. Searches with different identities
     /// do not explore together, and do not go on from each other's checkpoints.
     pub identity: u64,
@@ -141,31 +141,31 @@ pub struct Extent {
 /// # Panics
 ///
 /// If no threads can be started.
-pub fn search_with<S: System>(
+pub fn search_at_scale<S: System>(
     system: &Arc<S>,
     options: Options,
-    extent: &Extent,
+    scale: &Scale,
     control: &Control,
 ) -> Result<Outcome<S>, SearchError> {
-    Ok(explore_with(system, options, extent, control)?.outcome)
+    Ok(explore_at_scale(system, options, scale, control)?.outcome)
 }
 
-fn explore_with<S: System>(
+fn explore_at_scale<S: System>(
     system: &Arc<S>,
     options: Options,
-    extent: &Extent,
+    scale: &Scale,
     control: &Control,
 ) -> Result<Exploration<S>, SearchError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
     let pool = pool.expect("threads can be started");
     // Searches with different reductions keep different states. Processes write checkpoints together.
-    let identity = mix(extent.identity
-        ^ content_hash(&(options.symmetry, options.prune, extent.checkpoints.is_some())));
-    let place = extent.hosts.as_ref().map_or((0, 1), Hosts::place);
+    let identity = mix(scale.identity
+        ^ content_hash(&(options.symmetry, options.prune, scale.checkpoints.is_some())));
+    let place = scale.hosts.as_ref().map_or((0, 1), Hosts::place);
     // The own folder is checked before the other processes are waited for.
-    let checkpoints = extent.checkpoints.as_ref();
+    let checkpoints = scale.checkpoints.as_ref();
     let folder = checkpoints.map(|c| CheckpointFolder::open(c, identity, place)).transpose()?;
-    let mut peers = match &extent.hosts {
+    let mut peers = match &scale.hosts {
         Some(hosts) => Peers::connect(hosts, identity, control)?,
         None => Peers::alone(),
     };

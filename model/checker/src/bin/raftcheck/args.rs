@@ -87,7 +87,7 @@ pub(crate) struct CheckArgs {
     pub(crate) search: SearchArgs,
 
     #[command(flatten)]
-    pub(crate) extent: ExtentArgs,
+    pub(crate) scale: ScaleArgs,
 
     #[command(flatten)]
     pub(crate) json: JsonArgs,
@@ -116,7 +116,7 @@ pub(crate) struct SearchArgs {
 /// What an exploration over any network takes that is long, or too large for one machine.
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Long explorations: one configuration, over any network")]
-pub(crate) struct ExtentArgs {
+pub(crate) struct ScaleArgs {
     /// Write checkpoints to this folder
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) checkpoint: Option<PathBuf>,

@@ -10,7 +10,7 @@ use itertools::Itertools as _;
 use raft_checker::bounded_network::stateright;
 use raft_checker::check::{Options, Strategy, Verdict, check};
 use raft_checker::config::{BoundedConfig, Catalog, Network};
-use raft_checker::curve_plot::{Curve, Panel, svg};
+use raft_checker::diagram::curve_plot::{Curve, Panel, svg};
 use raft_checker::exit_code::Exit;
 use raft_cli::file::FileError;
 use raft_cli::interrupt::Interrupt;

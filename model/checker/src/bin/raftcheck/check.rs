@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use raft_checker::any_network::Extent;
+use raft_checker::any_network::Scale;
 use raft_checker::bounded_network::stateright;
-use raft_checker::check::{Options, Report, Strategy, check, check_with};
+use raft_checker::check::{Options, Report, Strategy, check, check_at_scale};
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_checker::exit_code::Exit;
 use raft_cli::options::shell_word;
@@ -13,8 +13,8 @@ use raft_cli::output::Output;
 
 use crate::args::{CheckArgs, StrategyArg};
 use crate::counterexample::{self, Traces};
-use crate::extent::extent;
 use crate::failure::{Failure, refuse_without_effect};
+use crate::scale::scale;
 use crate::table;
 use crate::verdict::Total;
 use crate::watch::Watch;
@@ -31,7 +31,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
     let is_any = |config: &BoundedConfig| network.unwrap_or(config.network) == Network::Any;
     let useless_strategy = args.strategy.is_some() && configs.iter().all(is_any);
     refuse_without_effect(useless_strategy, "--strategy", "without --network bounded")?;
-    let extent = extent(&args.extent, &configs, network)?;
+    let scale = scale(&args.scale, &configs, network)?;
     let (mut out, json) = args.json.open()?;
     let traces = Traces::open(args.traces.as_deref())?;
 
@@ -53,7 +53,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
             break;
         }
         let place = format!("{} ({} of {})", config.name, reports.len() + 1, configs.len());
-        let mut report = explore(config, &place, options, extent.as_ref(), &mut watch, &mut out)?;
+        let mut report = explore(config, &place, options, scale.as_ref(), &mut watch, &mut out)?;
         let kept = traces.store(&mut report);
         not_kept = not_kept.or(kept.err());
         reports.push(report);
@@ -61,7 +61,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
     let total = Total::new(&reports, &configs);
     let written = json.write(&total.json());
     out.print(&table::results(&reports));
-    let is_first = args.extent.process.unwrap_or_default() == 0;
+    let is_first = args.scale.process.unwrap_or_default() == 0;
     if is_first {
         counterexample::print(&mut out, &reports, &traces, &|name| by_name(folder, args, name));
     } else if total.exit() == Exit::Violated {
@@ -77,16 +77,16 @@ fn explore(
     config: &BoundedConfig,
     place: &str,
     options: Options,
-    extent: Option<&Extent>,
+    scale: Option<&Scale>,
     watch: &mut Watch<'_>,
     out: &mut Output,
 ) -> Result<Report, Failure> {
     if let Err(error) = config.check_script() {
         writeln!(out, "SKIPPED a line: {error}");
     }
-    let (report, peak_bytes) = watch.run(place, None, |control| match extent {
+    let (report, peak_bytes) = watch.run(place, None, |control| match scale {
         None => Ok(check(config, options, control)),
-        Some(extent) => check_with(config, options, extent, control),
+        Some(scale) => check_at_scale(config, options, scale, control),
     });
     Ok(Report { peak_bytes, ..report? })
 }

@@ -5,7 +5,15 @@ use raft_cli::quantity::count;
 use serde::{Deserialize, Serialize};
 
 use crate::args::EngineArg;
-use crate::watch::Sample;
+
+/// The progress of a search at some time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// Since the search began.
+    pub(crate) seconds: f64,
+    /// The number of distinct states.
+    pub(crate) states: u64,
+}
 
 /// What one engine did on one configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,9 +10,8 @@ use raft_cli::interrupt::Interrupt;
 use raft_cli::progress::{INTERVAL, Progress, Share};
 use raft_cli::quantity::{bytes, count};
 
-use serde::{Deserialize, Serialize};
-
 use crate::args::SearchArgs;
+use crate::measurement::Sample;
 use crate::table;
 
 /// A watcher of searches, one after the other.
@@ -21,15 +20,6 @@ pub(crate) struct Watch<'a> {
     interrupt: Interrupt,
     progress: Progress,
     samples: Vec<Sample>,
-}
-
-/// The progress of a search at some time.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Sample {
-    /// Since the search began.
-    pub(crate) seconds: f64,
-    /// The number of distinct states.
-    pub(crate) states: u64,
 }
 
 /// The most samples of a search. Then every other one is dropped.

@@ -15,6 +15,10 @@ pub(crate) struct Doorbell {
     pub(crate) has_called: bool,
 }
 
+/// A visitor who has not called, and a host who takes note of every call.
+pub(crate) const DOORBELL: Doorbell =
+    Doorbell { host: 1, forgets_what_rings_while_asleep: false, has_called: false };
+
 /// The most arrivals that the history counts.
 pub(crate) const MOST: u8 = 3;
 

@@ -3,22 +3,22 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
-use raft_checker::any_network::{Checkpoints, Extent, Hosts, Start};
+use raft_checker::any_network::{Checkpoints, Hosts, Scale, Start};
 use raft_checker::config::{BoundedConfig, Network};
 
-use crate::args::ExtentArgs;
+use crate::args::ScaleArgs;
 use crate::failure::{Failure, read, refuse_without_effect};
 
 /// The time between two checkpoints, if the user gives none.
 const EVERY: Duration = Duration::from_mins(10);
 
-/// Returns the extent that the arguments ask for; none if they ask for nothing.
-pub(crate) fn extent(
-    args: &ExtentArgs,
+/// Returns the scale that the arguments ask for; none if they ask for nothing.
+pub(crate) fn scale(
+    args: &ScaleArgs,
     configs: &[BoundedConfig],
     network: Option<Network>,
-) -> Result<Option<Extent>, Failure> {
-    let ExtentArgs { checkpoint, resume, checkpoint_every, disk_limit, hosts, process, .. } = args;
+) -> Result<Option<Scale>, Failure> {
+    let ScaleArgs { checkpoint, resume, checkpoint_every, disk_limit, hosts, process, .. } = args;
     let folder = resume.as_ref().or(checkpoint.as_ref());
     let without = "without --checkpoint or --resume";
     let no_folder = folder.is_none();
@@ -53,7 +53,7 @@ pub(crate) fn extent(
         Hosts::new(addresses, process.unwrap_or_default())
             .map_err(|source| Failure::Hosts { path: path.clone(), source })
     });
-    Ok(Some(Extent { identity: program()?, hosts: hosts.transpose()?, checkpoints }))
+    Ok(Some(Scale { identity: program()?, hosts: hosts.transpose()?, checkpoints }))
 }
 
 /// Returns a hash of this program. Another program may explore other states.

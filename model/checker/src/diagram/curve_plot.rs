@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::svg::escape;
+
 /// A curve with a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
@@ -147,10 +149,6 @@ fn round_up(value: f64) -> f64 {
         unit *= 10.0;
     }
     unit
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
