@@ -13,9 +13,10 @@ use raft_trace::{Action, ClusterTrace};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded_cluster::{
-    self, BoundedCluster, BoundedModel, actions, any_network_actions, broken_properties,
-    reached_witnesses,
+    self, BoundedCluster, BoundedModel, actions, any_network_actions, as_actions,
+    broken_properties, reached_witnesses,
 };
+use crate::cluster::server::Server;
 use crate::config::{BoundedConfig, Network};
 use crate::properties::{Property, PropertySet, Witness, WitnessSet};
 use crate::protocol::Noting;
@@ -84,7 +85,8 @@ pub struct Report {
     /// Over any network, the distinct tuples of servers, budgets and history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_tuples: Option<u64>,
-    /// Over any network, a hash of all visited states, which does not depend on their order.
+    /// A hash of all visited states, which does not depend on their order; none unless all were
+    /// visited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub states_hash: Option<String>,
     /// The number of visited states; over any network, of those with the most messages. A simulation
@@ -146,19 +148,37 @@ pub struct Violation {
     pub shortest: bool,
 }
 
+/// A receiver of the local transitions of an exploration that has come to its end: one of each class
+/// that differs only by a renaming of the servers.
+pub type Look<'a> = dyn FnMut(&mut dyn Iterator<Item = (&Server, Action)>) + 'a;
+
 /// Checks one configuration under the paper's rules.
 ///
 /// # Panics
 ///
 /// If no threads can be started.
 pub fn check(config: &BoundedConfig, options: Options, control: &Control) -> Report {
+    check_and_look(config, options, control, &mut |_| {})
+}
+
+/// Checks one configuration, and shows what its servers did.
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn check_and_look(
+    config: &BoundedConfig,
+    options: Options,
+    control: &Control,
+    look: &mut Look<'_>,
+) -> Report {
     let started = Instant::now();
     let explored = match options.network.unwrap_or(config.network) {
         Network::Any => {
-            let alone = over_any_network(config, options, &Scale::default(), control);
+            let alone = over_any_network(config, options, &Scale::default(), control, look);
             alone.expect("without other processes and checkpoints nothing fails")
         }
-        Network::Bounded => over_bounded_network(config, options, control),
+        Network::Bounded => over_bounded_network(config, options, control, look),
     };
     report(config, options, explored, control, started.elapsed())
 }
@@ -181,7 +201,7 @@ pub fn check_at_scale(
 ) -> Result<Report, SearchError> {
     let started = Instant::now();
     let options = Options { network: Some(Network::Any), ..options };
-    let explored = over_any_network(config, options, scale, control)?;
+    let explored = over_any_network(config, options, scale, control, &mut |_| {})?;
     Ok(report(config, options, explored, control, started.elapsed()))
 }
 
@@ -214,6 +234,7 @@ fn over_any_network(
     options: Options,
     scale: &Scale,
     control: &Control,
+    look: &mut Look<'_>,
 ) -> Result<Explored, SearchError> {
     let identity = identity(config, scale.identity);
     let scale = Scale { identity, ..scale.clone() };
@@ -221,14 +242,18 @@ fn over_any_network(
     let system = Arc::new(system);
     let Options { threads, symmetry, .. } = options;
     let how = any_network::Options { threads, symmetry, ..any_network::Options::default() };
-    let mut outcome = any_network::search_at_scale(&system, how, &scale, control)?;
-    if outcome.complete && !outcome.removals_hold {
+    let mut explored = any_network::explore_at_scale(&system, how, &scale, control)?;
+    if explored.outcome.complete && !explored.outcome.removals_hold {
         // The code was changed such that Raft's rules about old messages do not hold in it.
         // The checkpoints are those of the search that removes messages.
         let all = any_network::Options { prune: false, ..how };
         let scale = Scale { checkpoints: None, ..scale.clone() };
-        outcome = any_network::search_at_scale(&system, all, &scale, control)?;
+        explored = any_network::explore_at_scale(&system, all, &scale, control)?;
     }
+    if explored.outcome.complete {
+        look(&mut as_actions(explored.local_transitions()));
+    }
+    let outcome = explored.outcome;
     let broken = broken_properties(outcome.findings.broken);
     let mut run = outcome.violation.map(|(steps, bit)| {
         let actions = any_network_actions(config, &Noting::default(), steps);
@@ -238,7 +263,7 @@ fn over_any_network(
     if is_first && !broken.is_empty() {
         // The bounded network has shorter runs, if it is enough to break something.
         let level = Options { strategy: Strategy::Level, ..options };
-        run = over_bounded_network(config, level, control).run.or(run);
+        run = over_bounded_network(config, level, control, &mut |_| {}).run.or(run);
     }
     let is_part = scale.hosts.is_some()
         || scale.checkpoints.is_some_and(|c| c.start != any_network::Start::Beginning);
@@ -250,6 +275,7 @@ fn over_any_network(
             distinct: outcome.kept.states,
             orbit: outcome.kept.unfolded,
             transitions: outcome.kept.steps,
+            hash: outcome.kept.hash,
             depth: None,
         },
         kept: Some(outcome.kept),
@@ -271,7 +297,12 @@ fn identity(config: &BoundedConfig, program: u64) -> u64 {
     hasher.finish()
 }
 
-fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Control) -> Explored {
+fn over_bounded_network(
+    config: &BoundedConfig,
+    options: Options,
+    control: &Control,
+    look: &mut Look<'_>,
+) -> Explored {
     let model = Arc::new(fresh(config, options));
     let found = match options.strategy {
         Strategy::Level => by_level(config, &model, options, control),
@@ -288,6 +319,9 @@ fn over_bounded_network(config: &BoundedConfig, options: Options, control: &Cont
         let noted = noted.iter().next().filter(|_| found.complete);
         noted.and_then(|property| trace_noted(config, property, options, control))
     });
+    if found.complete {
+        look(&mut as_actions(model.local_transitions()));
+    }
     Explored {
         network: Network::Bounded,
         counts: found.counts,
@@ -402,7 +436,7 @@ fn report(
             .then(|| why_incomplete(options, control)),
         network,
         server_tuples: explored.kept.map(|kept| kept.tuples),
-        states_hash: explored.kept.map(|kept| format!("{:016x}", kept.hash)),
+        states_hash: (complete && !violated).then(|| format!("{:016x}", counts.hash)),
         distinct_states: counts.distinct,
         symmetry: options.symmetry.then_some("servers"),
         orbit_states: counts.orbit,

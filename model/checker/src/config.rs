@@ -48,6 +48,16 @@ pub enum Network {
     Bounded,
 }
 
+impl Network {
+    /// Returns its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Network::Any => "any",
+            Network::Bounded => "bounded",
+        }
+    }
+}
+
 /// A cluster, its bounds and what they leave out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundedConfig {

@@ -15,6 +15,8 @@ pub enum Exit {
     Incomplete,
     /// Something holds only because it was not exercised.
     Vacuous,
+    /// Everything holds, and something differs from the baseline.
+    Changed,
     /// Everything holds.
     Fine,
 }
@@ -29,6 +31,7 @@ impl Exit {
             Exit::Diverged => 3,
             Exit::Incomplete => 6,
             Exit::Vacuous => 5,
+            Exit::Changed => 4,
             Exit::Fine => 0,
         }
     }

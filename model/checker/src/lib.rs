@@ -15,6 +15,8 @@
 //! | [`run_table`], [`explanation`], [`diagram`] | a run for people: table, words, pictures |
 //! | [`plain`] | the plain model, for stateright's Explorer |
 
+pub mod baseline;
+pub mod behaviour;
 pub mod bounded_cluster;
 pub mod check;
 pub mod cluster;

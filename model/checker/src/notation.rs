@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use raft_core::{
-    AppendEntries, AppendOutcome, Entry, InstallOutcome, LogPosition, Message, NodeId, Payload,
-    Role,
+    AppendEntries, AppendOutcome, Entry, InstallOutcome, LogPosition, Message, NodeId, Pace,
+    Payload, Role,
 };
 use raft_trace::{Action, Envelope};
 
@@ -58,6 +58,50 @@ pub fn describe_server(server: &Server) -> String {
     }
     if storing.is_some() {
         text.push_str(" storing");
+    }
+    text
+}
+
+/// Describes a server like [`describe_server`], with the state that only its role has, its disk if this
+/// differs from the process, and the messages that wait for writes.
+///
+/// Of a candidate, `votes n2 n3`. Of a leader, the progress of each follower: `n2 1<3` is match index
+/// 1 and next index 3, and `n2 1<3?` the same while the leader probes.
+pub fn describe_server_in_detail(server: &Server) -> String {
+    let mut text = describe_server(server);
+    let Some(Process { node, writes, outbox, apply_queue, .. }) = &server.process else {
+        return text;
+    };
+    match &node.role {
+        Role::Follower { leader: Some(leader) } => {
+            let _ = write!(text, " of {leader}");
+        }
+        Role::Follower { leader: None } => {}
+        Role::Candidate { votes, .. } => {
+            let votes: Vec<String> = votes.iter().map(ToString::to_string).collect();
+            let _ = write!(text, " votes {}", votes.join(" "));
+        }
+        Role::Leader(leadership) => {
+            for (id, progress) in &leadership.followers {
+                let probes = if progress.pace == Pace::Probe { "?" } else { "" };
+                let (known, next) = (progress.match_index, progress.next_index);
+                let _ = write!(text, " {id} {known}<{next}{probes}");
+            }
+            if !leadership.reads.is_empty() {
+                let _ = write!(text, " reads {}", leadership.reads.len());
+            }
+        }
+    }
+    if !writes.is_empty() {
+        let disk = &server.disk;
+        let _ = write!(text, " disk T{}{}", disk.current_term, describe_vote(disk.voted_for));
+        let _ = write!(text, " {}", describe_log(&disk.log));
+    }
+    if !apply_queue.is_empty() {
+        let _ = write!(text, " to apply {}", apply_queue.len());
+    }
+    for (_, envelope) in outbox {
+        let _ = write!(text, " (waits: {})", describe_envelope(envelope));
     }
     text
 }

@@ -276,7 +276,12 @@ fn tiny_configurations_have_these_many_states() {
         distinct,
         orbit,
         transitions,
+        hash: 0,
         depth: Some(depth),
+    };
+    let in_level_order = |config: &BoundedConfig, symmetry, threads| Counts {
+        hash: 0,
+        ..in_level_order(config, symmetry, threads)
     };
     assert_eq!(in_level_order(&config(ELECTION), false, 1), counts(13839, 13839, 58191, 13));
     assert_eq!(in_level_order(&config(ELECTION), true, 1), counts(2328, 13839, 9769, 13));

@@ -37,4 +37,6 @@ pub use checkpoint::{CheckpointError, Checkpoints, Start};
 pub use expansion::Order;
 pub use peers::{Hosts, HostsError, MOST_PROCESSES, PeerError};
 pub use rounds::SearchError;
-pub use search::{Exploration, Options, Outcome, Scale, explore, search, search_at_scale};
+pub use search::{
+    Exploration, Options, Outcome, Scale, explore, explore_at_scale, search, search_at_scale,
+};

@@ -150,7 +150,16 @@ pub fn search_at_scale<S: System>(
     Ok(explore_at_scale(system, options, scale, control)?.outcome)
 }
 
-fn explore_at_scale<S: System>(
+/// Explores like [`search_at_scale`], and returns everything that this process has reached.
+///
+/// # Errors
+///
+/// As for [`search_at_scale`].
+///
+/// # Panics
+///
+/// If no threads can be started.
+pub fn explore_at_scale<S: System>(
     system: &Arc<S>,
     options: Options,
     scale: &Scale,

@@ -62,8 +62,13 @@ pub fn search<S: System>(
     let visited = Visited::new();
     let init = model.init();
     visited.insert(init.fingerprint);
-    let mut counts =
-        Counts { distinct: 1, orbit: init.orbit.into(), transitions: 0, depth: Some(0) };
+    let mut counts = Counts {
+        distinct: 1,
+        orbit: init.orbit.into(),
+        transitions: 0,
+        hash: init.fingerprint,
+        depth: Some(0),
+    };
     if goal.reached_by(Findings::default(), init.broken) {
         return LevelOutcome { counts, found_at: Some(0), noted: 0, complete: true };
     }
@@ -72,7 +77,7 @@ pub fn search<S: System>(
     loop {
         let noted = model.findings().broken;
         let level = Level { model, goal, visited: &visited, frontier: &frontier, control };
-        let Expanded { next, orbit, transitions, blocked, found } = level.expand(threads);
+        let Expanded { next, orbit, hash, transitions, blocked, found } = level.expand(threads);
         if control.stopped().is_some() {
             counts.distinct += next.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             counts.orbit += orbit;
@@ -85,6 +90,7 @@ pub fn search<S: System>(
         }
         counts.transitions += transitions;
         counts.orbit += orbit;
+        counts.hash = counts.hash.wrapping_add(hash);
         model.note_blocked(blocked);
         frontier.clear();
         frontier.extend(next.into_iter().flatten());
@@ -113,6 +119,7 @@ struct Level<'a, S: System> {
 struct Expanded {
     next: Vec<Vec<State>>,
     orbit: u64,
+    hash: u64,
     transitions: u64,
     blocked: u64,
     found: bool,
@@ -138,6 +145,7 @@ impl<S: System> Level<'_, S> {
         for part in parts {
             all.next.extend(part.next);
             all.orbit += part.orbit;
+            all.hash = all.hash.wrapping_add(part.hash);
             all.transitions += part.transitions;
             all.blocked += part.blocked;
         }
@@ -197,6 +205,7 @@ impl<S: System> Level<'_, S> {
         // the goal.
         if new && (broken == 0 || self.goal.goes_on_after(broken)) {
             out.orbit += u64::from(successor.orbit);
+            out.hash = out.hash.wrapping_add(successor.fingerprint);
             next.push(successor);
         }
     }

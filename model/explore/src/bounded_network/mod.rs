@@ -42,6 +42,8 @@ pub struct Counts {
     pub orbit: u64,
     /// Enabled actions of visited states that change something.
     pub transitions: u64,
+    /// A hash of the visited states, which does not depend on their order.
+    pub hash: u64,
     /// The longest of the shortest paths to a state; only a search in level order knows it.
     pub depth: Option<u64>,
 }

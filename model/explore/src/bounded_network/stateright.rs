@@ -60,6 +60,7 @@ struct Counters {
 struct ThreadCounters {
     expanded: AtomicU64,
     orbit: AtomicU64,
+    hash: AtomicU64,
     transitions: AtomicU64,
     blocked: AtomicU64,
 }
@@ -80,7 +81,8 @@ impl Counters {
     }
 
     fn sum(&self, which: impl Fn(&ThreadCounters) -> &AtomicU64) -> u64 {
-        self.threads.iter().map(|thread| which(thread).load(Ordering::Relaxed)).sum()
+        let values = self.threads.iter().map(|thread| which(thread).load(Ordering::Relaxed));
+        values.fold(0, u64::wrapping_add)
     }
 }
 
@@ -99,6 +101,7 @@ impl<S: System + 'static> stateright::Model for Explored<S> {
         let mine = self.counters.mine();
         mine.expanded.fetch_add(1, Ordering::Relaxed);
         mine.orbit.fetch_add(u64::from(state.orbit), Ordering::Relaxed);
+        mine.hash.fetch_add(state.fingerprint, Ordering::Relaxed);
         self.model.enabled(state, actions);
         if self.simulates {
             // Stateright's simulation drops the actions that lead nowhere and numbers the rest. It
@@ -227,6 +230,7 @@ fn supervise<S: System + 'static>(
         distinct,
         orbit: counters.sum(|c| &c.orbit),
         transitions: counters.sum(|c| &c.transitions),
+        hash: counters.sum(|c| &c.hash),
         depth: None,
     };
     model.note_blocked(counters.sum(|c| &c.blocked));

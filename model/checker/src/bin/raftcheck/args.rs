@@ -27,13 +27,16 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything holds; 1 a property is violated; 2 wrong usage, configuration or trace;
-5 a configuration did not test a property that it is for, a rule is not exercised, or a mutant
-survives; 6 incomplete or interrupted; 70 internal error. Of several, the first of 70, 2, 1, 6, 5.";
+4 something differs from the baseline; 5 a configuration did not test a property that it is for, a
+rule is not exercised, or a mutant survives; 6 incomplete or interrupted; 70 internal error. Of
+several, the first of 70, 2, 1, 6, 5, 4.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check configurations
     Check(CheckArgs),
+    /// Accept what is explored as the baseline
+    Bless(BlessArgs),
     /// List the configurations, with what their bounds leave out
     List(ListArgs),
     /// Replay a trace and explain it
@@ -95,6 +98,32 @@ pub(crate) struct CheckArgs {
     /// Where traces of violations are written [default: raftcheck-traces]
     #[arg(long, value_name = "DIR")]
     pub(crate) traces: Option<PathBuf>,
+
+    /// Compare counts, rules and local transitions with a baseline, for example specs/baseline.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+
+    /// Write every local transition to a new file, a line each, to compare two versions of Raft
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transitions: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BlessArgs {
+    /// Names of configurations, or paths of TOML files [default: the smoke tier]
+    #[arg(value_name = "CONFIG")]
+    pub(crate) names: Vec<String>,
+
+    /// All configurations of a tier
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<TierArg>,
+
+    /// The baseline
+    #[arg(long, value_name = "FILE", default_value = "specs/baseline.toml")]
+    pub(crate) baseline: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
 }
 
 /// What every search takes.

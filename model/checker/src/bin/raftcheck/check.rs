@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use raft_checker::any_network::Scale;
 use raft_checker::bounded_network::stateright;
-use raft_checker::check::{Options, Report, Strategy, check, check_at_scale};
+use raft_checker::check::{Options, Report, Strategy, Verdict, check, check_at_scale};
 use raft_checker::config::{BoundedConfig, Catalog, Network, Tier};
 use raft_checker::exit_code::Exit;
 use raft_cli::options::shell_word;
 use raft_cli::output::Output;
 
 use crate::args::{CheckArgs, StrategyArg};
+use crate::comparison::Comparison;
 use crate::counterexample::{self, Traces};
 use crate::failure::{Failure, refuse_without_effect};
 use crate::scale::scale;
@@ -32,6 +33,8 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
     let useless_strategy = args.strategy.is_some() && configs.iter().all(is_any);
     refuse_without_effect(useless_strategy, "--strategy", "without --network bounded")?;
     let scale = scale(&args.scale, &configs, network)?;
+    let mut comparison = Comparison::open(args)?;
+    refuse_without_effect(is_simulation && comparison.is_some(), "--baseline", "with random runs")?;
     let (mut out, json) = args.json.open()?;
     let traces = Traces::open(args.traces.as_deref())?;
 
@@ -53,13 +56,20 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
             break;
         }
         let place = format!("{} ({} of {})", config.name, reports.len() + 1, configs.len());
-        let mut report = explore(config, &place, options, scale.as_ref(), &mut watch, &mut out)?;
+        skipped_lines(config, &mut out);
+        let mut report = match (&scale, &mut comparison) {
+            (Some(scale), _) => explore_at_scale(config, &place, options, scale, &mut watch)?,
+            (None, None) => explore(config, &place, options, &mut watch),
+            (None, Some(comparison)) => comparison.explore(config, &place, options, &mut watch),
+        };
         let kept = traces.store(&mut report);
         not_kept = not_kept.or(kept.err());
         reports.push(report);
     }
-    let total = Total::new(&reports, &configs);
+    let changes = comparison.as_ref().map_or(&[][..], Comparison::changes);
+    let total = Total::new(&reports, &configs, changes);
     let written = json.write(&total.json());
+    let listed = comparison.as_ref().map_or(Ok(()), Comparison::write);
     out.print(&table::results(&reports));
     let is_first = args.scale.process.unwrap_or_default() == 0;
     if is_first {
@@ -68,26 +78,35 @@ pub(crate) fn run(folder: Option<&Path>, args: &CheckArgs) -> Result<Exit, Failu
         writeln!(out, "\nProcess 0 shows the run.");
     }
     out.print(&total.show(options.symmetry));
+    if let Some(comparison) = comparison.as_ref().filter(|_| total.verdict() == Verdict::Holds) {
+        out.print(&comparison.show());
+    }
     written?;
+    listed?;
     out.finish()?;
     not_kept.map_or_else(|| Ok(total.exit()), Err)
 }
 
-fn explore(
-    config: &BoundedConfig,
-    place: &str,
-    options: Options,
-    scale: Option<&Scale>,
-    watch: &mut Watch<'_>,
-    out: &mut Output,
-) -> Result<Report, Failure> {
+fn skipped_lines(config: &BoundedConfig, out: &mut Output) {
     if let Err(error) = config.check_script() {
         writeln!(out, "SKIPPED a line: {error}");
     }
-    let (report, peak_bytes) = watch.run(place, None, |control| match scale {
-        None => Ok(check(config, options, control)),
-        Some(scale) => check_at_scale(config, options, scale, control),
-    });
+}
+
+fn explore(config: &BoundedConfig, place: &str, options: Options, watch: &mut Watch<'_>) -> Report {
+    let (report, peak_bytes) = watch.run(place, None, |control| check(config, options, control));
+    Report { peak_bytes, ..report }
+}
+
+fn explore_at_scale(
+    config: &BoundedConfig,
+    place: &str,
+    options: Options,
+    scale: &Scale,
+    watch: &mut Watch<'_>,
+) -> Result<Report, Failure> {
+    let (report, peak_bytes) =
+        watch.run(place, None, |control| check_at_scale(config, options, scale, control));
     Ok(Report { peak_bytes, ..report? })
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource};
 use raft_checker::any_network::{CheckpointError, HostsError, PeerError, SearchError};
+use raft_checker::baseline::BaselineError;
 use raft_checker::config::ConfigError;
 use raft_checker::exit_code::Exit;
 use raft_checker::replay::ReplayError;
@@ -43,12 +44,16 @@ pub(crate) enum Failure {
     Hosts { path: PathBuf, source: HostsError },
     #[error(transparent)]
     Search(#[from] SearchError),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
 }
 
 impl Failure {
     /// Prints the failure, its place, and advice.
     pub(crate) fn print(&self) {
-        if let Failure::Config(ConfigError::Syntax { path, text, span, message }) = self {
+        if let Failure::Config(ConfigError::Syntax { path, text, span, message })
+        | Failure::Baseline(BaselineError::Syntax { path, text, span, message }) = self
+        {
             let (line, column) = line_and_column(text, span.start);
             let place = format!("{}:{line}:{column}: {message}", path.display());
             let label = LabeledSpan::at(span.clone(), "here");
@@ -86,6 +91,9 @@ impl Failure {
             }
             Failure::File(error) => return error.help(),
             Failure::Search(error) => help_with_search(error).to_owned(),
+            Failure::Baseline(BaselineError::Schema { .. }) => {
+                "write it again with `raftcheck bless`; nothing was explored".to_owned()
+            }
             Failure::NotForAll { .. } => {
                 "name one, and add --network any; nothing was explored".to_owned()
             }

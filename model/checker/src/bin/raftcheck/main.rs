@@ -5,7 +5,10 @@
 
 mod args;
 mod bench;
+mod bless;
+mod changes;
 mod check;
+mod comparison;
 mod counterexample;
 mod coverage;
 mod explore;
@@ -50,6 +53,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let configs = args.configs.as_deref();
     match args.command.unwrap_or_default() {
         Command::Check(args) => check::run(configs, &args),
+        Command::Bless(args) => bless::run(configs, &args),
         Command::List(args) => list::run(configs, &args),
         Command::Replay(args) => replay::run(configs, &args),
         Command::Explore(args) => explore::run(configs, &args),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use raft_checker::baseline::Changes;
 use raft_checker::check::{Report, Verdict};
 use raft_checker::config::{BoundedConfig, Network};
 use raft_checker::exit_code::Exit;
@@ -20,6 +21,8 @@ pub(crate) struct Total<'a> {
     not_begun: Vec<&'a str>,
     tested: PropertySet,
     missed: PropertySet,
+    /// The differences from the baseline.
+    changes: &'a [Changes],
 }
 
 /// The JSON report.
@@ -32,12 +35,17 @@ pub(crate) struct Json<'a> {
     properties_missed: Vec<Property>,
     witnesses_missing: Vec<Witness>,
     configs_not_begun: &'a [&'a str],
+    baseline_changes: &'a [Changes],
     configs: &'a [Report],
 }
 
 impl<'a> Total<'a> {
     /// Makes the total. `reports` are those of the first configurations.
-    pub(crate) fn new(reports: &'a [Report], configs: &'a [BoundedConfig]) -> Total<'a> {
+    pub(crate) fn new(
+        reports: &'a [Report],
+        configs: &'a [BoundedConfig],
+        changes: &'a [Changes],
+    ) -> Total<'a> {
         let all =
             |of: fn(&Report) -> &Vec<Property>| reports.iter().flat_map(of).copied().collect();
         Total {
@@ -45,11 +53,12 @@ impl<'a> Total<'a> {
             not_begun: configs[reports.len()..].iter().map(|c| c.name.as_str()).collect(),
             tested: all(|report| &report.properties_tested),
             missed: all(|report| &report.properties_missed),
+            changes,
         }
     }
 
     /// Returns the worst of the verdicts.
-    fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         let any = |verdict| self.reports.iter().any(|report| report.verdict == verdict);
         if any(Verdict::Violated) {
             Verdict::Violated
@@ -67,6 +76,7 @@ impl<'a> Total<'a> {
             Verdict::Violated => Exit::Violated,
             Verdict::Incomplete => Exit::Incomplete,
             Verdict::Vacuous => Exit::Vacuous,
+            Verdict::Holds if !self.changes.is_empty() => Exit::Changed,
             Verdict::Holds => Exit::Fine,
         }
     }
@@ -84,6 +94,7 @@ impl<'a> Total<'a> {
             properties_missed: self.missed.iter().collect(),
             witnesses_missing: self.not_tested().iter().map(Property::witness).collect(),
             configs_not_begun: &self.not_begun,
+            baseline_changes: self.changes,
             configs: self.reports,
         }
     }
