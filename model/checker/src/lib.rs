@@ -5,6 +5,8 @@
 //! | [`properties`] | the properties, each with its exact meaning and its witness |
 //! | [`property_checks`] | the checks of each property after each step |
 //! | [`cluster`] | the cluster model: the actions of servers, disks and messages |
+//! | [`behaviour`] | what servers did in an exploration, in classes |
+//! | [`baseline`] | the behaviour that was accepted last, and the differences from it |
 //! | [`coverage`] | the rules that made a difference in the explored states |
 //! | [`mutants`] | versions of Raft with a mistake, and the checks that find it |
 //! | [`protocol`] | the protocol that runs on the servers of the model |

@@ -1,6 +1,7 @@
 //! The tests of the library, as one program. The tests of `raftcheck` are in `cli`.
 
 mod any_network;
+mod baseline;
 mod controls;
 mod corpus;
 mod counts;

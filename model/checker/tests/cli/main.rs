@@ -1,5 +1,6 @@
 //! `raftcheck` as its users see it: verdicts, exit codes, and the messages about wrong input.
 
+mod baselines;
 #[cfg(target_os = "linux")]
 mod checkpoints;
 mod configurations;

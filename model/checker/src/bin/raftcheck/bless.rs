@@ -55,7 +55,9 @@ pub(crate) fn run(folder: Option<&Path>, args: &BlessArgs) -> Result<Exit, Failu
     out.print(&table::results(&reports));
     let exit = Total::new(&reports, &configs, &[]).exit();
     if exit == Exit::Fine {
-        baseline.keep_only(|name| catalog.all().iter().any(|config| config.name == name));
+        if args.names.is_empty() {
+            baseline.keep_only(|name| catalog.all().iter().any(|config| config.name == name));
+        }
         file.write(baseline.to_toml().as_bytes())?;
         out.print(&changes::accepted(&changed, configs.len(), &args.baseline));
     } else {
