@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use raft_checker::baseline::{Change, Changes};
+use raft_checker::baseline::{Change, ChangedStep, Changes};
 use raft_checker::behaviour::{RuleAnswers, Step};
 use raft_checker::text_width::wrap;
 use raft_cli::options::shell_word;
@@ -51,20 +51,18 @@ fn show_configuration(out: &mut String, changes: &Changes) {
         let _ = writeln!(out, "    is not in the baseline\n");
         return;
     }
+    match example {
+        Some(step) => show_step(out, step),
+        None if transitions.is_empty() => {}
+        None => out.push_str("  the examples of the baseline happen as before\n"),
+    }
+    out.push_str("  counts\n");
     if changes.other_states && counts.is_empty() {
         let _ = writeln!(out, "    as many states, and other ones");
     }
     for change in counts {
         let _ = writeln!(out, "    {:28} {}", change.name, numbers(change));
     }
-    if !rules.is_empty() {
-        let _ = writeln!(out, "  rules that answer otherwise, in local transitions (yes, no)");
-    }
-    for change in rules.iter().take(MOST) {
-        let [before, now] = [change.before, change.now].map(answers);
-        let _ = writeln!(out, "    {:28} {before} -> {now}", change.name);
-    }
-    show_rest(out, rules.len(), "rules");
     if !transitions.is_empty() {
         let _ = writeln!(out, "  local transitions");
     }
@@ -72,25 +70,32 @@ fn show_configuration(out: &mut String, changes: &Changes) {
         let _ = writeln!(out, "{}", wrap(&class(change), "    "));
     }
     show_rest(out, transitions.len(), "classes of local transitions");
-    if let Some(step) = example {
-        let title = match (&step.before, &step.now) {
-            (Some(_), Some(_)) => "one that differs",
-            (None, _) => "one that is new",
-            (_, None) => "one that does not happen any more",
-        };
-        let _ = writeln!(out, "  {title}");
-        if let Some(Step { server, input, .. }) = step.before.as_ref().or(step.now.as_ref()) {
-            let _ = writeln!(out, "    server  {server}\n    input   {input}");
-        }
-        for (title, step) in [("before", &step.before), ("now", &step.now)] {
-            if let Some(step) = step {
-                let _ = writeln!(out, "    {title:7} {}", step.effect());
-            }
-        }
-    } else if !transitions.is_empty() {
-        let _ = writeln!(out, "  the examples of the baseline happen as before");
+    if !rules.is_empty() {
+        let _ = writeln!(out, "  answers of rules in local transitions: yes, no");
     }
+    for change in rules.iter().take(MOST) {
+        let [before, now] = [change.before, change.now].map(answers);
+        let _ = writeln!(out, "    {:28} {before} -> {now}", change.name);
+    }
+    show_rest(out, rules.len(), "rules");
     out.push('\n');
+}
+
+fn show_step(out: &mut String, step: &ChangedStep) {
+    let title = match (&step.before, &step.now) {
+        (Some(_), Some(_)) => "a local transition that differs",
+        (None, _) => "a local transition that is new",
+        (_, None) => "a local transition that does not happen any more",
+    };
+    let _ = writeln!(out, "  {title}");
+    if let Some(Step { server, input, .. }) = step.before.as_ref().or(step.now.as_ref()) {
+        let _ = writeln!(out, "    server  {server}\n    input   {input}");
+    }
+    for (title, step) in [("before", &step.before), ("now", &step.now)] {
+        if let Some(step) = step {
+            let _ = writeln!(out, "    {title:7} {}", step.effect());
+        }
+    }
 }
 
 fn show_rest(out: &mut String, all: usize, what: &str) {
