@@ -229,16 +229,22 @@ fn in_level_order(config: &BoundedConfig, symmetry: bool, threads: usize) -> Cou
     counts
 }
 
+/// Returns the counts without the hash of the states, which the plain search does not have.
+fn counts_in_level_order(config: &BoundedConfig, symmetry: bool, threads: usize) -> Counts {
+    Counts { hash: 0, ..in_level_order(config, symmetry, threads) }
+}
+
 /// Compares the explored model with the plain one, folded and unfolded.
 fn is_the_plain_model(text: &str) {
     let config = config(text);
     let (states, plain) = explore(&config);
-    assert_eq!(in_level_order(&config, false, 1), plain);
+    assert_eq!(counts_in_level_order(&config, false, 1), plain);
 
     let folded = representatives(&config, &states);
     let transitions = folded.iter().map(|state| state.successors(&config).len() as u64).sum();
     let distinct = folded.len() as u64;
-    assert_eq!(in_level_order(&config, true, 1), Counts { distinct, transitions, ..plain });
+    let counts = Counts { distinct, transitions, ..plain };
+    assert_eq!(counts_in_level_order(&config, true, 1), counts);
 }
 
 #[test]
@@ -279,14 +285,10 @@ fn tiny_configurations_have_these_many_states() {
         hash: 0,
         depth: Some(depth),
     };
-    let in_level_order = |config: &BoundedConfig, symmetry, threads| Counts {
-        hash: 0,
-        ..in_level_order(config, symmetry, threads)
-    };
-    assert_eq!(in_level_order(&config(ELECTION), false, 1), counts(13839, 13839, 58191, 13));
-    assert_eq!(in_level_order(&config(ELECTION), true, 1), counts(2328, 13839, 9769, 13));
-    assert_eq!(in_level_order(&config(QUEUED), true, 1), counts(3211, 6380, 10928, 19));
-    assert_eq!(in_level_order(&config(SNAPSHOTS), true, 1), counts(2943, 5878, 10950, 17));
+    assert_eq!(counts_in_level_order(&config(ELECTION), false, 1), counts(13839, 13839, 58191, 13));
+    assert_eq!(counts_in_level_order(&config(ELECTION), true, 1), counts(2328, 13839, 9769, 13));
+    assert_eq!(counts_in_level_order(&config(QUEUED), true, 1), counts(3211, 6380, 10928, 19));
+    assert_eq!(counts_in_level_order(&config(SNAPSHOTS), true, 1), counts(2943, 5878, 10950, 17));
 }
 
 /// Returns the counts of one of stateright's strategies.
