@@ -8,6 +8,7 @@ mod failure;
 mod lab;
 mod log;
 mod parallel_runs;
+mod run;
 mod simulate;
 mod validate;
 
@@ -33,6 +34,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
+    Merge(run::MergeArgs),
     Conform(conform::Args),
     Simulate(simulate::Args),
     Validate(validate::Args),
@@ -56,6 +59,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
+        Command::Run(args) => run::run(args),
+        Command::Merge(args) => run::merge(args),
         Command::Conform(args) => conform::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Validate(args) => validate::run(args),
