@@ -4,6 +4,7 @@
 mod conform;
 mod lab;
 mod log;
+mod run;
 mod validate;
 
 // These modules are shared with the tests of the suites.
