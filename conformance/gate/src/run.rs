@@ -3,9 +3,11 @@
 mod cache;
 mod changed;
 mod content_key;
+mod counterexample;
 mod junit;
 mod markdown;
 mod merge;
+mod page;
 mod plan;
 mod report;
 mod results;
@@ -348,6 +350,7 @@ impl Gate {
             key: key.clone(),
             output: String::new(),
             report: None,
+            counterexamples: Vec::new(),
         };
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
@@ -398,6 +401,8 @@ impl Gate {
         }
         if let Ok(text) = std::fs::read_to_string(&files.report) {
             result.report = serde_json::from_str(&text).ok();
+            result.counterexamples =
+                result.report.as_ref().map(counterexample::of_report).unwrap_or_default();
         }
         Ok(result)
     }

@@ -71,8 +71,8 @@ pub fn document(coverage: &[Coverage]) -> String {
     out + SHELL
 }
 
-/// Returns the functions that ask for a rule.
-fn places(rule: Rule) -> Vec<String> {
+/// Returns the functions that ask for a rule, each with its file, in Markdown.
+pub fn places(rule: Rule) -> Vec<String> {
     let mention = format!("Rule::{rule:?}");
     let mut places = Vec::new();
     for (file, text) in SOURCES {

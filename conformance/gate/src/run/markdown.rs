@@ -50,6 +50,21 @@ fn write_check(out: &mut String, check: &CheckResult) {
     let _ = writeln!(out, "\n### {}: {}\n", check.status.name(), escape(&check.name));
     let _ = writeln!(out, "{}\n", escape(check.because.as_deref().unwrap_or(&check.about)));
     let _ = writeln!(out, "Again: `{}`\n", check.command);
+    for run in &check.counterexamples {
+        for (property, sentence) in &run.violates {
+            let (property, sentence) = (escape(property), escape(sentence));
+            let (configuration, step) = (escape(&run.configuration), run.violation);
+            let _ = writeln!(
+                out,
+                "**{property}** is violated in {configuration} at step {step}. {sentence}\n"
+            );
+        }
+        let _ = writeln!(
+            out,
+            "<details><summary>Its run</summary>\n\n```mermaid\n{}\n```\n\n</details>\n",
+            run.mermaid.trim_end()
+        );
+    }
     let skipped = check.output.lines().count().saturating_sub(MOST_LINES);
     let lines: Vec<&str> = check.output.lines().skip(skipped).collect();
     let fence = fence(&check.output);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::results::Results;
-use super::{junit, markdown};
+use super::{junit, markdown, page};
 use crate::failure::Failure;
 
 /// The file with the data.
@@ -19,6 +19,7 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let files = [
         (DATA, data),
+        ("index.html", page::page(results)),
         ("junit.xml", junit::xml(results)),
         ("summary.md", markdown::summary(results)),
     ];

@@ -3,6 +3,7 @@
 use raft_checker::exit_code::Exit;
 use serde::{Deserialize, Serialize};
 
+use super::counterexample::Counterexample;
 use super::plan::Tier;
 
 /// The version of the form of the results.
@@ -90,6 +91,8 @@ pub(crate) struct CheckResult {
     pub(crate) output: String,
     /// The report of the program.
     pub(crate) report: Option<serde_json::Value>,
+    /// The shortest of the runs that violate a property.
+    pub(crate) counterexamples: Vec<Counterexample>,
 }
 
 /// The verdict on a check.
