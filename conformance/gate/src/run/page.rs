@@ -99,7 +99,7 @@ fn changed(change: &Change) -> Markup {
     html! {
         section id="changed" {
             h2 { "What has changed since " code { (change.since) } }
-            p { (change.files.len()) " files." }
+            p { "Files that differ: " (change.files.len()) "." }
             @for (what, names) in lists {
                 @if !names.is_empty() {
                     p { (what) ": " @for name in names { code { (name) } " " } }
@@ -118,7 +118,7 @@ fn failed(check: &CheckResult) -> Markup {
     html! {
         article {
             h3 { span.status.(colour(check.status)) { (check.status.name()) } " " (check.name) }
-            p { "It would say: " (check.about) }
+            p { "What it says if it passes: " (check.about) }
             @if let Some(because) = &check.because { p { strong { (because) } } }
             p { "Again: " code { (check.command) } }
             @for run in &check.counterexamples { (counterexample(run)) }
@@ -400,6 +400,87 @@ fn ledgers(results: &Results) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counterexample::RunStep;
+    use super::super::plan::Tier;
+    use super::super::results::SCHEMA;
+    use super::*;
+
+    fn check(status: Status) -> CheckResult {
+        CheckResult {
+            name: "one </script><b>".to_owned(),
+            about: "It is so.".to_owned(),
+            command: "raftcheck check".to_owned(),
+            status,
+            because: None,
+            exit_code: Some(1),
+            unchanged: false,
+            seconds: 1.0,
+            budget_seconds: 2.0,
+            key: String::new(),
+            output: "<script>alert(1)</script>".to_owned(),
+            report: None,
+            counterexamples: Vec::new(),
+        }
+    }
+
+    fn of(check: CheckResult) -> String {
+        page(&Results {
+            schema: SCHEMA,
+            tier: Tier::Smoke,
+            verdict: check.status,
+            exit_code: check.status.exit().code(),
+            commit: Some("0123456789ab+".to_owned()),
+            key: String::new(),
+            shard: None,
+            change: None,
+            seconds: 1.0,
+            budget_seconds: None,
+            checks: vec![check],
+        })
+    }
+
+    #[test]
+    fn texts_are_no_markup() {
+        let page = of(check(Status::Failed));
+        assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+        assert_eq!(page.matches("</script>").count(), 1, "that of the page itself");
+    }
+
+    #[test]
+    fn the_states_of_a_run_cannot_end_its_script() {
+        let step = RunStep {
+            action: "n1 <- client: </script>".to_owned(),
+            servers: vec!["L1 [</script>]".to_owned()],
+            rules: Vec::new(),
+        };
+        let run = Counterexample {
+            configuration: "small".to_owned(),
+            trace: "run.jsonl".to_owned(),
+            violates: vec![("vote-once".to_owned(), "One vote.".to_owned())],
+            servers: vec!["n1".to_owned()],
+            start: vec!["F0 []".to_owned()],
+            steps: vec![step],
+            violation: 1,
+            contradicts: None,
+            svg: "<svg></svg>".to_owned(),
+            mermaid: String::new(),
+        };
+        let page = of(CheckResult { counterexamples: vec![run], ..check(Status::Failed) });
+        assert_eq!(page.matches("</script>").count(), 2, "that of the run, and that of the page");
+        assert!(page.contains("<strong>vote-once</strong> is violated at step 1. One vote."));
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        let page = of(check(Status::Passed));
+        for part in ["http://", "https://", "src=", "@import", "url("] {
+            assert!(!page.contains(part), "{part}");
         }
     }
 }
